@@ -1,0 +1,1 @@
+//! Store and Bus: in memory, or Redis and NATS.

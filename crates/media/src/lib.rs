@@ -1,0 +1,17 @@
+//! The media plane, pure: time comes in as `now`, randomness as a seeded source, datagrams as slices.
+//!
+//! ```text
+//!   speaker ─▶ Peers ─▶ Stage ─▶ Voices ─▶ Frame ──(relay)──▶ Framing ─▶ Audience ─▶ Batch ─▶ listener
+//!            STUN DTLS  loudest  unbroken                    20 → 60 ms  patch, seal
+//!            SRTP open  K        timeline
+//! ```
+//!
+//! Two planes are composed of these parts, one for each kind of node: `speakers` for an origin's
+//! shard and `listeners` for an edge's. Both implement [`Plane`], which is all that a shard's thread,
+//! a test or the simulation needs to know.
+
+pub mod batch;
+pub mod plane;
+
+pub use batch::Batch;
+pub use plane::Plane;

@@ -1,0 +1,396 @@
+//! The WebSocket protocol of `/v1/join`: one JSON object per text message, `type` first.
+//!
+//! Nouns: a *room* has a *stage* of speakers and an *audience* of listeners; *hands* are listeners who
+//! ask to speak. What changes on stage comes at once, on the control lane; what changes around it comes
+//! merged, as *presence*. Fields that are not known are ignored in both directions.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ApiError, Code};
+use crate::id::{Identity, NodeId, RoomId, SpeakerNumber};
+use crate::session::{Answer, Offer};
+use crate::token::Role;
+
+/// Longest text message a client may send, in bytes.
+pub const MAX_MESSAGE: usize = 16 * 1024;
+
+/// Longest name of a participant, in characters.
+pub const MAX_NAME: usize = 64;
+
+/// What ties an answer to its request; chosen by the client.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RequestId {
+    /// A number.
+    Number(u64),
+    /// A text.
+    Text(String),
+}
+
+/// A message from a client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// What is asked.
+    #[serde(flatten)]
+    pub body: ClientMessage,
+    /// Repeated in the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<RequestId>,
+}
+
+/// Everything a client can say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the fields are described in docs/protocol.md, the messages below")]
+pub enum ClientMessage {
+    /// Enter the room. The first message, within 5 s.
+    Join {
+        token: String,
+        #[serde(default)]
+        name: Option<String>,
+        #[serde(default)]
+        resume: Option<String>,
+        #[serde(default)]
+        sdk: Option<String>,
+    },
+    /// Ask for media. A second one of the same purpose replaces the first.
+    Media { purpose: Purpose, offer: Box<Offer> },
+    /// Ask to speak.
+    RaiseHand,
+    /// No longer ask; with an identity (hosts only) lower that person's hand.
+    LowerHand {
+        #[serde(default)]
+        identity: Option<Identity>,
+    },
+    /// Take the seat that an invitation holds.
+    Accept,
+    /// Do not.
+    Decline,
+    /// Mute oneself or, as host, somebody else.
+    Mute {
+        #[serde(default)]
+        identity: Option<Identity>,
+    },
+    /// Unmute oneself.
+    Unmute,
+    /// Step down or, as host, take somebody off the stage.
+    Demote {
+        #[serde(default)]
+        identity: Option<Identity>,
+    },
+    /// Bring somebody on stage (hosts only).
+    Promote { identity: Identity },
+    /// Put somebody out; they may come back (hosts only).
+    Kick { identity: Identity },
+    /// Put somebody out for good (hosts only).
+    Ban { identity: Identity },
+    /// Let a banned person in again (hosts only).
+    Unban { identity: Identity },
+    /// Start a backstage room (hosts only).
+    GoLive,
+    /// End the room (hosts only).
+    End,
+    /// A page of the audience list.
+    Audience {
+        #[serde(default)]
+        cursor: Option<String>,
+        #[serde(default)]
+        limit: Option<u16>,
+    },
+    /// What this listener hears, from getStats, at most every 5 s.
+    Quality(Quality),
+    /// Go.
+    Leave,
+}
+
+/// What a media session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Hear the voices, from an edge.
+    Listen,
+    /// Be heard, and hear the voices but one's own, from the origin.
+    Speak,
+}
+
+/// What a listener hears, over the last seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Packets lost on the last hop, 0 to 1.
+    pub loss: f32,
+    /// Share of the samples that were concealed, 0 to 1.
+    pub concealed: f32,
+    /// Interarrival jitter, in ms.
+    pub jitter_ms: f32,
+    /// Jitter buffer delay, in ms.
+    pub delay_ms: f32,
+    /// Framing seen, in ms.
+    pub framing_ms: f32,
+}
+
+/// A message to a client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the fields are described in docs/protocol.md, the messages below")]
+pub enum ServerMessage {
+    /// Answer to `join`.
+    Welcome(Box<Welcome>),
+    /// Answer to `media`.
+    Media { purpose: Purpose, node: NodeId, answer: Answer },
+    /// Answer to `audience`; no cursor on the last page.
+    Audience {
+        participants: Vec<Person>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
+    },
+    /// Answer to `promote`: the hand was up, that is consent.
+    Seated { identity: Identity },
+    /// Answer to `promote` (with `identity`): they are asked, the seat is held. To the invited (with `by`): asked.
+    Invited {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<Identity>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Identity>,
+        expires_ms: u64,
+    },
+    /// Answer to everything else that went well.
+    Ok,
+    /// Answer to what did not.
+    Error(ApiError),
+
+    /// The room went live or ended.
+    Room { state: RoomState, since: u64 },
+    /// You are on stage; `number` is your CSRC.
+    Promoted { by: Option<Identity>, number: SpeakerNumber, muted: bool },
+    /// You are no longer on stage.
+    Demoted { by: Option<Identity> },
+    /// You were muted.
+    Muted { by: Option<Identity> },
+    /// To hosts: the invited person said no, or nothing.
+    Declined { identity: Identity, why: DeclineReason },
+    /// What changed on stage.
+    Stage { version: u64, set: Vec<StageMember>, gone: Vec<Identity> },
+    /// To hosts: hands in the order they went up.
+    Hands { version: u64, up: Vec<Hand>, down: Vec<Identity> },
+    /// What changed around the stage since version `since`.
+    Presence {
+        version: u64,
+        since: u64,
+        counts: Counts,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        joined: Vec<Person>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<Identity>,
+    },
+    /// Ask for `media` of this purpose again: the node drains or died.
+    Moved { purpose: Purpose, why: MoveReason },
+    /// You are out, and the socket closes.
+    Removed { reason: RemoveReason },
+}
+
+/// A message to a client together with the id of the request that it answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The answer.
+    #[serde(flatten)]
+    pub body: ServerMessage,
+    /// From the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<RequestId>,
+}
+
+/// The answer to `join`: how things stand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Who you are here.
+    pub you: You,
+    /// Where you are.
+    pub room: RoomInfo,
+    /// Version of `stage`; later `stage` messages carry higher ones.
+    pub stage_version: u64,
+    /// Who is on stage.
+    pub stage: Vec<StageMember>,
+    /// Version of `counts` and `people`.
+    pub presence_version: u64,
+    /// How many are here.
+    pub counts: Counts,
+    /// The audience, while the room is small; else a part of it.
+    pub people: Vec<Person>,
+    /// To hosts: the hands that are up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hands: Vec<Hand>,
+    /// Opens the door again for 60 s after a cut, once. Each `welcome` brings a new one.
+    pub resume: String,
+    /// What media needs beforehand.
+    pub media: MediaInfo,
+    /// The server's clock, in ms of Unix time: what `since` is measured on.
+    pub now: u64,
+}
+
+/// Oneself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct You {
+    /// Unique in the room.
+    pub identity: Identity,
+    /// Shown to others.
+    pub name: String,
+    /// Role at this moment.
+    pub role: Role,
+    /// On stage: one's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<SpeakerNumber>,
+    /// On stage: muted.
+    #[serde(default)]
+    pub muted: bool,
+    /// Hand up.
+    #[serde(default)]
+    pub hand: bool,
+}
+
+/// The room.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoomInfo {
+    /// Its id.
+    pub room: RoomId,
+    /// Shown to people.
+    pub title: String,
+    /// How far it is.
+    pub state: RoomState,
+    /// Since when, in ms of Unix time.
+    pub since: u64,
+    /// Places on stage.
+    pub seats: u16,
+}
+
+/// How far a room is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomState {
+    /// Those on stage hear each other, listeners wait.
+    Backstage,
+    /// Everybody hears the stage.
+    Live,
+    /// Over.
+    Ended,
+}
+
+/// Somebody on stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageMember {
+    /// Who.
+    pub identity: Identity,
+    /// Shown to others.
+    pub name: String,
+    /// CSRC of what they say.
+    pub number: SpeakerNumber,
+    /// They are a host too.
+    pub host: bool,
+    /// They are not heard.
+    pub muted: bool,
+}
+
+/// A hand that is up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hand {
+    /// Whose.
+    pub identity: Identity,
+    /// Shown to the host.
+    pub name: String,
+    /// Since when, in ms of Unix time.
+    pub since: u64,
+}
+
+/// Somebody in the audience.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// Who.
+    pub identity: Identity,
+    /// Shown to others.
+    pub name: String,
+}
+
+/// How many are here.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// In the audience.
+    pub listeners: u32,
+    /// On stage.
+    pub speakers: u32,
+    /// Hands up.
+    pub hands: u32,
+}
+
+/// What a client must know before it makes a peer connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MediaInfo {
+    /// Receive lines to negotiate.
+    pub voices: u8,
+    /// For `RTCPeerConnection`.
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// A STUN or TURN server, as `RTCPeerConnection` takes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IceServer {
+    /// Where.
+    pub urls: Vec<String>,
+    /// TURN user name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// TURN password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+/// Why an invited person does not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeclineReason {
+    /// Said no.
+    Declined,
+    /// Did not answer in time.
+    NoAnswer,
+    /// Left the room.
+    Left,
+}
+
+/// Why somebody is asked to take another node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveReason {
+    /// The node is about to stop.
+    Drain,
+    /// The node is gone.
+    NodeLost,
+    /// The node no longer knows this peer.
+    PeerLost,
+}
+
+/// Why somebody is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemoveReason {
+    /// By a host; may come back.
+    Kicked,
+    /// By a host; may not.
+    Banned,
+    /// The same identity joined again.
+    Replaced,
+    /// The room is over.
+    Ended,
+    /// Asked to.
+    Left,
+    /// Did not read fast enough.
+    TooSlow,
+    /// The server stops; joining again reaches another.
+    Shutdown,
+}
+
+/// Reads one message of a client. The error names the field and the fix.
+pub fn read(text: &str) -> Result<Request, ApiError> {
+    if text.len() > MAX_MESSAGE {
+        let says = format!("a message may have {MAX_MESSAGE} bytes, this one has {}", text.len());
+        return Err(ApiError::new(Code::TooLarge, says));
+    }
+    serde_json::from_str(text).map_err(|error| ApiError::new(Code::BadRequest, error.to_string()))
+}

@@ -1,0 +1,163 @@
+//! What signaling and the media nodes say to each other over the bus.
+//!
+//! ```text
+//!   node.<id>   request/reply   signaling → origin, edge    Request → Response
+//!   nodes       publish         origin, edge → everybody    Announcement, every second
+//!   events      publish         origin, edge → signaling    Event
+//! ```
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ApiError;
+use crate::id::{Epoch, Identity, NodeId, PeerId, RoomId, SpeakerNumber};
+use crate::message::RoomState;
+use crate::session::{Answer, Offer};
+
+/// Subject of the announcements.
+pub const NODES: &str = "nodes";
+
+/// Subject of the events.
+pub const EVENTS: &str = "events";
+
+/// Subject on which one node takes requests.
+pub fn subject(node: &NodeId) -> String {
+    format!("node.{node}")
+}
+
+/// What signaling asks of a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Request {
+    /// Make a peer.
+    Admit(Box<Admit>),
+    /// End a peer.
+    Remove {
+        /// Which.
+        peer: PeerId,
+    },
+    /// How the stage of a room stands; to its origin. Older versions than the known one change nothing.
+    Stage(Stage),
+    /// The room is over: forget it and its peers.
+    Close {
+        /// Which.
+        room: RoomId,
+    },
+}
+
+/// A peer to be made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Admit {
+    /// In this room.
+    pub room: RoomId,
+    /// For this person.
+    pub identity: Identity,
+    /// Speakers: their number. Listeners: none.
+    pub speaker: Option<SpeakerNumber>,
+    /// Where the room's audio comes from.
+    pub origin: NodeId,
+    /// The epoch of that origin.
+    pub epoch: Epoch,
+    /// What the client told.
+    pub offer: Offer,
+}
+
+/// What a node answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Response {
+    /// The peer is made; `peer` names it from now on.
+    Admitted {
+        /// Its id on this node.
+        peer: PeerId,
+        /// For the client.
+        answer: Answer,
+    },
+    /// Done.
+    Done,
+    /// Not done, and why.
+    Refused(ApiError),
+}
+
+/// Who is on stage and may be heard, as its origin must know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// The room.
+    pub room: RoomId,
+    /// The epoch that the addressed origin was given.
+    pub epoch: Epoch,
+    /// Of the stage; only grows.
+    pub version: u64,
+    /// Backstage, nothing but silence goes down the tree.
+    pub state: RoomState,
+    /// Everybody on stage.
+    pub speakers: Vec<StageSpeaker>,
+}
+
+/// One of those on stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageSpeaker {
+    /// Who.
+    pub identity: Identity,
+    /// CSRC of what they say.
+    pub number: SpeakerNumber,
+    /// They are not heard.
+    pub muted: bool,
+}
+
+/// What a node tells about itself, every second.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// Its name.
+    pub node: NodeId,
+    /// What it is.
+    pub kind: NodeKind,
+    /// Where it is.
+    pub region: String,
+    /// Differs after each start, and only grows.
+    pub boot: u64,
+    /// Where its links are taken.
+    pub link: SocketAddr,
+    /// Peers it has.
+    pub peers: u32,
+    /// Peers it can take.
+    pub capacity: u32,
+    /// Takes newcomers: not while it drains.
+    pub admits: bool,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeKind {
+    /// The speakers' SFU, root of trees.
+    Origin,
+    /// A relay and the listeners' SFU.
+    Edge,
+    /// WebSocket and HTTP.
+    Signaling,
+}
+
+/// What happened to a peer without signaling having asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// On this node.
+    pub node: NodeId,
+    /// In this room.
+    pub room: RoomId,
+    /// To this peer.
+    pub peer: PeerId,
+    /// What.
+    pub what: PeerEvent,
+}
+
+/// What can happen to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerEvent {
+    /// Keys are agreed: media flows.
+    Connected,
+    /// It closed, or its consent expired.
+    Gone,
+}

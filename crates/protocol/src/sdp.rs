@@ -1,0 +1,1 @@
+//! The SDP adapter for WHIP and WHEP.

@@ -1,0 +1,1 @@
+//! The control plane: roles, seats, hands, presence deltas, placement, tree.

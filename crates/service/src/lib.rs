@@ -1,0 +1,1 @@
+//! Process plumbing: configuration, logs, metrics, health, drain.

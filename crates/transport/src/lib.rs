@@ -1,0 +1,1 @@
+//! UDP shards in batches and QUIC links.

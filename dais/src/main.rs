@@ -1,0 +1,2 @@
+//! The program: one binary, thin.
+fn main() {}

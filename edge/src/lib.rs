@@ -1,0 +1,1 @@
+//! Relay node and listeners' SFU.

@@ -1,0 +1,1 @@
+//! The speakers' SFU and root of the relay tree.

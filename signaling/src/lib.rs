@@ -1,0 +1,1 @@
+//! WebSocket and HTTP API, rooms, presence, placement; serves the stage page.
