@@ -4,6 +4,7 @@
 //! configured, observed and stopped in the same way.
 
 pub mod admin;
+pub mod config;
 pub mod http;
 pub mod log;
 pub mod metrics;
