@@ -11,7 +11,11 @@
 //! a test or the simulation needs to know.
 
 pub mod batch;
+pub mod opus;
 pub mod plane;
+pub mod red;
+pub mod rtcp;
+pub mod rtp;
 
 pub use batch::Batch;
 pub use plane::Plane;
