@@ -11,11 +11,17 @@
 //! a test or the simulation needs to know.
 
 pub mod batch;
+pub mod dtls;
+pub mod listeners;
 pub mod opus;
+pub mod peer;
 pub mod plane;
 pub mod red;
 pub mod rtcp;
 pub mod rtp;
+pub mod speakers;
+pub mod srtp;
 
 pub use batch::Batch;
+pub use peer::{Credentials, PeerChange, Peers, PeersConfig, Received};
 pub use plane::Plane;

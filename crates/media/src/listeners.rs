@@ -1,0 +1,78 @@
+//! The plane of an edge's shard: relay frames come in, sealed packets go out.
+
+use std::time::Instant;
+
+use protocol::session::IceText;
+use protocol::{ApiError, Frame, Offer, PeerId, RoomId};
+
+/// ICE credentials of a node's side of a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Names the peer.
+    pub ufrag: IceText<4, 32>,
+    /// Its password.
+    pub pwd: IceText<22, 64>,
+}
+
+/// What an edge's node tells its plane.
+#[derive(Debug, Clone)]
+pub enum ListenersCommand {
+    /// Make a peer; answered by [`ListenersEvent::Admitted`].
+    Admit(Box<AdmitListener>),
+    /// End a peer. No [`ListenersEvent::Gone`] follows.
+    Remove(PeerId),
+    /// A frame of a room's voices, from upstream.
+    Frame {
+        /// Whose.
+        room: RoomId,
+        /// What.
+        frame: Frame,
+        /// When it reached the node.
+        arrived: Instant,
+    },
+    /// The room is over: its peers end, without an event for each.
+    Close(RoomId),
+}
+
+/// A listener to be made a peer.
+#[derive(Debug, Clone)]
+pub struct AdmitListener {
+    /// Unique on this node.
+    pub peer: PeerId,
+    /// In this room.
+    pub room: RoomId,
+    /// What the client told.
+    pub offer: Offer,
+    /// Framing in ms where the client asks for none: 20 or 60.
+    pub framing_ms: u8,
+}
+
+/// What the plane tells an edge's node.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ListenersEvent {
+    /// The answer to an admission; the node adds fingerprint and candidates.
+    Admitted {
+        /// As it was named.
+        peer: PeerId,
+        /// ICE credentials, or why not.
+        result: Result<Credentials, ApiError>,
+    },
+    /// Keys are agreed: media flows.
+    Connected {
+        /// Who.
+        peer: PeerId,
+        /// Where.
+        room: RoomId,
+    },
+    /// It closed, or its consent expired.
+    Gone {
+        /// Who.
+        peer: PeerId,
+        /// Where.
+        room: RoomId,
+    },
+    /// The first listener of the room on this shard was admitted.
+    Wanted(RoomId),
+    /// The last one is gone.
+    Unwanted(RoomId),
+}
