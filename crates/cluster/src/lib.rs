@@ -1,1 +1,16 @@
-//! Store and Bus: in memory, or Redis and NATS.
+//! What the processes of one system share: the [`Store`] keeps the rooms' truth, the [`Bus`] carries
+//! what they tell each other.
+//!
+//! ```text
+//!   signaling ──▶ Store   whole operations: enter, act, resume, assign the origin, expire
+//!   all nodes ◀─▶ Bus     publish, subscribe, request/reply
+//!   nodes     ◀── Bus     who is alive, and how busy
+//! ```
+//!
+//! Both are traits with one contract test suite; here they are in memory, for one process.
+
+pub mod bus;
+pub mod store;
+
+pub use bus::{Bus, BusError, BusStats, Message, Subscription};
+pub use store::{Acted, Entered, Limits, Store, StoreError};

@@ -1,0 +1,108 @@
+//! What carries the words between processes: publish, subscribe, request and reply.
+//!
+//! Nothing here is kept or sent twice: whoever needs certainty asks and waits for the answer, or
+//! publishes state with a version again and again. A subject is matched as a whole, without wildcards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// Largest payload, in bytes: what NATS takes by default.
+pub const MAX_PAYLOAD: usize = 1024 * 1024;
+
+/// Messages that a subscription holds for a reader who is behind. A second of a busy system; older
+/// ones have been overtaken by newer state.
+pub const MAX_QUEUE: usize = 4_096;
+
+/// Why a message did not go.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BusError {
+    /// Nobody takes requests on this subject.
+    #[error("nobody answers on {0}")]
+    NoResponder(String),
+    /// The answer did not come in time.
+    #[error("no answer on {0} in time")]
+    Timeout(String),
+    /// Larger than [`MAX_PAYLOAD`].
+    #[error("a message of {0} bytes is larger than the bus takes")]
+    TooLarge(usize),
+    /// The bus cannot be reached.
+    #[error("the bus is down: {0}")]
+    Down(String),
+}
+
+/// A message as it arrives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Where it was published.
+    pub subject: String,
+    /// What it says.
+    pub payload: Bytes,
+    /// Where the answer is to be published, if one is waited for.
+    pub reply: Option<String>,
+}
+
+/// What a bus has done, since it was made.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct BusStats {
+    /// Messages taken.
+    pub published: u64,
+    /// Messages handed to subscriptions: each counts once for each of them.
+    pub delivered: u64,
+    /// Messages dropped because a subscription's queue was full.
+    pub dropped: u64,
+}
+
+/// The words between processes.
+#[async_trait]
+pub trait Bus: Send + Sync + 'static {
+    /// Sends to everybody who is subscribed at this moment. One publisher's messages on one subject
+    /// arrive in their order.
+    async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), BusError>;
+
+    /// Takes part in a subject until the subscription is dropped.
+    async fn subscribe(&self, subject: &str) -> Result<Subscription, BusError>;
+
+    /// Sends and waits for the first answer.
+    async fn request(&self, subject: &str, payload: Bytes, timeout: Duration) -> Result<Bytes, BusError>;
+
+    /// Whether it works now, as far as one can know. While it does not, silence proves nothing.
+    fn is_up(&self) -> bool;
+
+    /// What it has done.
+    fn stats(&self) -> BusStats;
+}
+
+impl Message {
+    /// Answers, if an answer is waited for.
+    pub async fn respond(&self, bus: &dyn Bus, payload: Bytes) -> Result<(), BusError> {
+        match &self.reply {
+            Some(reply) => bus.publish(reply, payload).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The receiving end of a subject; dropping it ends the subscription.
+pub struct Subscription {
+    queue: Arc<Queue>,
+}
+
+impl Subscription {
+    /// The next message; none once the bus is gone. Cancelling loses nothing.
+    pub async fn recv(&mut self) -> Option<Message> {
+        self.queue.pop().await
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+pub(crate) use queue::Queue;
+
+mod queue;

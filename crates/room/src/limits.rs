@@ -1,0 +1,40 @@
+//! Every limit of the control plane, each with its reason.
+
+/// Seats of a room unless it is made with another number: a panel, not a crowd.
+pub const DEFAULT_SEATS: u16 = 8;
+
+/// Most seats a room can be made with. Every change of the stage goes to everybody: more would make
+/// each of those messages long.
+pub const MAX_SEATS: u16 = 100;
+
+/// Longest title, in characters.
+pub const MAX_TITLE: usize = 120;
+
+/// Hands that can be up at once. A host reads them one by one; a thousand is hours of speakers.
+pub const MAX_HANDS: usize = 1_000;
+
+/// People about whom a room remembers what was decided. What says no more than a token would is
+/// forgotten first; a ban never is.
+pub const MAX_STANDING: usize = 5_000;
+
+/// How long an invitation holds its seat: long enough to find the microphone, short enough that the
+/// host waits for the answer.
+pub const INVITATION_MS: u64 = 30_000;
+
+/// How long a seat, a hand and a resume ticket outlive a cut.
+pub const AWAY_MS: u64 = 60_000;
+
+/// How long an empty room lives.
+pub const EMPTY_MS: u64 = 10 * 60_000;
+
+/// How long it is remembered that a room has ended, so that latecomers are told.
+pub const ENDED_MS: u64 = 10 * 60_000;
+
+/// When somebody who found the room full may try again.
+pub const ROOM_FULL_RETRY_MS: u64 = 30_000;
+
+/// Participants of a room unless configured otherwise.
+pub const DEFAULT_PARTICIPANTS: usize = 100_000;
+
+/// Rooms of a store unless configured otherwise.
+pub const DEFAULT_ROOMS: usize = 10_000;
