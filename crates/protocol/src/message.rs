@@ -17,14 +17,23 @@ pub const MAX_MESSAGE: usize = 16 * 1024;
 /// Longest name of a participant, in characters.
 pub const MAX_NAME: usize = 64;
 
+/// Longest `id` of a request, in bytes.
+pub const MAX_REQUEST_ID: usize = 64;
+
 /// What ties an answer to its request; chosen by the client.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`id` must be a whole number or a text")]
 pub enum RequestId {
     /// A number.
     Number(u64),
     /// A text.
     Text(String),
+}
+
+impl RequestId {
+    fn is_too_long(&self) -> bool {
+        matches!(self, Self::Text(text) if text.len() > MAX_REQUEST_ID)
+    }
 }
 
 /// A message from a client.
@@ -386,11 +395,100 @@ pub enum RemoveReason {
     Shutdown,
 }
 
-/// Reads one message of a client. The error names the field and the fix.
-pub fn read(text: &str) -> Result<Request, ApiError> {
+/// A client's message that cannot be served.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unreadable {
+    /// Of the request, where that much could be read: the error is an answer to it.
+    pub id: Option<RequestId>,
+    /// Names the field and what it should be.
+    pub error: ApiError,
+}
+
+/// Reads one message of a client.
+pub fn read(text: &str) -> Result<Request, Box<Unreadable>> {
     if text.len() > MAX_MESSAGE {
         let says = format!("a message may have {MAX_MESSAGE} bytes, this one has {}", text.len());
-        return Err(ApiError::new(Code::TooLarge, says));
+        return Err(unreadable(None, Code::TooLarge, says));
     }
-    serde_json::from_str(text).map_err(|error| ApiError::new(Code::BadRequest, error.to_string()))
+    match serde_json::from_str::<Request>(text) {
+        Ok(request) if request.id.as_ref().is_some_and(RequestId::is_too_long) => {
+            Err(unreadable(None, Code::BadRequest, format!("`id` may have {MAX_REQUEST_ID} bytes")))
+        }
+        Ok(request) => Ok(request),
+        Err(error) => Err(explain(text, &error)),
+    }
 }
+
+fn unreadable(id: Option<RequestId>, code: Code, says: String) -> Box<Unreadable> {
+    Box::new(Unreadable { id, error: ApiError::new(code, says) })
+}
+
+/// Every field of every message. A tagged enum does not say *where* it failed; this does, and is
+/// only parsed for messages that failed.
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "read for the error's path alone")]
+struct AnyField {
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
+    #[serde(default)]
+    purpose: Option<Purpose>,
+    #[serde(default)]
+    offer: Option<Offer>,
+    #[serde(default)]
+    identity: Option<Identity>,
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    resume: Option<String>,
+    #[serde(default)]
+    cursor: Option<String>,
+    #[serde(default)]
+    limit: Option<u16>,
+}
+
+fn explain(text: &str, error: &serde_json::Error) -> Box<Unreadable> {
+    #[derive(Deserialize)]
+    struct OnlyId {
+        #[serde(default)]
+        id: Option<RequestId>,
+    }
+    let id = serde_json::from_str::<OnlyId>(text).ok().and_then(|head| head.id);
+    let id = id.filter(|id| !id.is_too_long());
+    let json = &mut serde_json::Deserializer::from_str(text);
+    let (code, says) = match serde_path_to_error::deserialize::<_, AnyField>(json) {
+        Err(at) if at.path().iter().next().is_some() => {
+            let path = at.path().to_string();
+            let code = if path.starts_with("offer") { Code::BadOffer } else { Code::BadRequest };
+            (code, format!("`{path}`: {}", at.inner()))
+        }
+        _ => (Code::BadRequest, error.to_string()),
+    };
+    unreadable(id, code, shortened(says))
+}
+
+/// Errors of the parser repeat what they read; what goes back is short whatever came.
+fn shortened(mut says: String) -> String {
+    const MOST: usize = 400;
+    if let Some((end, _)) = says.char_indices().nth(MOST) {
+        says.truncate(end);
+        says.push('…');
+    }
+    says
+}
+
+/// The name as it is shown: trimmed, without control characters, within [`MAX_NAME`].
+pub fn check_name(name: &str) -> Result<&str, ApiError> {
+    let name = name.trim();
+    if name.chars().any(char::is_control) {
+        return Err(ApiError::new(Code::BadRequest, "`name` has control characters"));
+    }
+    if name.chars().count() > MAX_NAME {
+        return Err(ApiError::new(Code::TooLarge, format!("`name` may have {MAX_NAME} characters")));
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests;
