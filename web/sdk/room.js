@@ -1,0 +1,465 @@
+// A room one has joined: what is known of it, what happens in it, and what one can do.
+//
+// The socket and the media live apart: when signaling is cut, people go on hearing, and the room comes back
+// by its resume token with everything as it was.
+
+import { Backoff } from './backoff.js'
+import { DaisError, own } from './errors.js'
+import { Media } from './media.js'
+import { Mixer } from './mixer.js'
+import { grade, heard } from './quality.js'
+import { ResumeToken } from './resume.js'
+import { Roster } from './roster.js'
+import { sleep } from './session.js'
+import { Signal } from './signal.js'
+
+/** @import { Notice, RoomInfo, Welcome, You } from './protocol' */
+/** @import { Meter } from './mixer.js' */
+/**
+ * @typedef {object} JoinOptions
+ * @property {string} [url] of the server; the page's own by default
+ * @property {string | (() => string | Promise<string>)} token a function is asked again when a new one is needed
+ * @property {string} [name] shown to others, where the token brings none
+ * @property {MediaStreamTrack} [microphone] none yet is fine; a listener needs none
+ * @property {20 | 60} [framing] milliseconds of audio in a packet; the server's choice by default
+ */
+/** @typedef {'joining' | 'connected' | 'reconnecting' | 'left'} State */
+/** @typedef {{ code: string, message: string, since: number, retryAt?: number }} Problem */
+/** @typedef {Awaited<ReturnType<Room['stats']>>} Stats */
+
+const SDK = 'dais-js/1'
+const QUALITY_MS = 10_000
+/** After these nothing is gained by asking again. */
+const FINAL = new Set(['unauthorized', 'forbidden', 'banned', 'ended', 'not_found', 'bad_request'])
+/** The server closes, the room does not. */
+const PASSING = new Set(['shutdown', 'too_slow'])
+const OWN_LEVEL = 0.006
+/** Below about -50 dB it is the room one hears, not a voice. */
+const VOICE_LEVEL = 0.003
+const HOLD_MS = 250
+
+export class Room extends EventTarget {
+  #options
+  #url
+  #mixer
+  #media
+  #roster = new Roster()
+  /** @type {Signal | undefined} */
+  #signal
+  /** @type {ResumeToken | undefined} */
+  #resume
+  #backoff = new Backoff({ first: 800, most: 15_000 })
+  #wake = () => {}
+  #entered = false
+  #heardOnce = false
+  /** @type {Problem | undefined} */
+  #cut
+  /** @type {You} */
+  #you = { identity: '', name: '', role: 'listener', muted: false, hand: false }
+  /** @type {RoomInfo} */
+  #room = { room: '', title: '', state: 'live', since: 0, seats: 0 }
+  #clockMs = 0
+  /** @type {State} */
+  #state = 'joining'
+  /** @type {string | undefined} */
+  #leftWhy
+  /** @type {MediaStreamTrack | undefined} */
+  #microphone
+  /** @type {Meter | undefined} */
+  #meter
+  /** @type {Map<string, { level: number, at: number }>} */
+  #speaking = new Map()
+  /** @type {{ voices: any[], at: number }} */
+  #looked = { voices: [], at: 0 }
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #reporting
+  #again = () => this.#retryNow()
+
+  /** Use `Dais.join`. @param {JoinOptions} options */
+  constructor(options) {
+    super()
+    this.#options = options
+    this.#url = socketUrl(options.url ?? location.href)
+    this.#mixer = new Mixer(() => this.#emit('playback', { blocked: this.playbackBlocked }))
+    this.#media = new Media({
+      mixer: this.#mixer,
+      ...(options.framing && { framing: options.framing }),
+      ask: (purpose, offer) => this.#request({ type: 'media', purpose, offer }),
+      onChange: () => this.#mediaChanged(),
+      onLevels: levels => this.#levels(levels),
+    })
+    if (options.microphone) this.setMicrophone(options.microphone)
+  }
+
+  /** The first join; rejects with the reason. */
+  async enter() {
+    this.#mixer.resume().catch(() => {})
+    try {
+      await this.#connect()
+    } catch (error) {
+      this.#end('failed')
+      throw error
+    }
+    this.#entered = true
+    addEventListener('online', this.#again)
+    this.#reporting = setInterval(() => this.#reportQuality().catch(() => {}), QUALITY_MS)
+    return this
+  }
+
+  // What is known
+
+  /** Oneself. `live` says that one's voice reaches the room. */
+  get me() {
+    const { identity, name, role, number, muted, hand } = this.#you
+    const onStage = number !== undefined
+    return { identity, name, role, host: role === 'host', onStage, number, muted, hand, live: this.#media.sending }
+  }
+
+  /** Who is on stage. */
+  get stage() { return this.#roster.stage }
+  /** Hands in the order they went up; known to hosts. */
+  get hands() { return this.#roster.hands }
+  /** The audience, while the room is small; else a part of it. */
+  get people() { return this.#roster.people }
+  get counts() { return this.#roster.counts }
+  get state() { return this.#state }
+  /** `{ room, title, state: 'backstage' | 'live' | 'ended', since, seats }` */
+  get info() { return { ...this.#room } }
+  /** Why it was left: `kicked`, `banned`, `replaced`, `ended`, `left` or an error code. */
+  get leftWhy() { return this.#leftWhy }
+  /** What does not work at this moment, and since when. */
+  get problem() { return this.#cut ?? mediaProblem(this.#media.problem) }
+  /** Whether the socket is there; audio does not depend on it. */
+  get signaling() { return this.#signal !== undefined }
+  /** The voices, as one track that stays; for an `<audio>`. */
+  get stream() { return this.#mixer.stream }
+  /** The browser waits for a touch before anything sounds: call `resumePlayback` from a click. */
+  get playbackBlocked() { return this.#mixer.blocked }
+  /** Who speaks at this moment, each with a level from 0 to 1. */
+  get speaking() { return new Map([...this.#speaking].map(([identity, { level }]) => [identity, level])) }
+  /** The server's clock, in ms of Unix time: what every `since` is measured on. */
+  get now() { return Date.now() + this.#clockMs }
+
+  // What one can do
+
+  async raiseHand() {
+    await this.#request({ type: 'raise_hand' })
+    this.#setMe({ hand: true })
+  }
+
+  async lowerHand() {
+    await this.#request({ type: 'lower_hand' })
+    this.#setMe({ hand: false })
+  }
+
+  /** Takes the seat of an invitation. */
+  async accept() { await this.#request({ type: 'accept' }) }
+  async decline() { await this.#request({ type: 'decline' }) }
+
+  /** Back to the audience. */
+  async stepDown() {
+    this.#media.setMuted(true)
+    await this.#request({ type: 'demote' })
+  }
+
+  /** Holds at once, also while the server cannot be reached. */
+  async mute() {
+    this.#setMe({ muted: true })
+    await this.#request({ type: 'mute' }).catch(error => {
+      if (this.#signal) throw error
+    })
+  }
+
+  async unmute() {
+    await this.#request({ type: 'unmute' })
+    this.#setMe({ muted: false })
+  }
+
+  /** @param {MediaStreamTrack | null} track */
+  setMicrophone(track) {
+    this.#microphone = track ?? undefined
+    this.#meter?.close()
+    this.#meter = track ? this.#mixer.meter(track) : undefined
+    this.#media.setMicrophone(track)
+    track?.addEventListener('ended', () => {
+      if (this.#microphone === track) this.#emit('microphone', { ended: true })
+    })
+  }
+
+  /** From a click, when `playbackBlocked`. */
+  async resumePlayback() { await this.#mixer.resume() }
+
+  /**
+   * A page of the audience list.
+   * @param {{ cursor?: string, limit?: number }} [page]
+   * @returns {Promise<{ participants: import('./protocol').Person[], cursor?: string }>}
+   */
+  async audience(page = {}) {
+    return await this.#request({ type: 'audience', ...page })
+  }
+
+  async leave() {
+    await this.#request({ type: 'leave' }).catch(() => {})
+    this.#end('left')
+  }
+
+  /** What hosts decide; each rejects with the server's error. */
+  host = {
+    /** `seated` when the hand was up, else `invited`: they are asked first. @param {string} identity @returns {Promise<'seated' | 'invited'>} */
+    promote: async identity => (await this.#request({ type: 'promote', identity })).type,
+    demote: (/** @type {string} */ identity) => this.#request({ type: 'demote', identity }),
+    mute: (/** @type {string} */ identity) => this.#request({ type: 'mute', identity }),
+    kick: (/** @type {string} */ identity) => this.#request({ type: 'kick', identity }),
+    ban: (/** @type {string} */ identity) => this.#request({ type: 'ban', identity }),
+    unban: (/** @type {string} */ identity) => this.#request({ type: 'unban', identity }),
+    lowerHand: (/** @type {string} */ identity) => this.#request({ type: 'lower_hand', identity }),
+    goLive: () => this.#request({ type: 'go_live' }),
+    end: () => this.#request({ type: 'end' }),
+  }
+
+  /** What this participant hears since the last call, and from where. */
+  async stats() {
+    const session = this.#media.session
+    const voices = await session?.voices() ?? []
+    const now = performance.now()
+    const { at, voices: before } = this.#looked
+    const numbers = heard(this.#sameSession(voices) ? before : [], voices, now - at)
+    this.#looked = { voices, at: now }
+    return {
+      ...numbers,
+      grade: grade(numbers),
+      framingMs: session?.framingMs ?? 0,
+      node: session?.node ?? '',
+      purpose: session?.purpose ?? 'listen',
+      state: this.#state,
+    }
+  }
+
+  // How it comes about
+
+  /** Counters of another session would make nonsense of the differences. */
+  #sameSession(/** @type {any[]} */ voices) {
+    const before = new Map(this.#looked.voices.map(voice => [voice.id, voice.packetsReceived]))
+    return voices.every(voice => (before.get(voice.id) ?? 0) <= voice.packetsReceived)
+  }
+
+  /** @param {Record<string, unknown> & { type: string }} message */
+  async #request(message) {
+    if (this.#state === 'left') throw own('left')
+    if (!this.#signal) throw own('not_connected')
+    return await this.#signal.request(message)
+  }
+
+  /** @returns {Promise<void>} */
+  async #connect() {
+    const { token, name } = this.#options
+    const shown = typeof token === 'function' ? await token() : token
+    this.#resume ??= new ResumeToken(this.#url, shown)
+    const resume = this.#resume.take()
+    const signal = await Signal.open(this.#url, notice => this.#notice(notice), () => this.#lost())
+    try {
+      const welcome = await signal.request({ type: 'join', token: shown, name, resume, sdk: SDK })
+      this.#signal = signal
+      this.#welcome(welcome, resume !== undefined)
+    } catch (error) {
+      signal.close()
+      // Too late, or used already: the token still opens the door.
+      if (resume && error instanceof DaisError && error.code === 'resume_invalid') return await this.#connect()
+      if (resume && !(error instanceof DaisError && FINAL.has(error.code))) this.#resume.set(resume)
+      throw error
+    }
+  }
+
+  /** @param {Welcome} welcome @param {boolean} resumed */
+  #welcome(welcome, resumed) {
+    const wishedMuted = this.#entered && this.#you.muted && !welcome.you.muted
+    this.#resume?.set(welcome.resume)
+    this.#backoff.reset()
+    this.#cut = undefined
+    this.#clockMs = welcome.now - Date.now()
+    this.#room = welcome.room
+    this.#roster.replace(welcome)
+    this.#media.iceServers = welcome.media.ice_servers
+    this.#media.voices = welcome.media.voices
+    this.#setMe({ number: undefined, ...welcome.you })
+    if (this.#entered && !resumed) this.#media.renew(own('not_connected'))
+    this.#media.want(this.me.onStage ? 'speak' : 'listen')
+    this.#media.retry()
+    if (wishedMuted && this.me.onStage) this.mute().catch(() => {})
+    this.#update()
+    for (const type of ['room', 'stage', 'presence', 'hands']) this.#emit(type, {})
+  }
+
+  #lost() {
+    if (this.#state === 'left' || !this.#signal) return
+    this.#signal = undefined
+    this.#comeBack()
+  }
+
+  async #comeBack() {
+    const since = Date.now()
+    let error = own('not_connected')
+    while (!this.#signal && this.#state !== 'left') {
+      const wait = this.#backoff.next(error.retryAfterMs)
+      this.#cut = { code: error.code, message: error.message, since, retryAt: Date.now() + wait }
+      this.#update()
+      await Promise.race([sleep(wait), new Promise(resolve => { this.#wake = () => resolve(undefined) })])
+      if (this.#leftWhy) return
+      try {
+        await this.#connect()
+      } catch (failure) {
+        error = failure instanceof DaisError ? failure : own('unreachable')
+        if (FINAL.has(error.code)) return this.#end(error.code)
+      }
+    }
+  }
+
+  #retryNow() {
+    this.#wake()
+    this.#media.retry()
+  }
+
+  /** @param {Notice} notice */
+  #notice(notice) {
+    switch (notice.type) {
+      case 'room':
+        this.#room = { ...this.#room, state: notice.state, since: notice.since }
+        return this.#emit('room', this.info)
+      case 'stage':
+        if (this.#roster.stageChanged(notice)) this.#stageChanged(notice)
+        return
+      case 'hands':
+        if (this.#roster.handsChanged(notice)) this.#emit('hands', notice)
+        return
+      case 'presence':
+        if (this.#roster.presenceChanged(notice)) this.#emit('presence', notice)
+        return
+      case 'invited':
+        return this.#emit('invited', { by: notice.by, expiresAt: Date.now() + notice.expires_ms })
+      case 'promoted':
+        return this.#promoted(notice)
+      case 'demoted':
+        return this.#demoted(notice.by)
+      case 'muted':
+        this.#setMe({ muted: true })
+        return this.#emit('muted', { by: notice.by })
+      case 'declined':
+        return this.#emit('declined', { identity: notice.identity, why: notice.why })
+      case 'moved':
+        return this.#media.renew(new DaisError('moved', `your media moves to another server: ${notice.why}`))
+      case 'removed':
+        return this.#removed(notice.reason)
+    }
+  }
+
+  /** @param {{ by: string | null, number: number, muted: boolean }} seat */
+  #promoted({ by, number, muted }) {
+    const role = this.#you.role === 'host' ? 'host' : 'speaker'
+    this.#setMe({ number, muted, hand: false, role })
+    this.#emit('promoted', { by, muted })
+    this.#media.want('speak')
+  }
+
+  #demoted(/** @type {string | null} */ by) {
+    const role = this.#you.role === 'host' ? 'host' : 'listener'
+    this.#setMe({ number: undefined, muted: true, role })
+    this.#media.want('listen')
+    this.#emit('demoted', { by })
+  }
+
+  /** The stage's word about oneself counts. @param {{ set: { identity: string }[], gone: string[] }} change */
+  #stageChanged(change) {
+    const mine = this.#roster.member(this.#you.identity)
+    if (mine && this.me.onStage && mine.muted !== this.#you.muted) this.#setMe({ muted: mine.muted })
+    this.#emit('stage', { set: change.set, gone: change.gone })
+  }
+
+  #removed(/** @type {string} */ reason) {
+    if (!PASSING.has(reason)) return this.#end(reason)
+    this.#signal?.close()
+    this.#lost()
+  }
+
+  #end(/** @type {string} */ why) {
+    if (this.#state === 'left') return
+    this.#leftWhy = why
+    this.#state = 'left'
+    this.#resume?.take()
+    this.#wake()
+    removeEventListener('online', this.#again)
+    clearInterval(this.#reporting)
+    this.#signal?.close()
+    this.#signal = undefined
+    this.#media.close()
+    this.#meter?.close()
+    this.#mixer.close()
+    this.#emit('state', { state: 'left', why })
+    if (why !== 'left' && why !== 'failed') this.#emit('removed', { reason: why })
+  }
+
+  /** @param {Partial<You>} change */
+  #setMe(change) {
+    this.#you = { ...this.#you, ...change }
+    this.#media.setMuted(this.#you.muted || !this.me.onStage)
+    this.#emit('me', this.me)
+  }
+
+  #mediaChanged() {
+    if (this.#media.ok) this.#heardOnce = true
+    this.#update()
+    this.#emit('me', this.me)
+  }
+
+  #update() {
+    if (this.#state === 'left') return
+    const works = this.#signal !== undefined && this.#media.ok
+    this.#state = works ? 'connected' : this.#heardOnce ? 'reconnecting' : 'joining'
+    this.#emit('state', { state: this.#state, problem: this.problem })
+  }
+
+  /** @param {Map<number, number>} levels by number */
+  #levels(levels) {
+    const now = performance.now()
+    for (const [number, level] of levels) {
+      const identity = this.#roster.speaker(number)
+      if (identity && level > VOICE_LEVEL) this.#speaking.set(identity, { level: loudness(level), at: now })
+    }
+    const own = this.#media.sending ? this.#meter?.level ?? 0 : 0
+    if (own > OWN_LEVEL) this.#speaking.set(this.#you.identity, { level: loudness(own), at: now })
+    const before = this.#speaking.size
+    for (const [identity, { at }] of this.#speaking) {
+      if (now - at > HOLD_MS) this.#speaking.delete(identity)
+    }
+    if (before > 0) this.#emit('speaking', { speaking: this.speaking })
+  }
+
+  async #reportQuality() {
+    if (!this.#signal || !this.#media.ok) return
+    const { loss, concealed, jitterMs, delayMs, framingMs } = await this.stats()
+    await this.#request({
+      type: 'quality', loss, concealed, jitter_ms: jitterMs, delay_ms: delayMs, framing_ms: framingMs,
+    })
+  }
+
+  #emit(/** @type {string} */ type, /** @type {object} */ detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }))
+  }
+}
+
+/** -60 dB to 0 dB as 0 to 1: closer to how loud it sounds. @param {number} level linear */
+function loudness(level) {
+  return Math.min(1, Math.max(0, 1 + Math.log10(level) / 3))
+}
+
+/** @param {Media['problem']} problem @returns {Problem | undefined} */
+function mediaProblem(problem) {
+  if (!problem) return undefined
+  const { error: { code, message }, since, retryAt } = problem
+  return { code, message, since, ...(retryAt && { retryAt }) }
+}
+
+function socketUrl(/** @type {string} */ base) {
+  const url = new URL('/v1/join', base)
+  url.protocol = url.protocol.replace('http', 'ws')
+  return url.href
+}
