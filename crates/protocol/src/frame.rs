@@ -19,9 +19,12 @@ use crate::id::{Epoch, SpeakerNumber, VoiceId};
 /// What this build writes, and the only one it reads.
 pub const VERSION: u8 = 1;
 
-/// Longest payload of a frame, in bytes: 120 ms at 64 kbit/s, so that three still fit one datagram of
-/// 1,200 bytes only when they are the usual 80; a longer one travels alone.
+/// Longest payload of a frame, in bytes: 120 ms at 73 kbit/s. Three of the usual 80 fit one datagram; a
+/// long one travels alone.
 pub const MAX_PAYLOAD: usize = 1_100;
+
+/// Longest datagram: what QUIC can carry on a path that takes packets of 1,200 bytes, less its own part.
+pub const MAX_DATAGRAM: usize = 1_140;
 
 /// Most frames in one datagram.
 pub const MAX_FRAMES: usize = 3;

@@ -1,0 +1,160 @@
+//! Who may link: certificates that name a node and its role, all signed by the cluster's authority.
+//!
+//! Both sides of a link show one. The name is a URI, `dais://edge/edge-1`, because node names may have
+//! characters that host names may not; the host name in it is the same for all and only serves TLS.
+
+use std::sync::Arc;
+
+use protocol::NodeId;
+use protocol::node::NodeKind;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use webpki::EndEntityCert;
+
+use crate::link::Remote;
+
+/// The host name in every certificate.
+pub(crate) const HOST: &str = "link.dais";
+
+/// What both sides must speak; the number changes with the control stream's messages.
+const ALPN: &[u8] = b"dais-link/1";
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// A certificate cannot be made.
+    #[error("cannot make a certificate: {0}")]
+    Make(#[from] rcgen::Error),
+    /// TLS does not take it.
+    #[error("cannot use a certificate: {0}")]
+    Use(#[from] rustls::Error),
+    /// TLS does not take the authority.
+    #[error("cannot check certificates: {0}")]
+    Check(#[from] rustls::server::VerifierBuilderError),
+    /// TLS cannot carry QUIC.
+    #[error("no cipher for QUIC: {0}")]
+    Cipher(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
+}
+
+/// Signs the certificates of a cluster's nodes.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+}
+
+/// What one node needs to link: its certificate, its key, and whom it believes.
+pub struct LinkIdentity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivatePkcs8KeyDer<'static>,
+    roots: Arc<RootCertStore>,
+}
+
+impl Authority {
+    /// One that lives as long as the process: for a system in one process.
+    pub fn ephemeral() -> Result<Self, AuthorityError> {
+        Self::new(KeyPair::generate()?)
+    }
+
+    /// The same for every process that knows `secret`, so that a cluster needs no files: whoever has the
+    /// secret may sign tokens and might as well be a node.
+    pub fn from_secret(secret: &[u8]) -> Result<Self, AuthorityError> {
+        let seed =
+            ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret), b"dais link authority");
+        // PKCS#8 around a seed of Ed25519 (RFC 8410 §7).
+        let mut pkcs8 = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
+        pkcs8.extend_from_slice(seed.as_ref());
+        let key = PrivatePkcs8KeyDer::from(pkcs8);
+        Self::new(KeyPair::from_pkcs8_der_and_sign_algo(&key, &rcgen::PKCS_ED25519)?)
+    }
+
+    /// A certificate for `node`, which is a `kind`.
+    pub fn issue(&self, node: &NodeId, kind: NodeKind) -> Result<LinkIdentity, AuthorityError> {
+        let mut params = CertificateParams::new([HOST.to_owned()])?;
+        params.subject_alt_names.push(SanType::URI(uri(node, kind).as_str().try_into()?));
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone())?;
+        Ok(LinkIdentity {
+            chain: vec![certificate.der().clone()],
+            key: PrivatePkcs8KeyDer::from(key.serialize_der()),
+            roots: roots.into(),
+        })
+    }
+
+    fn new(key: KeyPair) -> Result<Self, AuthorityError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "dais link authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let certificate = params.self_signed(&key)?.der().clone();
+        Ok(Self { issuer: Issuer::new(params, key), certificate })
+    }
+}
+
+impl LinkIdentity {
+    pub(crate) fn server(&self) -> Result<QuicServerConfig, AuthorityError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(self.roots.clone(), provider.clone()).build()?;
+        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(self.chain.clone(), self.key())?;
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(tls.try_into()?)
+    }
+
+    pub(crate) fn client(&self) -> Result<QuicClientConfig, AuthorityError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_root_certificates(self.roots.clone())
+            .with_client_auth_cert(self.chain.clone(), self.key())?;
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(tls.try_into()?)
+    }
+
+    fn key(&self) -> PrivateKeyDer<'static> {
+        self.key.clone_key().into()
+    }
+}
+
+/// Whom a certificate names. It has been checked against the authority before.
+pub(crate) fn named(certificate: &CertificateDer<'_>) -> Option<Remote> {
+    let certificate = EndEntityCert::try_from(certificate).ok()?;
+    let (kind, node) =
+        certificate.valid_uri_names().find_map(|uri| uri.strip_prefix("dais://")?.split_once('/'))?;
+    let kind = [NodeKind::Origin, NodeKind::Edge].into_iter().find(|&known| role(known) == kind)?;
+    Some(Remote { node: NodeId::new(node).ok()?, kind })
+}
+
+fn uri(node: &NodeId, kind: NodeKind) -> String {
+    format!("dais://{}/{node}", role(kind))
+}
+
+fn role(kind: NodeKind) -> &'static str {
+    match kind {
+        NodeKind::Origin => "origin",
+        NodeKind::Edge => "edge",
+        NodeKind::Signaling => "signaling",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_names_its_node_and_role() {
+        let node = NodeId::new("edge_1.eu").unwrap();
+        for authority in [Authority::ephemeral().unwrap(), Authority::from_secret(&[7; 32]).unwrap()] {
+            let identity = authority.issue(&node, NodeKind::Edge).unwrap();
+            let named = named(&identity.chain[0]).unwrap();
+            assert_eq!((named.node, named.kind), (node.clone(), NodeKind::Edge));
+        }
+    }
+}

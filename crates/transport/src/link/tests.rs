@@ -1,0 +1,148 @@
+use protocol::frame::{self, Frame};
+use protocol::{Epoch, RoomId, SpeakerNumber, VoiceId};
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::Authority;
+
+fn node(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+fn bind(authority: &Authority, name: &str, kind: NodeKind) -> Links {
+    Links::bind("127.0.0.1:0".parse().unwrap(), &authority.issue(&node(name), kind).unwrap()).unwrap()
+}
+
+/// One side of a running link.
+struct Side<Out, In> {
+    handle: LinkHandle<Out>,
+    heard: mpsc::UnboundedReceiver<Event<In>>,
+    end: JoinHandle<LinkError>,
+}
+
+impl<Out, In> Side<Out, In>
+where
+    Out: serde::Serialize + Send + 'static,
+    In: serde::de::DeserializeOwned + Send + 'static,
+{
+    fn run(link: Link<Out, In>) -> Self {
+        let (tell, heard) = mpsc::unbounded_channel();
+        let handle = link.handle();
+        let end = tokio::spawn(link.run(move |event| drop(tell.send(event))));
+        Self { handle, heard, end }
+    }
+
+    async fn message(&mut self) -> In {
+        loop {
+            if let Event::Message(message) = self.heard.recv().await.unwrap() {
+                return message;
+            }
+        }
+    }
+
+    async fn datagram(&mut self, wanted: impl Fn(&Datagram) -> bool) -> Datagram {
+        loop {
+            match self.heard.recv().await.unwrap() {
+                Event::Datagram(datagram) if wanted(&datagram) => return datagram,
+                _ => {}
+            }
+        }
+    }
+}
+
+async fn linked() -> (Side<ChildMessage, ParentMessage>, Side<ParentMessage, ChildMessage>, [Links; 2]) {
+    let authority = Authority::ephemeral().unwrap();
+    let parent = bind(&authority, "origin-1", NodeKind::Origin);
+    let child = bind(&authority, "edge-1", NodeKind::Edge);
+    let name = node("origin-1");
+    let (up, down) = tokio::join!(child.dial(parent.local_addr(), &name), async {
+        let link = parent.accept().await.unwrap().link();
+        tokio::spawn(link)
+    });
+    let up = Side::run(up.unwrap());
+    // The stream shows itself to the parent with the first message.
+    up.handle.send(subscribe());
+    (up, Side::run(down.await.unwrap().unwrap()), [parent, child])
+}
+
+fn subscribe() -> ChildMessage {
+    let room = RoomId::new("all-hands").unwrap();
+    ChildMessage::Subscribe { room, channel: 1, origin: node("origin-1"), epoch: Epoch(1) }
+}
+
+fn audio() -> Bytes {
+    let frame = Frame {
+        epoch: Epoch(1),
+        number: 7,
+        timestamp: 960,
+        speaker: SpeakerNumber(1),
+        voice: VoiceId::new(0).unwrap(),
+        level: 20,
+        payload: Bytes::from_static(b"opus"),
+    };
+    let mut datagram = Vec::new();
+    frame::write(1, &[frame], &mut datagram);
+    datagram.into()
+}
+
+#[tokio::test]
+async fn both_sides_know_each_other_and_pass_messages_audio_and_heartbeats() {
+    let (mut up, mut down, _links) = linked().await;
+    assert_eq!(up.handle.remote(), &Remote { node: node("origin-1"), kind: NodeKind::Origin });
+    assert_eq!(down.handle.remote(), &Remote { node: node("edge-1"), kind: NodeKind::Edge });
+    assert_eq!(down.message().await, subscribe());
+
+    let path = ParentMessage::Path { channel: 1, nodes: vec![node("origin-1")], epoch: Epoch(1) };
+    down.handle.send(path.clone());
+    assert_eq!(up.message().await, path);
+
+    down.handle.send_datagram(audio());
+    up.datagram(|datagram| matches!(datagram, Datagram::Frames { channel: 1, .. })).await;
+    up.handle.set_loss_permille(50);
+    down.datagram(|d| matches!(d, Datagram::Heartbeat(beat) if beat.loss_permille == 50)).await;
+}
+
+#[tokio::test]
+async fn a_future_version_is_counted_and_the_link_goes_on() {
+    let (mut up, down, _links) = linked().await;
+    down.handle.send_datagram(Bytes::from_static(&[frame::VERSION + 1, 2, 3]));
+    down.handle.send_datagram(Bytes::from_static(&[frame::VERSION, 2, 3]));
+    down.handle.send_datagram(audio());
+    up.datagram(|datagram| matches!(datagram, Datagram::Frames { .. })).await;
+    let stats = up.handle.stats();
+    assert_eq!((stats.unknown_version.load(Relaxed), stats.malformed.load(Relaxed)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_closed_link_ends_on_both_sides() {
+    let (up, down, _links) = linked().await;
+    up.handle.close("done");
+    assert_eq!(down.end.await.unwrap().reason(), "connection");
+    assert_eq!(up.end.await.unwrap().reason(), "connection");
+}
+
+#[tokio::test]
+async fn nobody_of_another_cluster_and_nobody_else_than_was_dialled() {
+    let (ours, theirs) = (Authority::ephemeral().unwrap(), Authority::ephemeral().unwrap());
+    let parent = bind(&ours, "origin-1", NodeKind::Origin);
+    let accepting = parent.clone();
+    let accepted = tokio::spawn(async move {
+        let mut reasons = Vec::new();
+        for _ in 0..3 {
+            let link = accepting.accept().await.unwrap().link().await;
+            reasons.push(link.err().map(|error| error.reason()));
+        }
+        reasons
+    });
+    let stranger = bind(&theirs, "edge-1", NodeKind::Edge);
+    assert_eq!(
+        stranger.dial(parent.local_addr(), &node("origin-1")).await.err().unwrap().reason(),
+        "connection"
+    );
+    let child = bind(&ours, "edge-1", NodeKind::Edge);
+    assert_eq!(child.dial(parent.local_addr(), &node("origin-2")).await.err().unwrap().reason(), "stranger");
+    let peer = bind(&ours, "origin-2", NodeKind::Origin);
+    let dialled = peer.dial(parent.local_addr(), &node("origin-1")).await;
+    assert_eq!(accepted.await.unwrap(), [Some("connection"), Some("connection"), Some("stranger")]);
+    drop(dialled);
+}

@@ -1,0 +1,162 @@
+//! The bounded queue in front of whoever handles media: a shard's thread, or the relay of a node.
+//!
+//! Two lanes. Control is never dropped once it is taken, and refused when there is too much of it.
+//! Frames are worth less the older they are: when they pile up, the oldest goes, and is counted.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Most control messages that wait: some seconds of the fiercest join storm.
+pub const MAX_CONTROL: usize = 16_384;
+
+/// Most frames that wait. A shard that is this far behind (40 rooms for half a second) only gets later by
+/// keeping more.
+pub const MAX_FRAMES: usize = 4_096;
+
+/// Wakes whoever empties a queue. Called after something was put into an empty one.
+pub trait Wake: Send + Sync {
+    /// Makes the consumer look again.
+    fn wake(&self);
+}
+
+impl Wake for tokio::sync::Notify {
+    fn wake(&self) {
+        self.notify_one();
+    }
+}
+
+/// Two lanes, many producers, one consumer.
+#[derive(Debug)]
+pub struct Queue<C, F, W> {
+    lanes: Mutex<Lanes<C, F>>,
+    waker: W,
+}
+
+#[derive(Debug)]
+struct Lanes<C, F> {
+    control: Vec<C>,
+    frames: VecDeque<F>,
+    counts: Counts,
+}
+
+/// What a queue had to do because it was full.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Control messages that were not taken.
+    pub refused: u64,
+    /// Frames that made room for newer ones.
+    pub dropped: u64,
+}
+
+/// The queue has no room for another control message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the queue is full")]
+pub struct Full;
+
+impl<C, F, W: Wake> Queue<C, F, W> {
+    /// An empty queue whose consumer `waker` wakes.
+    pub fn new(waker: W) -> Self {
+        let lanes = Lanes { control: Vec::new(), frames: VecDeque::new(), counts: Counts::default() };
+        Self { lanes: Mutex::new(lanes), waker }
+    }
+
+    /// Puts a control message last, or refuses it.
+    pub fn push(&self, message: C) -> Result<(), Full> {
+        let mut lanes = self.lock();
+        if lanes.control.len() >= MAX_CONTROL {
+            lanes.counts.refused += 1;
+            return Err(Full);
+        }
+        let was_empty = lanes.is_empty();
+        lanes.control.push(message);
+        drop(lanes);
+        self.wake_if(was_empty);
+        Ok(())
+    }
+
+    /// Puts a frame last; where there are too many, the oldest goes.
+    pub fn push_frame(&self, frame: F) {
+        let mut lanes = self.lock();
+        let was_empty = lanes.is_empty();
+        if lanes.frames.len() >= MAX_FRAMES {
+            lanes.frames.pop_front();
+            lanes.counts.dropped += 1;
+        }
+        lanes.frames.push_back(frame);
+        drop(lanes);
+        self.wake_if(was_empty);
+    }
+
+    /// Swaps everything that waits for the two collections, which should be empty: so memory is reused.
+    pub fn take(&self, control: &mut Vec<C>, frames: &mut VecDeque<F>) {
+        let mut lanes = self.lock();
+        std::mem::swap(&mut lanes.control, control);
+        std::mem::swap(&mut lanes.frames, frames);
+    }
+
+    /// What the waker waits on.
+    pub fn waker(&self) -> &W {
+        &self.waker
+    }
+
+    /// What was lost because the queue was full, since it was made.
+    pub fn counts(&self) -> Counts {
+        self.lock().counts
+    }
+
+    fn wake_if(&self, was_empty: bool) {
+        if was_empty {
+            self.waker.wake();
+        }
+    }
+
+    /// A producer that panicked left the lanes whole: each push is one step.
+    fn lock(&self) -> MutexGuard<'_, Lanes<C, F>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C, F> Lanes<C, F> {
+    fn is_empty(&self) -> bool {
+        self.control.is_empty() && self.frames.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_oldest_frame_makes_room_and_control_is_refused() {
+        let queue = Queue::new(Wakes::default());
+        (0..MAX_FRAMES + 2).for_each(|frame| queue.push_frame(frame));
+        (0..MAX_CONTROL).for_each(|message| queue.push(message).unwrap());
+        assert_eq!(queue.push(0), Err(Full));
+        assert_eq!(queue.counts(), Counts { refused: 1, dropped: 2 });
+        let (mut control, mut frames) = (Vec::new(), VecDeque::new());
+        queue.take(&mut control, &mut frames);
+        assert_eq!((control.len(), frames.front()), (MAX_CONTROL, Some(&2)));
+    }
+
+    #[test]
+    fn the_consumer_is_woken_once_for_all_that_waits() {
+        let queue = Queue::new(Wakes::default());
+        queue.push(1).unwrap();
+        queue.push_frame(2);
+        assert_eq!(queue.waker().0.load(Ordering::Relaxed), 1);
+        queue.take(&mut Vec::new(), &mut VecDeque::new());
+        queue.push_frame(3);
+        assert_eq!(queue.waker().0.load(Ordering::Relaxed), 2);
+    }
+}
