@@ -1,0 +1,8 @@
+//! RTCP from a speaker.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = media::rtcp::parse(bytes);
+});
