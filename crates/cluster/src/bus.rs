@@ -3,11 +3,17 @@
 //! Nothing here is kept or sent twice: whoever needs certainty asks and waits for the answer, or
 //! publishes state with a version again and again. A subject is matched as a whole, without wildcards.
 
+mod memory;
+mod queue;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use memory::MemoryBus;
+use queue::Queue;
 
 /// Largest payload, in bytes: what NATS takes by default.
 pub const MAX_PAYLOAD: usize = 1024 * 1024;
@@ -102,7 +108,3 @@ impl Drop for Subscription {
         self.queue.close();
     }
 }
-
-pub(crate) use queue::Queue;
-
-mod queue;

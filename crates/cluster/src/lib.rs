@@ -10,7 +10,9 @@
 //! Both are traits with one contract test suite; here they are in memory, for one process.
 
 pub mod bus;
+pub mod nodes;
 pub mod store;
 
-pub use bus::{Bus, BusError, BusStats, Message, Subscription};
+pub use bus::{Bus, BusError, BusStats, MemoryBus, Message, Subscription};
+pub use nodes::{Live, Nodes};
 pub use store::{Acted, Entered, Limits, Store, StoreError};

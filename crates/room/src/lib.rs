@@ -11,9 +11,13 @@
 
 pub mod action;
 pub mod limits;
+pub mod placement;
+pub mod presence;
 mod room;
 pub mod roster;
 
 pub use action::{Action, Actor, Answer, Arrival, Change, Outcome, Refusal};
+pub use placement::Fleet;
+pub use presence::{Board, Share};
 pub use room::{Invitation, People, Place, Plan, RaisedHand, Room, Seat, Standing};
 pub use roster::{Gone, Present, Roster, Session};

@@ -1,0 +1,120 @@
+//! Who is alive, and how busy: listens to the announcements of all nodes.
+//!
+//! Everybody who needs a node picks from what it last heard itself; there is no other registry.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use protocol::id::NodeId;
+use protocol::node::{Announcement, NODES, NodeKind};
+use room::Fleet;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::{Bus, BusError};
+
+/// How often silence is looked for.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What every live node said last. A node that is missing is gone; one with a higher `boot` than
+/// before has forgotten all its peers.
+pub type Live = Arc<BTreeMap<NodeId, Announcement>>;
+
+/// The nodes that are heard on the bus.
+pub struct Nodes {
+    fleet: Mutex<Fleet>,
+    live: watch::Sender<Live>,
+    start: Instant,
+    bad: AtomicU64,
+}
+
+impl Nodes {
+    /// Nobody heard yet. Share it, and drive [`run`](Self::run).
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            fleet: Mutex::default(),
+            live: watch::Sender::default(),
+            start: Instant::now(),
+            bad: AtomicU64::new(0),
+        })
+    }
+
+    /// Listens until the bus is gone.
+    pub async fn run(&self, bus: &dyn Bus) -> Result<(), BusError> {
+        let mut announcements = bus.subscribe(NODES).await?;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                message = announcements.recv() => match message {
+                    Some(message) => self.heard(&message.payload),
+                    None => return Err(BusError::Down("the subscription ended".into())),
+                },
+                _ = tick.tick() => self.look_for_silence(bus.is_up()),
+            }
+        }
+    }
+
+    /// What every live node said last; the receiver also wakes whenever that changes.
+    pub fn watch(&self) -> watch::Receiver<Live> {
+        self.live.subscribe()
+    }
+
+    /// What every live node said last.
+    pub fn live(&self) -> Live {
+        self.live.borrow().clone()
+    }
+
+    /// The node of this kind that takes the next peer: near ones first, the least loaded of them, none
+    /// of those in `not`. It is charged for the peer at once.
+    pub fn place(&self, kind: NodeKind, region: &str, not: &[NodeId]) -> Option<Announcement> {
+        self.fleet().place(kind, region, not)
+    }
+
+    /// The node did not take the peer that it was charged for.
+    pub fn unplace(&self, node: &NodeId) {
+        self.fleet().unplace(node);
+    }
+
+    /// Announcements that could not be read, or not be taken because there are too many nodes.
+    pub fn bad(&self) -> u64 {
+        self.bad.load(Relaxed) + self.fleet().refused()
+    }
+
+    fn heard(&self, payload: &[u8]) {
+        match serde_json::from_slice(payload) {
+            Ok(announcement) => {
+                self.fleet().heard(self.now_ms(), announcement);
+                self.show();
+            }
+            Err(_) => {
+                self.bad.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    fn look_for_silence(&self, bus_is_up: bool) {
+        let lost = self.fleet().tick(self.now_ms(), bus_is_up);
+        for node in &lost {
+            tracing::warn!(node = %node.node, kind = ?node.kind, "node is silent, taken for gone");
+        }
+        if !lost.is_empty() {
+            self.show();
+        }
+    }
+
+    fn show(&self) {
+        let live = self.fleet().live().map(|said| (said.node.clone(), said.clone())).collect();
+        self.live.send_replace(Arc::new(live));
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    fn fleet(&self) -> MutexGuard<'_, Fleet> {
+        self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
