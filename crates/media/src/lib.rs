@@ -21,6 +21,11 @@ pub mod rtcp;
 pub mod rtp;
 pub mod speakers;
 pub mod srtp;
+pub mod stage;
+pub mod stun;
+#[cfg(test)]
+mod testing;
+pub mod voice;
 
 pub use batch::Batch;
 pub use peer::{Credentials, PeerChange, Peers, PeersConfig, Received};
