@@ -2,17 +2,9 @@
 
 use std::time::Instant;
 
-use protocol::session::IceText;
 use protocol::{ApiError, Frame, Offer, PeerId, RoomId};
 
-/// ICE credentials of a node's side of a peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// Names the peer.
-    pub ufrag: IceText<4, 32>,
-    /// Its password.
-    pub pwd: IceText<22, 64>,
-}
+use crate::Credentials;
 
 /// What an edge's node tells its plane.
 #[derive(Debug, Clone)]

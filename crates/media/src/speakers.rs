@@ -3,7 +3,7 @@
 use protocol::node::Stage;
 use protocol::{ApiError, Epoch, Frame, Identity, Offer, PeerId, RoomId, SpeakerNumber};
 
-use crate::listeners::Credentials;
+use crate::Credentials;
 
 /// What an origin's node tells its plane.
 #[derive(Debug, Clone)]
