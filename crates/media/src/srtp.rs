@@ -186,3 +186,6 @@ impl std::fmt::Debug for Sealer {
         write!(f, "Sealer({:?})", self.keys.profile)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The two ciphers with their session keys, and the bytes that each puts where.
 
 use aes::Aes128Enc;
-use aes::cipher::{BlockEncrypt, InnerIvInit, KeyInit, StreamCipher, StreamCipherCoreWrapper};
+use aes::cipher::{InnerIvInit, KeyInit, StreamCipher, StreamCipherCoreWrapper};
 use ctr::CtrCore;
 use ctr::flavors::Ctr128BE;
 use hmac::{Hmac, Mac};

@@ -5,7 +5,7 @@ use super::{RTCP_CLEAR, SendKeys};
 
 /// Most SSRCs of one peer that are remembered. A browser has one for its microphone and one or two
 /// for its reports; more are refused rather than forgotten, or their packets could be replayed.
-pub const MAX_STREAMS: usize = 8;
+pub(super) const MAX_STREAMS: usize = 8;
 
 /// Packets before the newest that can still be told from a replay (RFC 3711 §3.3.2 asks for 64).
 const WINDOW: u64 = 64;
@@ -22,7 +22,7 @@ pub enum OpenError {
     /// It has been here before, or is too old to tell.
     #[error("replayed")]
     Replay,
-    /// The peer has [`MAX_STREAMS`] SSRCs already.
+    /// The peer has as many SSRCs as are remembered.
     #[error("too many SSRCs")]
     Streams,
 }
