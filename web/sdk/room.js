@@ -73,6 +73,8 @@ export class Room extends EventTarget {
   #looked = { voices: [], at: 0 }
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #reporting
+  /** What was last told of a kind. @type {Map<string, string>} */
+  #said = new Map()
   #again = () => this.#retryNow()
 
   /** Use `Dais.join`. @param {JoinOptions} options */
@@ -401,20 +403,20 @@ export class Room extends EventTarget {
   #setMe(change) {
     this.#you = { ...this.#you, ...change }
     this.#media.setMuted(this.#you.muted || !this.me.onStage)
-    this.#emit('me', this.me)
+    this.#emitNew('me', this.me)
   }
 
   #mediaChanged() {
     if (this.#media.ok) this.#heardOnce = true
     this.#update()
-    this.#emit('me', this.me)
+    this.#emitNew('me', this.me)
   }
 
   #update() {
     if (this.#state === 'left') return
     const works = this.#signal !== undefined && this.#media.ok
     this.#state = works ? 'connected' : this.#heardOnce ? 'reconnecting' : 'joining'
-    this.#emit('state', { state: this.#state, problem: this.problem })
+    this.#emitNew('state', { state: this.#state, problem: this.problem })
   }
 
   /** @param {Map<number, number>} levels by number */
@@ -439,6 +441,14 @@ export class Room extends EventTarget {
     await this.#request({
       type: 'quality', loss, concealed, jitter_ms: jitterMs, delay_ms: delayMs, framing_ms: framingMs,
     })
+  }
+
+  /** The same as last time is no news. */
+  #emitNew(/** @type {string} */ type, /** @type {object} */ detail) {
+    const said = JSON.stringify(detail)
+    if (this.#said.get(type) === said) return
+    this.#said.set(type, said)
+    this.#emit(type, detail)
   }
 
   #emit(/** @type {string} */ type, /** @type {object} */ detail) {

@@ -18,8 +18,9 @@ import { readOffer, writeAnswer } from './sdp.js'
  * @property {(offer: Offer) => Promise<MediaAnswer>} ask
  */
 
-/** UDP that has not answered by then is blocked. The person must know within five seconds. */
-const REACH_MS = 4000
+/** UDP that has not answered by then is blocked. The person must know within five seconds, of which one
+    may have gone into noticing. */
+const REACH_MS = 3500
 /** DTLS and the first packet, which comes at most 400 ms later even in silence. */
 const SOUND_MS = 8000
 /** From the first packet until the jitter buffer has something to play. */
