@@ -1,0 +1,60 @@
+//! What the kernel allows: open files and socket buffers.
+
+use std::fs;
+
+use super::Finding;
+
+/// A WebSocket is a file: ten thousand listeners on one signaling node and some room.
+const FILES: u64 = 16_384;
+
+/// What a shard asks for in each direction: 10 ms of a full node's packets. A smaller buffer loses
+/// audio whenever the thread is kept from running for a moment.
+const BUFFER: u64 = 4 << 20;
+
+pub(super) fn check() -> Vec<Finding> {
+    let files = crate::files::limit();
+    let buffers = ["rmem_max", "wmem_max"].map(|name| {
+        let text = fs::read_to_string(format!("/proc/sys/net/core/{name}"));
+        judge_buffer(name, text.ok().and_then(|text| text.trim().parse().ok()))
+    });
+    [judge_files(files)].into_iter().chain(buffers).collect()
+}
+
+fn judge_files(limit: Option<u64>) -> Finding {
+    match limit {
+        None => Finding::fine("any number of files may be open"),
+        Some(limit) if limit >= FILES => Finding::fine(format!("{limit} files may be open")),
+        Some(limit) => Finding::poor(format!(
+            "only {limit} files may be open, and each listener's WebSocket is one: raise the hard limit to {FILES} \
+             (LimitNOFILE= in systemd, --ulimit nofile= in Docker)"
+        )),
+    }
+}
+
+fn judge_buffer(name: &str, bytes: Option<u64>) -> Finding {
+    match bytes {
+        None => Finding::poor(format!("net.core.{name} cannot be read: inside a container ask on the host")),
+        Some(bytes) if bytes >= BUFFER => Finding::fine(format!("net.core.{name} allows {bytes} bytes")),
+        Some(bytes) => Finding::poor(format!(
+            "net.core.{name} allows socket buffers of {bytes} bytes; for more than some hundred listeners set \
+             `sysctl -w net.core.{name}={BUFFER}`"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_poor_and_unknown_is_not_fine() {
+        assert!(judge_files(Some(1024)).to_string().contains("LimitNOFILE"));
+        assert!(judge_files(None).to_string().starts_with("ok"));
+        assert!(
+            judge_buffer("rmem_max", Some(212_992))
+                .to_string()
+                .contains("sysctl -w net.core.rmem_max=4194304")
+        );
+        assert!(judge_buffer("rmem_max", None).to_string().starts_with("look"));
+    }
+}

@@ -1,0 +1,121 @@
+//! The options of every command, in one table, and their typed values.
+//!
+//! Names and meaning are a contract: scripts hang on them. A command asks its groups for their values;
+//! what is wrong is collected and reported together.
+
+mod keys;
+mod media;
+mod process;
+#[cfg(test)]
+mod tests;
+mod token;
+mod web;
+
+use service::config::{Command, Kind, Program, Setting};
+
+pub(crate) use keys::{Access, Missing};
+pub(crate) use media::Media;
+pub(crate) use process::Process;
+pub(crate) use token::Wish;
+pub(crate) use web::{PublicUrl, Web};
+
+/// What can be typed.
+pub(crate) const PROGRAM: Program = Program {
+    name: "dais",
+    about: "Town halls: a few people speak on a stage, thousands listen, anybody can be called up.",
+    version: env!("CARGO_PKG_VERSION"),
+    commands: &[UP, ORIGIN, EDGE, SIGNALING, TOKEN, DOCTOR],
+};
+
+const UP: Command = Command {
+    name: "up",
+    about: "Run a whole system in this process: signaling, one origin, two edges",
+    example: "dais up --listen 0.0.0.0:7000 --api-key main --api-secret-file secret.txt",
+    settings: &[WEB, KEYS, MEDIA, FRAMING, CLUSTER, PROCESS],
+};
+
+const ORIGIN: Command = Command {
+    name: "origin",
+    about: "Run an origin alone: the speakers' SFU, root of the relay tree",
+    example: "dais origin --media 0.0.0.0:7100 --region eu --node origin-1",
+    settings: &[MEDIA, NODE, CLUSTER, PROCESS],
+};
+
+const EDGE: Command = Command {
+    name: "edge",
+    about: "Run an edge alone: a relay node and the listeners' SFU",
+    example: "dais edge --media 0.0.0.0:7100 --region eu --node edge-1",
+    settings: &[MEDIA, FRAMING, NODE, CLUSTER, PROCESS],
+};
+
+const SIGNALING: Command = Command {
+    name: "signaling",
+    about: "Run signaling alone: rooms, WebSocket and HTTP API, stage page",
+    example: "dais signaling --listen 0.0.0.0:7000 --api-key main --api-secret-file secret.txt",
+    settings: &[WEB, KEYS, NODE, CLUSTER, PROCESS],
+};
+
+const TOKEN: Command = Command {
+    name: "token",
+    about: "Print a token that opens one room",
+    example: "dais token --room all-hands --role host --identity anna --api-key main --api-secret-file secret.txt",
+    settings: &[TOKENS, KEYS],
+};
+
+const DOCTOR: Command = Command {
+    name: "doctor",
+    about: "Check ports, addresses, limits and clock of this machine, and say what to do about each",
+    example: "dais doctor --listen 0.0.0.0:7000",
+    settings: &[WEB, KEYS, MEDIA, CLUSTER, PROCESS],
+};
+
+const WEB: &[Setting] = &[
+    Setting::one("listen", "ADDR", "HTTP and WebSocket [127.0.0.1:7000]"),
+    Setting::one("public-url", "URL", "What people type; goes into links and WHIP's Location"),
+    Setting::one("tls-cert", "FILE", "Certificate chain (PEM) for HTTPS and WSS"),
+    Setting::one("tls-key", "FILE", "Its private key (PEM)"),
+    Setting::many("allow-origin", "ORIGIN", "Only these web pages may use and embed it [any]"),
+    Setting::many("trusted-proxy", "CIDR", "Whose X-Forwarded-For is believed [nobody's]"),
+    Setting { name: "limit", value: "NAME=N", kind: Kind::Pairs('='), help: "A limit, see docs/limits.md" },
+];
+
+const KEYS: &[Setting] = &[
+    Setting::one("api-key", "NAME", "Key that signs and checks tokens [up on loopback: invented]"),
+    Setting::one("api-secret", "SECRET", "Its secret, at least 32 bytes"),
+    Setting::one("api-secret-file", "FILE", "File with the secret"),
+    Setting { name: "keys", value: "K:S", kind: Kind::Pairs(':'), help: "Several keys with their secrets" },
+];
+
+const MEDIA: &[Setting] = &[
+    Setting::one("media", "ADDR", "First UDP port, one for each shard from there [0.0.0.0:7100]"),
+    Setting::many("media-ip", "IP", "Address to tell clients [loopback, or the host's own]"),
+    Setting::one("shards", "N", "Worker threads for media [number of cores]"),
+    Setting::one("link", "ADDR", "First UDP port of the links between nodes [0.0.0.0:7200; up: loopback]"),
+];
+
+const FRAMING: &[Setting] =
+    &[Setting::one("framing", "20|60|auto", "How many ms of audio in one packet to a listener [auto]")];
+
+const NODE: &[Setting] = &[
+    Setting::one("region", "NAME", "Where this node is [local]"),
+    Setting::one("node", "NAME", "What it is called [its kind and number 1]"),
+];
+
+const CLUSTER: &[Setting] = &[
+    Setting::one("nats", "URL", "Bus between processes (not in this version)"),
+    Setting::one("redis", "URL", "Store between processes (not in this version)"),
+];
+
+const PROCESS: &[Setting] = &[
+    Setting::one("admin", "ADDR", "/metrics, /health and /ready [127.0.0.1:7001]"),
+    Setting::one("log", "FILTER", "What is logged, such as info,edge=debug [info]"),
+    Setting::one("log-format", "text|json", "How it is logged [text]"),
+];
+
+const TOKENS: &[Setting] = &[
+    Setting::one("room", "ROOM", "The room it opens"),
+    Setting::one("role", "ROLE", "host, speaker, listener or admin [listener]"),
+    Setting::one("identity", "ID", "Who; a listener's token without it is a guest pass"),
+    Setting::one("name", "NAME", "Shown to others"),
+    Setting::one("ttl", "TIME", "How long it is valid: 90s, 30m, 6h, 7d [6h]"),
+];

@@ -1,0 +1,136 @@
+use service::config::{Start, Values};
+
+use super::token::Ttl;
+use super::*;
+
+fn values(command: &str, args: &[&str]) -> Values {
+    let args: Vec<String> = std::iter::once(command).chain(args.iter().copied()).map(Into::into).collect();
+    match PROGRAM.read(&args, &[]) {
+        Ok(Start::Run(_, values)) => values,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn mistakes(values: &Values) -> String {
+    values.check().unwrap_err().to_string()
+}
+
+#[test]
+fn help_of_each_command_fits_on_a_screen_and_has_an_example() {
+    for command in PROGRAM.commands {
+        let Ok(Start::Print(help)) = PROGRAM.read(&[command.name.into(), "--help".into()], &[]) else {
+            panic!("{} has no help", command.name)
+        };
+        assert!(help.lines().count() <= 40, "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 120), "{help}");
+        assert!(help.contains(&format!("Example: dais {}", command.name)), "{help}");
+    }
+}
+
+#[test]
+fn every_example_can_be_typed() {
+    for command in PROGRAM.commands {
+        let args: Vec<String> = command.example.split(' ').skip(1).map(Into::into).collect();
+        assert!(matches!(PROGRAM.read(&args, &[]), Ok(Start::Run(name, values))
+            if name == command.name && values.check().is_ok()));
+    }
+}
+
+#[test]
+fn loopback_invents_a_key_and_anything_else_refuses_to() {
+    let mut values = values("up", &[]);
+    let access = Access::read(&mut values, Missing::Invent);
+    assert!(access.invented && access.keys.first() == Some("invented"));
+    assert!(!Access::read(&mut values, Missing::Refuse("is needed")).invented);
+    assert!(mistakes(&values).contains("--api-key: is needed"));
+}
+
+#[test]
+fn a_short_secret_is_refused_with_the_way_to_make_one() {
+    let mut values = values("up", &["--api-key", "main", "--api-secret", "short"]);
+    Access::read(&mut values, Missing::Invent);
+    assert!(mistakes(&values).contains("openssl rand -base64 32"));
+}
+
+#[test]
+fn the_named_key_signs_and_all_are_checked() {
+    let secret = "s".repeat(32);
+    let mut values = values("up", &["--api-key", "zulu", "--api-secret", &secret]);
+    let access = Access::read(&mut values, Missing::Invent);
+    assert_eq!((access.signer.as_str(), access.invented), ("zulu", false));
+    values.check().unwrap();
+}
+
+#[test]
+fn half_of_a_key_is_a_mistake() {
+    for (args, says) in [
+        (["--api-key", "main"], "needs --api-secret"),
+        (["--api-secret", "a secret that is long enough, surely"], "needs --api-key"),
+        (["--api-secret-file", "/nowhere"], "/nowhere"),
+    ] {
+        let mut values = values("up", &args);
+        Access::read(&mut values, Missing::Invent);
+        assert!(mistakes(&values).contains(says), "{args:?}");
+    }
+}
+
+#[test]
+fn media_addresses_follow_where_it_listens() {
+    let told = |args: &[&str], local| Media::read(&mut values("up", args), local).ips;
+    assert_eq!(told(&[], true), ["127.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(
+        told(&["--media-ip", "203.0.113.7"], true),
+        ["203.0.113.7".parse::<std::net::IpAddr>().unwrap()]
+    );
+    let mut other_family = values("up", &["--media-ip", "2001:db8::1"]);
+    Media::read(&mut other_family, true);
+    assert!(mistakes(&other_family).contains("--media listens on 0.0.0.0"));
+}
+
+#[test]
+fn what_this_version_cannot_do_is_refused() {
+    let mut values = values("edge", &["--nats", "nats://10.0.0.1", "--redis", "redis://10.0.0.1"]);
+    Process::read(&mut values);
+    let says = mistakes(&values);
+    assert!(says.contains("--nats: a bus") && says.contains("--redis: a store"), "{says}");
+}
+
+#[test]
+fn limits_are_named_as_errors_name_them() {
+    let mut good = values("up", &["--limit", "rooms=3", "--limit", "room-participants=7"]);
+    let limits = Web::read(&mut good).limits;
+    assert_eq!((limits.rooms, limits.room_participants), (3, 7));
+    good.check().unwrap();
+    for bad in ["rooms", "rooms=many", "roms=3"] {
+        let mut values = values("up", &["--limit", bad]);
+        Web::read(&mut values);
+        assert!(mistakes(&values).contains("--limit: "), "{bad}");
+    }
+}
+
+#[test]
+fn a_certificate_needs_its_key_and_both_files() {
+    let mut values = values("up", &["--tls-cert", "/nowhere.pem"]);
+    Web::read(&mut values);
+    let says = mistakes(&values);
+    assert!(says.contains("No such file") && says.contains("needs --tls-key"), "{says}");
+}
+
+#[test]
+fn a_public_url_is_an_origin() {
+    for (url, good) in
+        [("https://a.example", true), ("http://a:7000/", true), ("a.example", false), ("https://a/b", false)]
+    {
+        assert_eq!(url.parse::<PublicUrl>().is_ok(), good, "{url}");
+    }
+}
+
+#[test]
+fn times_have_units() {
+    for (text, seconds) in [("90s", 90), ("30m", 1800), ("6h", 21_600), ("7d", 604_800)] {
+        assert_eq!(text.parse(), Ok(Ttl(seconds)), "{text}");
+    }
+    for bad in ["", "6", "h", "0h", "-1h", "1w", "6 h", "ä"] {
+        assert!(bad.parse::<Ttl>().is_err(), "{bad}");
+    }
+}
