@@ -15,4 +15,4 @@ pub mod store;
 
 pub use bus::{Bus, BusError, BusStats, MemoryBus, Message, Subscription};
 pub use nodes::{Live, Nodes};
-pub use store::{Acted, Entered, Limits, Store, StoreError};
+pub use store::{Acted, Entered, Limits, Listed, MemoryStore, Store, StoreError};

@@ -4,15 +4,21 @@
 //! all. One over a network loads the room, applies the rules and sets it if its version is still the
 //! one that was loaded. `now` is in ms of Unix time.
 
+mod hall;
+mod memory;
+mod ticket;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use protocol::error::{ApiError, Code};
 use protocol::id::{Epoch, Identity, NodeId, RoomId};
-use protocol::message::{Counts, Person};
+use protocol::message::{Counts, Person, RoomState};
 use room::limits::{DEFAULT_PARTICIPANTS, DEFAULT_ROOMS};
-use room::{Action, Actor, Arrival, Gone, Outcome, Plan, Refusal, Room, Session};
+use room::{Action, Actor, Arrival, Change, Gone, Outcome, Plan, Refusal, Room, Session};
 use serde::{Deserialize, Serialize};
+
+pub use memory::MemoryStore;
 
 /// What a store takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +48,14 @@ pub struct Acted {
     /// Sessions that ended by it: replaced, kicked, banned, left. Not listed when the room ended,
     /// which ends all.
     pub gone: Vec<Gone>,
+}
+
+impl Acted {
+    /// Whether the room ended by it, and so everybody's session.
+    pub fn ended(&self) -> bool {
+        let over = |change: &Change| matches!(change, Change::Room { state: RoomState::Ended, .. });
+        self.outcome.changes.iter().any(over)
+    }
 }
 
 /// Somebody came in.

@@ -36,8 +36,6 @@ pub struct Room {
     pub(crate) last_number: SpeakerNumber,
     pub(crate) origin: Option<NodeId>,
     pub(crate) epoch: Epoch,
-    /// Since when nobody is here.
-    pub(crate) empty_since: Option<u64>,
 }
 
 /// A taken seat.
@@ -145,8 +143,14 @@ impl Room {
             last_number: SpeakerNumber::NOBODY,
             origin: None,
             epoch: Epoch(0),
-            empty_since: Some(now),
         })
+    }
+
+    /// The next room of the same id, in place of this one that has ended. Versions, numbers and epochs
+    /// go on from here, so that nobody who is late takes the one for the other.
+    pub fn again(&self, plan: &Plan, now: u64) -> Result<Self, Refusal> {
+        let (version, last_number, epoch) = (self.version + 1, self.last_number, self.epoch);
+        Ok(Self { version, last_number, epoch, ..Self::new(self.id.clone(), plan, now)? })
     }
 
     /// Its id.
@@ -222,7 +226,7 @@ impl Room {
             role,
             number: seat.map(|seat| seat.number),
             muted: seat.is_some_and(|seat| seat.muted),
-            hand: self.hands.iter().any(|hand| hand.identity == *identity),
+            hand: self.raised_hand(identity).is_some(),
         }
     }
 
@@ -255,6 +259,10 @@ impl Room {
 
     pub(crate) fn seat(&self, identity: &Identity) -> Option<&Seat> {
         self.stage.iter().find(|seat| seat.identity == *identity)
+    }
+
+    pub(crate) fn raised_hand(&self, identity: &Identity) -> Option<&RaisedHand> {
+        self.hands.iter().find(|hand| hand.identity == *identity)
     }
 
     pub(crate) fn member(&self, seat: &Seat) -> StageMember {

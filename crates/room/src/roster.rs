@@ -8,11 +8,11 @@ use std::ops::Bound;
 
 use protocol::id::{Identity, NodeId};
 use protocol::message::{Person, RemoveReason};
+use protocol::token::Role;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{AWAY_MS, MAX_SEATS};
+use crate::limits::{AWAY_MS, EMPTY_MS, MAX_SEATS};
 use crate::{Arrival, People, Refusal};
-use protocol::token::Role;
 
 /// One socket (or WHIP, WHEP session) of a signaling node: who answers for a participant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -48,29 +48,42 @@ pub struct Gone {
 }
 
 /// Everybody who is here, in the order of identities.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub struct Roster {
     people: BTreeMap<Identity, Present>,
     /// Those cut off, by the time of the cut.
     away: BTreeSet<(u64, Identity)>,
     /// How many are not hidden.
     visible: usize,
+    /// Since when nobody has been here.
+    empty_since: Option<u64>,
+}
+
+impl Present {
+    /// Whether they were cut off too long ago to come back.
+    pub fn is_lost(&self, now: u64) -> bool {
+        self.away_since.is_some_and(|since| since.saturating_add(AWAY_MS) <= now)
+    }
 }
 
 impl Roster {
-    /// Lets somebody in who would be one of at most `limit`. Answers with the session that this one
-    /// replaces. A full room still has place for those who may come on stage.
-    pub fn enter(
-        &mut self,
-        arrival: &Arrival,
-        session: &Session,
-        limit: usize,
-    ) -> Result<Option<Session>, Refusal> {
-        let limit = if arrival.role == Role::Listener { limit } else { limit + usize::from(MAX_SEATS) };
-        if !self.people.contains_key(&arrival.identity) && self.people.len() >= limit {
-            return Err(Refusal::RoomFull(limit));
-        }
-        let before = self.remove(&arrival.identity);
+    /// Nobody is here, since `now`.
+    pub fn new(now: u64) -> Self {
+        Self { people: BTreeMap::new(), away: BTreeSet::new(), visible: 0, empty_since: Some(now) }
+    }
+
+    /// Whether there is a place for somebody in a room of at most `limit`. A full one still has some
+    /// for those who may come on stage.
+    pub fn check_enter(&self, arrival: &Arrival, limit: usize) -> Result<(), Refusal> {
+        let more = if arrival.role == Role::Listener { 0 } else { usize::from(MAX_SEATS) };
+        let known = self.people.contains_key(&arrival.identity);
+        if known || self.people.len() < limit + more { Ok(()) } else { Err(Refusal::RoomFull(limit)) }
+    }
+
+    /// Lets somebody in. Answers with the session that this one replaces.
+    pub fn enter(&mut self, arrival: &Arrival, session: &Session) -> Option<Session> {
+        let before = self.take(&arrival.identity);
+        self.empty_since = None;
         self.visible += usize::from(!arrival.hidden);
         let present = Present {
             name: arrival.name.clone(),
@@ -79,7 +92,7 @@ impl Roster {
             away_since: None,
         };
         self.people.insert(arrival.identity.clone(), present);
-        Ok(before.map(|before| before.session))
+        before.map(|before| before.session)
     }
 
     /// Notes that a session was cut off. False where somebody else's session has taken its place.
@@ -95,33 +108,40 @@ impl Roster {
     }
 
     /// Lets go of somebody.
-    pub fn remove(&mut self, identity: &Identity) -> Option<Present> {
-        let present = self.people.remove(identity)?;
-        if let Some(since) = present.away_since {
-            self.away.remove(&(since, identity.clone()));
+    pub fn remove(&mut self, now: u64, identity: &Identity) -> Option<Present> {
+        let present = self.take(identity)?;
+        if self.people.is_empty() {
+            self.empty_since = Some(now);
         }
-        self.visible -= usize::from(!present.hidden);
         Some(present)
+    }
+
+    /// Lets go of everybody.
+    pub fn clear(&mut self, now: u64) {
+        *self = Self::new(now);
     }
 
     /// Lets go of those who were cut off too long ago.
     pub fn expire(&mut self, now: u64) -> Vec<Gone> {
         let mut gone = Vec::new();
-        while let Some((since, identity)) = self.away.first().cloned() {
-            if since.saturating_add(AWAY_MS) > now {
-                break;
-            }
-            self.away.pop_first();
-            if let Some(present) = self.remove(&identity) {
+        let out = |away: &&(u64, Identity)| away.0.saturating_add(AWAY_MS) <= now;
+        while let Some((_, identity)) = self.away.first().filter(out).cloned() {
+            if let Some(present) = self.remove(now, &identity) {
                 gone.push(Gone { identity, session: present.session, reason: RemoveReason::Left });
             }
         }
         gone
     }
 
-    /// When [`expire`](Self::expire) is due.
+    /// When [`expire`](Self::expire) is due, or the room has been [deserted](Self::is_deserted).
     pub fn next_deadline(&self) -> Option<u64> {
-        self.away.first().map(|(since, _)| since.saturating_add(AWAY_MS))
+        let away = self.away.first().map(|(since, _)| since.saturating_add(AWAY_MS));
+        away.or(self.empty_since.map(|since| since.saturating_add(EMPTY_MS)))
+    }
+
+    /// Whether nobody has been here for so long that the room ends.
+    pub fn is_deserted(&self, now: u64) -> bool {
+        self.empty_since.is_some_and(|since| since.saturating_add(EMPTY_MS) <= now)
     }
 
     /// Who they are, if they are here.
@@ -145,9 +165,13 @@ impl Roster {
         self.visible
     }
 
-    /// Whether nobody is here.
-    pub fn is_empty(&self) -> bool {
-        self.people.is_empty()
+    fn take(&mut self, identity: &Identity) -> Option<Present> {
+        let present = self.people.remove(identity)?;
+        if let Some(since) = present.away_since {
+            self.away.remove(&(since, identity.clone()));
+        }
+        self.visible -= usize::from(!present.hidden);
+        Some(present)
     }
 }
 

@@ -1,0 +1,84 @@
+//! What people do about themselves.
+
+use protocol::id::Identity;
+use protocol::message::DeclineReason;
+
+use super::Draft;
+use crate::limits::MAX_HANDS;
+use crate::room::RaisedHand;
+use crate::{Answer, People, Refusal};
+
+impl Draft {
+    /// Whoever was invited meanwhile comes on stage by it: that is a yes.
+    pub(super) fn raise_hand(
+        &mut self,
+        identity: &Identity,
+        people: &impl People,
+    ) -> Result<Answer, Refusal> {
+        let name = people.name(identity).ok_or_else(|| Refusal::NotHere(identity.clone()))?;
+        if self.seat(identity).is_some() {
+            return Err(Refusal::Conflict("already on stage"));
+        }
+        if self.invitation(identity).is_some() {
+            return self.accept(identity, people);
+        }
+        if self.raised_hand(identity).is_some() {
+            return Ok(Answer::Done);
+        }
+        if self.hands.len() >= MAX_HANDS {
+            return Err(Refusal::Limit { what: "hands up", limit: MAX_HANDS });
+        }
+        let hand =
+            RaisedHand { identity: identity.clone(), name: name.into(), since: self.now, away_since: None };
+        self.down.retain(|down| down != identity);
+        self.up.push(hand.shown());
+        self.edit().hands.push(hand);
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn lower_own_hand(&mut self, identity: &Identity) -> Result<Answer, Refusal> {
+        self.take_hand(identity);
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn accept(&mut self, identity: &Identity, people: &impl People) -> Result<Answer, Refusal> {
+        let none = Refusal::Conflict("there is no invitation, or it has run out");
+        let invitation = self.invitation(identity).cloned().ok_or(none)?;
+        let name = people.name(identity).unwrap_or(&invitation.name);
+        self.seat_promoted(identity, name, invitation.by)
+    }
+
+    pub(super) fn decline(&mut self, identity: &Identity) -> Result<Answer, Refusal> {
+        if self.decline_invitation(identity, DeclineReason::Declined) {
+            return Ok(Answer::Done);
+        }
+        Err(Refusal::Conflict("there is no invitation, or it has run out"))
+    }
+
+    /// Not noted beyond the seat: whoever comes back meant to be heard.
+    pub(super) fn mute_oneself(&mut self, identity: &Identity) -> Result<Answer, Refusal> {
+        self.check_on_stage(identity)?;
+        self.set_muted(identity, true);
+        Ok(Answer::Done)
+    }
+
+    /// Lifts a host's mute too.
+    pub(super) fn unmute(&mut self, identity: &Identity) -> Result<Answer, Refusal> {
+        self.check_on_stage(identity)?;
+        if self.standing.get(identity).is_some_and(|standing| standing.muted) {
+            self.standing_mut(identity)?.muted = false;
+        }
+        self.set_muted(identity, false);
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn step_down(&mut self, identity: &Identity) -> Result<Answer, Refusal> {
+        self.check_on_stage(identity)?;
+        self.off_stage(identity)?;
+        Ok(Answer::Done)
+    }
+
+    fn check_on_stage(&self, identity: &Identity) -> Result<(), Refusal> {
+        if self.seat(identity).is_some() { Ok(()) } else { Err(Refusal::Conflict("not on stage")) }
+    }
+}
