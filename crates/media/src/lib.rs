@@ -17,6 +17,7 @@ pub mod opus;
 pub mod peer;
 pub mod plane;
 pub mod red;
+pub mod relay;
 pub mod rtcp;
 pub mod rtp;
 pub mod speakers;
