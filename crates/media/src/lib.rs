@@ -10,8 +10,10 @@
 //! shard and `listeners` for an edge's. Both implement [`Plane`], which is all that a shard's thread,
 //! a test or the simulation needs to know.
 
+pub mod audience;
 pub mod batch;
 pub mod dtls;
+pub mod framing;
 pub mod listeners;
 pub mod opus;
 pub mod peer;

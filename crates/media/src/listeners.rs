@@ -1,16 +1,53 @@
 //! The plane of an edge's shard: relay frames come in, sealed packets go out.
+//!
+//! ```text
+//!   Frame ─▶ Timeline ─▶ Framing × lanes ─▶ Packets ─▶ Audience ─▶ Batch
+//!            once, in    20 ms, 60 ms ×     made once  patched and
+//!            this epoch  three phases                  sealed for each
+//! ```
+//!
+//! Frames that are there together should be handed over together: what they make ready leaves with
+//! the next `on_timeout`, which is then due at once, so that all voices of one listener share a send.
 
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Instant;
 
-use protocol::{ApiError, Frame, Offer, PeerId, RoomId};
+use protocol::{ApiError, Code, Frame, Offer, PeerId, RoomId};
+use rand::rngs::StdRng;
 
-use crate::Credentials;
+use crate::audience::{Negotiated, Receiver};
+use crate::peer::{AdmitError, Session};
+use crate::srtp::SessionKeys;
+use crate::{Batch, Credentials, PeerChange, Peers, PeersConfig, Plane, peer};
+
+mod lanes;
+mod line;
+mod room;
+mod stats;
+mod timeline;
+
+use room::{Program, Room};
+pub use stats::{BUCKETS_US, Latency, ListenersStats};
+
+/// Framing of a listener for whom nobody chose one, in ms.
+pub const DEFAULT_FRAMING_MS: u8 = 60;
 
 /// What an edge's node tells its plane.
 #[derive(Debug, Clone)]
 pub enum ListenersCommand {
     /// Make a peer; answered by [`ListenersEvent::Admitted`].
     Admit(Box<AdmitListener>),
+    /// Make a peer that is connected already, with keys from elsewhere: simulations and benchmarks
+    /// start so.
+    AdmitConnected(Box<AdmitListener>, SocketAddr, SessionKeys),
+    /// Give a connected listener another framing: 20 or 60 ms.
+    Reframe {
+        /// Whose.
+        peer: PeerId,
+        /// Which.
+        framing_ms: u8,
+    },
     /// End a peer. No [`ListenersEvent::Gone`] follows.
     Remove(PeerId),
     /// A frame of a room's voices, from upstream.
@@ -68,3 +105,259 @@ pub enum ListenersEvent {
     /// The last one is gone.
     Unwanted(RoomId),
 }
+
+/// Limits of a plane, and what its peers have in common.
+#[derive(Debug, Clone)]
+pub struct ListenersConfig {
+    /// Of the peers.
+    pub peers: PeersConfig,
+    /// Most rooms at a time; listeners of one more are refused.
+    pub max_rooms: usize,
+}
+
+/// The plane: all rooms and listeners of one UDP port.
+pub struct Listeners {
+    config: ListenersConfig,
+    peers: Peers,
+    rng: StdRng,
+    seats: HashMap<PeerId, Seat>,
+    rooms: HashMap<RoomId, Room>,
+    /// When each room has something to send.
+    timers: BTreeSet<(Instant, RoomId)>,
+    events: VecDeque<ListenersEvent>,
+    stats: ListenersStats,
+}
+
+/// What is remembered of a listener between admission and connection.
+#[derive(Debug)]
+struct Seat {
+    room: RoomId,
+    negotiated: Negotiated,
+    program: Program,
+    framing_ms: u8,
+}
+
+impl Listeners {
+    /// A plane without anybody. All randomness comes from the two sources.
+    pub fn new(config: ListenersConfig, peers_rng: StdRng, rng: StdRng) -> Self {
+        Self {
+            peers: Peers::new(config.peers.clone(), peers_rng),
+            config,
+            rng,
+            seats: HashMap::new(),
+            rooms: HashMap::new(),
+            timers: BTreeSet::new(),
+            events: VecDeque::new(),
+            stats: ListenersStats::default(),
+        }
+    }
+
+    /// What has been counted.
+    pub fn stats(&self) -> &ListenersStats {
+        &self.stats
+    }
+
+    /// What has been counted of the peers.
+    pub fn peer_stats(&self) -> &peer::Stats {
+        self.peers.stats()
+    }
+
+    /// Listeners admitted, connected or not.
+    pub fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.seats.is_empty()
+    }
+
+    fn admit(&mut self, now: Instant, admit: AdmitListener, session: Option<Session<'_>>) {
+        let result = self.try_admit(now, &admit, session);
+        self.stats.refused += u64::from(result.is_err());
+        self.events.push_back(ListenersEvent::Admitted { peer: admit.peer, result });
+    }
+
+    fn try_admit(
+        &mut self,
+        now: Instant,
+        admit: &AdmitListener,
+        session: Option<Session<'_>>,
+    ) -> Result<Credentials, ApiError> {
+        let program = program(&admit.offer)?;
+        if !self.rooms.contains_key(&admit.room) && self.rooms.len() >= self.config.max_rooms {
+            return Err(ApiError::new(Code::Unavailable, "this node has all the rooms it can take"));
+        }
+        let credentials = match session {
+            None => self.peers.admit(now, admit.peer, &admit.offer, false),
+            Some(session) => self.peers.admit_with_keys(now, admit.peer, &admit.offer, false, session),
+        };
+        let credentials = credentials.map_err(refusal)?;
+        let room = self.rooms.entry(admit.room.clone()).or_insert_with(|| {
+            self.events.push_back(ListenersEvent::Wanted(admit.room.clone()));
+            Room::new(now)
+        });
+        room.admitted += 1;
+        let framing_ms = admit.offer.framing.map_or(admit.framing_ms, |framing| framing.value());
+        let negotiated = Negotiated::from(&admit.offer);
+        self.seats.insert(admit.peer, Seat { room: admit.room.clone(), negotiated, program, framing_ms });
+        Ok(credentials)
+    }
+
+    fn take_changes(&mut self, now: Instant) {
+        while let Some(change) = self.peers.poll() {
+            match change {
+                PeerChange::Connected { peer, addr, keys } => {
+                    let Some(seat) = self.seats.get(&peer) else { continue };
+                    let Some(room) = self.rooms.get_mut(&seat.room) else { continue };
+                    let receiver = Receiver::new(peer, addr, keys, seat.negotiated, &mut self.rng);
+                    room.add(seat.program, seat.framing_ms, receiver);
+                    self.events.push_back(ListenersEvent::Connected { peer, room: seat.room.clone() });
+                }
+                PeerChange::Moved { peer, addr } => {
+                    if let Some(receiver) = self.receiver(peer) {
+                        receiver.to = addr;
+                    }
+                }
+                PeerChange::Gone { peer, .. } => {
+                    if let Some(room) = self.forget(now, peer) {
+                        self.events.push_back(ListenersEvent::Gone { peer, room });
+                    }
+                }
+            }
+        }
+    }
+
+    fn receiver(&mut self, peer: PeerId) -> Option<&mut Receiver> {
+        let seat = self.seats.get(&peer)?;
+        self.rooms.get_mut(&seat.room)?.get_mut(peer)
+    }
+
+    /// Ends what a peer has here; the room it was in.
+    fn forget(&mut self, now: Instant, peer: PeerId) -> Option<RoomId> {
+        let seat = self.seats.remove(&peer)?;
+        if let Some(room) = self.rooms.get_mut(&seat.room) {
+            room.remove(now, peer);
+            room.admitted -= 1;
+            if room.admitted == 0 {
+                self.drop_room(&seat.room);
+                self.events.push_back(ListenersEvent::Unwanted(seat.room.clone()));
+            }
+        }
+        Some(seat.room)
+    }
+
+    fn close(&mut self, now: Instant, room: &RoomId, out: &mut Batch) {
+        let members = self.seats.iter().filter(|(_, seat)| seat.room == *room);
+        let mut members: Vec<_> = members.map(|(&peer, _)| peer).collect();
+        members.sort_unstable();
+        for peer in members {
+            self.peers.remove(now, peer, out);
+            self.forget(now, peer);
+        }
+    }
+
+    fn drop_room(&mut self, id: &RoomId) {
+        if let Some(timer) = self.rooms.remove(id).and_then(|room| room.timer) {
+            self.timers.remove(&(timer, id.clone()));
+        }
+    }
+
+    fn frame(&mut self, id: RoomId, frame: Frame, arrived: Instant) {
+        self.stats.frames += 1;
+        match self.rooms.get_mut(&id) {
+            Some(room) => room.frame(frame, arrived, &mut self.stats),
+            None => self.stats.dropped_unwanted += 1,
+        }
+        self.set_timer(id);
+    }
+
+    fn flush(&mut self, now: Instant, out: &mut Batch) {
+        while self.timers.first().is_some_and(|&(due, _)| due <= now) {
+            let Some((_, id)) = self.timers.pop_first() else { return };
+            if let Some(room) = self.rooms.get_mut(&id) {
+                room.timer = None;
+                room.flush(now, out, &mut self.stats);
+            }
+            self.set_timer(id);
+        }
+    }
+
+    fn set_timer(&mut self, id: RoomId) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let due = room.due();
+        if room.timer == due {
+            return;
+        }
+        if let Some(timer) = std::mem::replace(&mut room.timer, due) {
+            self.timers.remove(&(timer, id.clone()));
+        }
+        if let Some(due) = due {
+            self.timers.insert((due, id));
+        }
+    }
+}
+
+impl Plane for Listeners {
+    type Command = ListenersCommand;
+    type Event = ListenersEvent;
+
+    fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8], out: &mut Batch) {
+        // Listeners say nothing that matters: their packets were not opened.
+        let _ = self.peers.receive(now, from, datagram, out);
+        self.take_changes(now);
+    }
+
+    fn handle(&mut self, now: Instant, command: ListenersCommand, out: &mut Batch) {
+        match command {
+            ListenersCommand::Frame { room, frame, arrived } => return self.frame(room, frame, arrived),
+            ListenersCommand::Admit(admit) => self.admit(now, *admit, None),
+            ListenersCommand::AdmitConnected(admit, addr, keys) => {
+                self.admit(now, *admit, Some(Session { addr, keys: &keys }));
+            }
+            ListenersCommand::Reframe { peer, framing_ms } => {
+                let room = self.seats.get(&peer).and_then(|seat| self.rooms.get_mut(&seat.room));
+                room.into_iter().for_each(|room| room.reframe(peer, framing_ms));
+            }
+            ListenersCommand::Remove(peer) => {
+                self.peers.remove(now, peer, out);
+                self.forget(now, peer);
+            }
+            ListenersCommand::Close(room) => self.close(now, &room, out),
+        }
+        self.take_changes(now);
+    }
+
+    fn on_timeout(&mut self, now: Instant, out: &mut Batch) {
+        self.flush(now, out);
+        self.peers.on_timeout(now, out);
+        self.take_changes(now);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|&(due, _)| due).into_iter().chain(self.peers.poll_timeout()).min()
+    }
+
+    fn poll(&mut self) -> Option<ListenersEvent> {
+        self.events.pop_front()
+    }
+}
+
+fn program(offer: &Offer) -> Result<Program, ApiError> {
+    match offer.lines.value() {
+        0 => Err(ApiError::new(Code::BadOffer, "lines: a listener needs at least one to receive on")),
+        1 => Ok(Program::Line),
+        _ => Ok(Program::Voices),
+    }
+}
+
+/// What the client is told when its peer cannot be made.
+pub(crate) fn refusal(error: AdmitError) -> ApiError {
+    match error {
+        AdmitError::Full => ApiError::new(Code::Unavailable, error.to_string()).retry_after_ms(1_000),
+        AdmitError::Taken => ApiError::new(Code::Internal, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
