@@ -33,7 +33,11 @@ export function heard(before, after, elapsedMs) {
   }
 }
 
-/** Three grades, so that people need not know what jitter is. @param {Heard} heard */
+/**
+ * Three grades, so that people need not know what jitter is.
+ * @param {Heard} heard
+ * @returns {'good' | 'fair' | 'poor'}
+ */
 export function grade({ loss, concealed }) {
   if (loss < 0.02 && concealed < 0.01) return 'good'
   return loss < 0.1 && concealed < 0.05 ? 'fair' : 'poor'
