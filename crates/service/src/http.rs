@@ -91,3 +91,6 @@ async fn read(tls: &Tls) -> anyhow::Result<RustlsConfig> {
         format!("cannot use the certificate {} with the key {}", cert.display(), key.display())
     })
 }
+
+#[cfg(test)]
+mod tests;

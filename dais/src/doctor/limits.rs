@@ -7,9 +7,9 @@ use super::Finding;
 /// A WebSocket is a file: ten thousand listeners on one signaling node and some room.
 const FILES: u64 = 16_384;
 
-/// What a shard asks for in each direction: 10 ms of a full node's packets. A smaller buffer loses
-/// audio whenever the thread is kept from running for a moment.
-const BUFFER: u64 = 4 << 20;
+/// What a shard asks for in each direction. A smaller buffer loses audio whenever the thread is kept
+/// from running for a moment.
+const BUFFER: u64 = 8 << 20;
 
 pub(super) fn check() -> Vec<Finding> {
     let files = crate::files::limit();
@@ -53,7 +53,7 @@ mod tests {
         assert!(
             judge_buffer("rmem_max", Some(212_992))
                 .to_string()
-                .contains("sysctl -w net.core.rmem_max=4194304")
+                .contains("sysctl -w net.core.rmem_max=8388608")
         );
         assert!(judge_buffer("rmem_max", None).to_string().starts_with("look"));
     }
