@@ -5,18 +5,28 @@
 //! before either of them sees it. rtc-dtls draws its own randomness: a simulation replays only if it
 //! starts from exported keys.
 
-use std::sync::Arc;
-use std::time::Duration;
+mod hello;
+mod record;
 
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use protocol::PeerId;
 use protocol::session::Fingerprint;
 use ring::digest;
 use rtc_dtls::cipher_suite::CipherSuiteId;
 use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
 use rtc_dtls::crypto_provider::default_provider;
+use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
+use rtc_shared::TransportProtocol;
 use rtc_shared::error::Error;
 
-use crate::srtp::Profile;
+use crate::srtp::{Profile, SessionKeys};
+
+pub(crate) use hello::{Hello, Offered};
 
 /// After this an unanswered flight is sent again, seven times at most. Lower, and a client far away
 /// gets everything twice; higher, and a lost flight keeps a listener waiting.
@@ -59,8 +69,8 @@ impl Certificate {
         };
         Ok(Self {
             fingerprint: fingerprint(&certificate.certificate[0]),
-            gcm: with(SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm)?,
-            cm: with(SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80)?,
+            gcm: with(negotiated(Profile::AeadAes128Gcm))?,
+            cm: with(negotiated(Profile::Aes128CmSha1_80))?,
         })
     }
 
@@ -68,12 +78,138 @@ impl Certificate {
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
+}
 
-    fn config(&self, profile: Profile) -> Arc<HandshakeConfig> {
-        match profile {
-            Profile::AeadAes128Gcm => self.gcm.clone(),
-            Profile::Aes128CmSha1_80 => self.cm.clone(),
+/// What a datagram holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Holds {
+    /// A handshake record, of any epoch.
+    pub(crate) handshake: bool,
+    /// A ClientHello.
+    pub(crate) client_hello: bool,
+    /// A ServerHello.
+    pub(crate) server_hello: bool,
+}
+
+/// Looks into a datagram; none if it is anything else than whole DTLS records.
+pub(crate) fn holds(datagram: &[u8]) -> Option<Holds> {
+    let records = record::records(datagram)?;
+    Some(records.fold(Holds::default(), |holds, record| Holds {
+        handshake: holds.handshake || record.is_handshake(),
+        client_hello: holds.client_hello || record.client_hello().is_some(),
+        server_hello: holds.server_hello || record.is_server_hello(),
+    }))
+}
+
+/// What a datagram has done to a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing to speak of.
+    On,
+    /// It is done; [`Handshakes::outcome`] has the keys.
+    Done,
+    /// The peer said goodbye, and is forgotten here.
+    Closed,
+    /// It was refused. The handshake may still go on with the next one: anybody can forge this one.
+    Refused,
+}
+
+/// The handshakes of one shard, and what is left of them afterwards: 7 KB for each peer, for as long
+/// as it is here. Its goodbye is only heard so, and WHIP and WHEP clients can be told ours no other way.
+pub(crate) struct Handshakes {
+    gcm: Endpoint,
+    cm: Endpoint,
+}
+
+impl Handshakes {
+    pub(crate) fn new(certificate: &Certificate) -> Self {
+        let endpoint = |config: &Arc<HandshakeConfig>| {
+            let local = name_of(PeerId(u64::MAX));
+            Endpoint::new(local, TransportProtocol::UDP, Some(config.clone()))
+        };
+        Self { gcm: endpoint(&certificate.gcm), cm: endpoint(&certificate.cm) }
+    }
+
+    /// Takes a datagram that [`holds`] whole records. The first one of a peer begins its handshake.
+    pub(crate) fn read(&mut self, now: Instant, peer: PeerId, profile: Profile, datagram: &[u8]) -> Progress {
+        let Ok(events) = self.of(profile).read(now, name_of(peer), None, BytesMut::from(datagram)) else {
+            return Progress::Refused;
+        };
+        events.iter().fold(Progress::On, |progress, event| match event {
+            EndpointEvent::PeerClosed => Progress::Closed,
+            EndpointEvent::HandshakeComplete => Progress::Done,
+            _ => progress,
+        })
+    }
+
+    /// The fingerprint and the keys of a handshake that is done; none if it agreed on nothing.
+    pub(crate) fn outcome(&mut self, peer: PeerId, profile: Profile) -> Option<(Fingerprint, SessionKeys)> {
+        let state = self.of(profile).get_connection_state(name_of(peer))?;
+        if state.srtp_protection_profile() != negotiated(profile) {
+            return None;
         }
+        let shown = fingerprint(state.peer_certificates.first()?);
+        let exported = state.export_keying_material(EXPORTER, &[], profile.exported_len()).ok()?;
+        Some((shown, SessionKeys::from_exported(profile, exported.as_ref())?))
+    }
+
+    /// Repeats a flight that is due. False: it was the last repeat.
+    pub(crate) fn on_timeout(&mut self, now: Instant, peer: PeerId, profile: Profile) -> bool {
+        self.of(profile).handle_timeout(name_of(peer), now).is_ok()
+    }
+
+    /// When a flight is to be repeated.
+    pub(crate) fn poll_timeout(&self, peer: PeerId, profile: Profile) -> Option<Instant> {
+        match profile {
+            Profile::AeadAes128Gcm => self.gcm.poll_timeout(&name_of(peer)),
+            Profile::Aes128CmSha1_80 => self.cm.poll_timeout(&name_of(peer)),
+        }
+    }
+
+    /// Forgets a peer, with a goodbye to it among what is to be sent.
+    pub(crate) fn stop(&mut self, now: Instant, peer: PeerId, profile: Profile) {
+        self.of(profile).stop(now, name_of(peer));
+    }
+
+    /// The next datagram, and for whom.
+    pub(crate) fn poll_transmit(&mut self) -> Option<(PeerId, BytesMut)> {
+        let transmit = self.gcm.poll_transmit().or_else(|| self.cm.poll_transmit())?;
+        Some((peer_of(transmit.transport.peer_addr), transmit.message))
+    }
+
+    /// Forgets a peer without a word.
+    pub(crate) fn forget(&mut self, now: Instant, peer: PeerId, profile: Profile) {
+        self.stop(now, peer, profile);
+        while self.poll_transmit().is_some() {}
+    }
+
+    fn of(&mut self, profile: Profile) -> &mut Endpoint {
+        match profile {
+            Profile::AeadAes128Gcm => &mut self.gcm,
+            Profile::Aes128CmSha1_80 => &mut self.cm,
+        }
+    }
+}
+
+/// Exporter label of RFC 5764 §4.2.
+const EXPORTER: &str = "EXTRACTOR-dtls_srtp";
+
+fn negotiated(profile: Profile) -> SrtpProtectionProfile {
+    match profile {
+        Profile::AeadAes128Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+        Profile::Aes128CmSha1_80 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+    }
+}
+
+/// The address under which rtc-dtls knows a peer. It is made up, so that the real one may change.
+fn name_of(peer: PeerId) -> SocketAddr {
+    SocketAddr::new(Ipv6Addr::from(u128::from(peer.0)).into(), 1)
+}
+
+fn peer_of(name: SocketAddr) -> PeerId {
+    match name.ip() {
+        IpAddr::V6(ip) => PeerId(u128::from(ip) as u64),
+        IpAddr::V4(ip) => PeerId(u32::from(ip).into()),
     }
 }
 

@@ -11,21 +11,30 @@
 //! and no address is sent more than came from it before it has answered something that only its owner
 //! can know. Sending is not done here: whoever seals keeps the address that [`PeerChange`] tells.
 
-use std::collections::VecDeque;
+mod association;
+mod handshake;
+mod reach;
+mod stats;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::session::IceText;
 use protocol::{Offer, PeerId};
 use rand::rngs::StdRng;
 
 use crate::Batch;
-use crate::dtls::Certificate;
-use crate::srtp::{SendKeys, SessionKeys};
+use crate::dtls::{Certificate, Handshakes};
+use crate::srtp::{Opener, SendKeys, SessionKeys};
+use crate::stun::TransactionId;
 
-mod stats;
+use association::{Path, Peer, Phase};
 pub use stats::Stats;
+
+/// The shortest time to the next look at a peer.
+const TICK: Duration = Duration::from_millis(1);
 
 /// What all peers of a shard have in common.
 #[derive(Debug, Clone)]
@@ -40,6 +49,14 @@ pub struct PeersConfig {
 pub struct Peers {
     config: PeersConfig,
     rng: StdRng,
+    handshakes: Handshakes,
+    peers: HashMap<PeerId, Peer>,
+    /// Addresses that have passed an authenticated check, and whose they are.
+    by_addr: HashMap<SocketAddr, PeerId>,
+    /// Our questions: at most one for each peer.
+    checks: HashMap<TransactionId, PeerId>,
+    /// One entry for each peer, at its `wake`.
+    timers: BTreeSet<(Instant, PeerId)>,
     changes: VecDeque<PeerChange>,
     stats: Stats,
 }
@@ -129,7 +146,18 @@ pub enum GoneReason {
 impl Peers {
     /// No peers yet.
     pub fn new(config: PeersConfig, rng: StdRng) -> Self {
-        Self { config, rng, changes: VecDeque::new(), stats: Stats::default() }
+        let handshakes = Handshakes::new(&config.certificate);
+        Self {
+            config,
+            rng,
+            handshakes,
+            peers: HashMap::new(),
+            by_addr: HashMap::new(),
+            checks: HashMap::new(),
+            timers: BTreeSet::new(),
+            changes: VecDeque::new(),
+            stats: Stats::default(),
+        }
     }
 
     /// Makes a peer that may connect for 30 s from now. `receives`: its packets are opened
@@ -141,12 +169,22 @@ impl Peers {
         offer: &Offer,
         receives: bool,
     ) -> Result<Credentials, AdmitError> {
-        let _ = (now, peer, offer, receives, &self.config, &mut self.rng);
-        Err(AdmitError::Full)
+        if self.peers.contains_key(&peer) {
+            return Err(AdmitError::Taken);
+        }
+        if self.peers.len() >= self.config.max_peers {
+            self.stats.refused_full += 1;
+            return Err(AdmitError::Full);
+        }
+        let credentials = Credentials::draw(peer, &mut self.rng);
+        self.peers.insert(peer, Peer::new(now, credentials.clone(), offer, receives));
+        self.timers.insert((now, peer));
+        self.rearm(now, peer);
+        Ok(credentials)
     }
 
-    /// Makes a peer that is connected at `addr` already, with these keys: simulations and benchmarks
-    /// start so. It has the credentials of its answer all the same, and consent expires for it too.
+    /// Makes a peer that is connected already: simulations and benchmarks start so. It has the
+    /// credentials of its answer all the same, and consent expires for it too.
     /// [`PeerChange::Connected`] follows.
     pub fn admit_with_keys(
         &mut self,
@@ -156,13 +194,22 @@ impl Peers {
         receives: bool,
         session: Session<'_>,
     ) -> Result<Credentials, AdmitError> {
-        let _ = session;
-        self.admit(now, peer, offer, receives)
+        let credentials = self.admit(now, peer, offer, receives)?;
+        let Session { addr, keys } = session;
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            let opener = receives.then(|| Box::new(Opener::new(keys.client())));
+            peer.path = Some(Path::new(now, addr, true, false));
+            peer.phase = Phase::Connected { profile: None, repeats: 0, opener };
+        }
+        self.learn(peer, addr);
+        self.changes.push_back(PeerChange::Connected { peer, addr, keys: keys.server() });
+        Ok(credentials)
     }
 
-    /// Forgets a peer, and says goodbye to it if a handshake was made.
+    /// Forgets a peer, and says goodbye to it if there was a handshake.
     pub fn remove(&mut self, now: Instant, peer: PeerId, out: &mut Batch) {
-        let _ = (now, peer, out);
+        self.say_goodbye(now, peer, out);
+        self.forget(now, peer);
     }
 
     /// Takes a datagram, whatever it is. Answers go to `out`; a packet of a peer that `receives` comes
@@ -174,18 +221,29 @@ impl Peers {
         datagram: &'d mut [u8],
         out: &mut Batch,
     ) -> Option<Received<'d>> {
-        let _ = (now, from, datagram, out);
+        match datagram.first() {
+            Some(0..=3) => self.on_stun(now, from, datagram, out),
+            Some(20..=63) => self.on_dtls(now, from, datagram, out),
+            Some(128..=191) => return self.on_srtp(from, datagram),
+            _ => self.stats.garbage += 1,
+        }
         None
     }
 
     /// Does what is due: repeats of handshake flights, expiry. After it, [`poll`](Self::poll).
     pub fn on_timeout(&mut self, now: Instant, out: &mut Batch) {
-        let _ = (now, out);
+        while let Some(&(at, id)) = self.timers.first() {
+            if at > now {
+                return;
+            }
+            self.on_wake(now, id, out);
+            self.rearm(now, id);
+        }
     }
 
     /// When [`on_timeout`](Self::on_timeout) is due. None while there are no peers.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.timers.first().map(|&(at, _)| at)
     }
 
     /// The next change. Call until there is none.
@@ -200,13 +258,98 @@ impl Peers {
 
     /// How many peers there are, connected or not.
     pub fn len(&self) -> usize {
-        0
+        self.peers.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.peers.is_empty()
     }
+
+    fn on_srtp<'d>(&mut self, from: SocketAddr, datagram: &'d mut [u8]) -> Option<Received<'d>> {
+        let Some(&id) = self.by_addr.get(&from) else {
+            self.stats.srtp_stranger += 1;
+            return None;
+        };
+        let Some(Peer { phase: Phase::Connected { opener: Some(opener), .. }, .. }) = self.peers.get_mut(&id)
+        else {
+            self.stats.srtp_unwanted += 1;
+            return None;
+        };
+        let opened = if is_rtcp(datagram) {
+            opener.open_rtcp(datagram).map(|packet| Received::Rtcp { peer: id, packet })
+        } else {
+            opener.open_rtp(datagram).map(|packet| Received::Rtp { peer: id, packet })
+        };
+        opened.inspect_err(|&error| self.stats.count_unopened(error)).ok()
+    }
+
+    fn on_wake(&mut self, now: Instant, id: PeerId, out: &mut Batch) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        let (at, why) = peer.expiry();
+        if at <= now {
+            return self.gone(now, id, why, out);
+        }
+        let Phase::Shaking { profile, .. } = peer.phase else { return };
+        let goes_on = self.handshakes.on_timeout(now, id, profile);
+        self.send_flights(out);
+        if !goes_on {
+            self.gone(now, id, GoneReason::Handshake, out);
+        }
+    }
+
+    /// Puts a peer's timer where it belongs: called after whatever may bring it forward. What only
+    /// puts it off, as each request does, is noticed when it fires.
+    fn rearm(&mut self, now: Instant, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let (expiry, _) = peer.expiry();
+        let flight = match peer.phase {
+            Phase::Shaking { profile, .. } => self.handshakes.poll_timeout(id, profile),
+            _ => None,
+        };
+        let wake = flight.map_or(expiry, |flight| flight.min(expiry)).max(now + TICK);
+        if wake < peer.wake || peer.wake <= now {
+            self.timers.remove(&(peer.wake, id));
+            self.timers.insert((wake, id));
+            peer.wake = wake;
+        }
+    }
+
+    /// Ends a peer from our side or its own.
+    fn gone(&mut self, now: Instant, id: PeerId, why: GoneReason, out: &mut Batch) {
+        if why != GoneReason::ConsentExpired {
+            self.say_goodbye(now, id, out);
+        }
+        self.forget(now, id);
+        self.stats.count_gone(why);
+        self.changes.push_back(PeerChange::Gone { peer: id, why });
+    }
+
+    fn say_goodbye(&mut self, now: Instant, id: PeerId, out: &mut Batch) {
+        if let Some(profile) = self.peers.get(&id).and_then(Peer::profile) {
+            self.handshakes.stop(now, id, profile);
+            self.send_flights(out);
+        }
+    }
+
+    fn forget(&mut self, now: Instant, id: PeerId) {
+        let Some(peer) = self.peers.remove(&id) else { return };
+        self.timers.remove(&(peer.wake, id));
+        for addr in &peer.addresses {
+            self.by_addr.remove(addr);
+        }
+        if let Some(check) = &peer.check {
+            self.checks.remove(&check.transaction);
+        }
+        if let Some(profile) = peer.profile() {
+            self.handshakes.forget(now, id, profile);
+        }
+    }
+}
+
+/// RTCP's packet types lie where RTP would have its payload types 64 to 95 (RFC 5761 §4).
+fn is_rtcp(datagram: &[u8]) -> bool {
+    datagram.get(1).is_some_and(|second| (64..96).contains(&(second & 0x7f)))
 }
 
 /// An association that exists already.
@@ -217,3 +360,6 @@ pub struct Session<'k> {
     /// Its keys.
     pub keys: &'k SessionKeys,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,8 @@
 //! What a shard's peers have been up to, in numbers: for metrics, where names follow the fields'.
 
+use super::GoneReason;
+use crate::srtp::OpenError;
+
 /// Counters since the start. All of them only grow.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Stats {
@@ -23,13 +26,15 @@ pub struct Stats {
     pub addresses_dropped: u64,
     /// DTLS from an address that no peer has.
     pub dtls_stranger: u64,
-    /// DTLS that is malformed, too much, or refused by the handshake.
+    /// DTLS that is malformed, no ClientHello where one is due, or too much.
     pub dtls_malformed: u64,
+    /// DTLS that the handshake refused.
+    pub dtls_refused: u64,
     /// Answers not sent, because the address has not sent as much itself.
     pub amplification: u64,
     /// Handshakes done.
     pub handshakes_done: u64,
-    /// Handshakes that ran out of repeats.
+    /// Handshakes that ran out of repeats, took too many bytes, or agreed on nothing.
     pub handshakes_failed: u64,
     /// Handshakes done with another certificate than the offer's.
     pub handshakes_stranger: u64,
@@ -53,4 +58,25 @@ pub struct Stats {
     pub not_connected: u64,
     /// Peers refused because the shard is full.
     pub refused_full: u64,
+}
+
+impl Stats {
+    pub(super) fn count_unopened(&mut self, error: OpenError) {
+        *match error {
+            OpenError::Malformed => &mut self.srtp_malformed,
+            OpenError::Auth => &mut self.srtp_auth,
+            OpenError::Replay => &mut self.srtp_replay,
+            OpenError::Streams => &mut self.srtp_streams,
+        } += 1;
+    }
+
+    pub(super) fn count_gone(&mut self, why: GoneReason) {
+        *match why {
+            GoneReason::Closed => &mut self.closed,
+            GoneReason::ConsentExpired => &mut self.consent_expired,
+            GoneReason::NotConnected => &mut self.not_connected,
+            GoneReason::Handshake => &mut self.handshakes_failed,
+            GoneReason::Stranger => &mut self.handshakes_stranger,
+        } += 1;
+    }
 }

@@ -1,0 +1,168 @@
+//! What is known of one peer.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use protocol::Offer;
+use protocol::session::{Fingerprint, IceText};
+
+use super::{Credentials, GoneReason};
+use crate::dtls::Hello;
+use crate::srtp::{Opener, Profile};
+use crate::stun::TransactionId;
+
+/// Without a valid request for so long, consent to be sent to is over (RFC 7675 §5.1).
+const CONSENT: Duration = Duration::from_secs(30);
+
+/// From admission to the end of the handshake. A client on a bad network needs some seconds.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// A nominated address that was heard from within this is not left for one that the client keeps in
+/// reserve: libwebrtc checks its reserves too, and nominates only the pair in use, every 2.5 s.
+const NOMINATION: Duration = Duration::from_secs(5);
+
+/// One association.
+pub(super) struct Peer {
+    /// Ours, that the client must know.
+    pub(super) credentials: Credentials,
+    /// What the client told of itself.
+    pub(super) client: Client,
+    /// Its packets are opened, not dropped.
+    pub(super) receives: bool,
+    pub(super) admitted: Instant,
+    /// The last valid request.
+    pub(super) heard: Instant,
+    /// Addresses from which valid requests came, oldest first.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// Where it is sent to; none before the handshake begins.
+    pub(super) path: Option<Path>,
+    /// Our question to another address.
+    pub(super) check: Option<Box<Check>>,
+    pub(super) phase: Phase,
+    /// When it is looked at again; its place among the timers.
+    pub(super) wake: Instant,
+}
+
+/// The client's part of the session description, as far as it concerns the association.
+pub(super) struct Client {
+    pub(super) ufrag: IceText<4, 32>,
+    pub(super) pwd: IceText<22, 64>,
+    pub(super) fingerprint: Fingerprint,
+}
+
+/// Where a peer is sent to.
+pub(super) struct Path {
+    pub(super) addr: SocketAddr,
+    /// Whoever is there has answered something that was only sent there.
+    pub(super) proven: bool,
+    /// Bytes that came from there less those sent there, until it is proven.
+    pub(super) credit: usize,
+    pub(super) since: Instant,
+    /// The last valid request from there.
+    pub(super) heard: Instant,
+    /// That request nominated it.
+    pub(super) nominated: bool,
+}
+
+/// A question to an address that wants to be the peer's: only who is there can answer it.
+pub(super) struct Check {
+    pub(super) addr: SocketAddr,
+    pub(super) transaction: TransactionId,
+    pub(super) since: Instant,
+    /// Bytes that came from there less those sent there.
+    pub(super) credit: usize,
+    /// It has been sent at least once.
+    pub(super) sent: bool,
+    /// The request that caused it nominated the address.
+    pub(super) nominated: bool,
+}
+
+/// How far the handshake is.
+pub(super) enum Phase {
+    /// Nothing, or parts of a ClientHello.
+    Hello(Hello),
+    /// Under way.
+    Shaking {
+        profile: Profile,
+        /// Bytes it has taken.
+        fed: usize,
+        /// The ServerHello is out: the client returned the cookie.
+        answered: bool,
+    },
+    /// Done.
+    Connected {
+        /// Of the handshake that is kept; none for sessions that began with keys.
+        profile: Option<Profile>,
+        /// Datagrams with handshake records since then.
+        repeats: usize,
+        /// For peers that receive.
+        opener: Option<Box<Opener>>,
+    },
+}
+
+impl Peer {
+    pub(super) fn new(now: Instant, credentials: Credentials, offer: &Offer, receives: bool) -> Self {
+        let client =
+            Client { ufrag: offer.ufrag.clone(), pwd: offer.pwd.clone(), fingerprint: offer.fingerprint };
+        Self {
+            credentials,
+            client,
+            receives,
+            admitted: now,
+            heard: now,
+            addresses: Vec::new(),
+            path: None,
+            check: None,
+            phase: Phase::Hello(Hello::default()),
+            wake: now,
+        }
+    }
+
+    /// When it is given up unless something happens, and why.
+    pub(super) fn expiry(&self) -> (Instant, GoneReason) {
+        match self.phase {
+            Phase::Connected { .. } => (self.heard + CONSENT, GoneReason::ConsentExpired),
+            _ => (self.admitted + CONNECT, GoneReason::NotConnected),
+        }
+    }
+
+    /// The endpoint that has its handshake, if one has.
+    pub(super) fn profile(&self) -> Option<Profile> {
+        match self.phase {
+            Phase::Hello(_) => None,
+            Phase::Shaking { profile, .. } => Some(profile),
+            Phase::Connected { profile, .. } => profile,
+        }
+    }
+
+    /// Notes a valid request.
+    pub(super) fn hear(&mut self, now: Instant, from: SocketAddr, nominates: bool) {
+        self.heard = now;
+        if let Some(path) = self.path.as_mut().filter(|path| path.addr == from) {
+            path.heard = now;
+            path.nominated = nominates;
+        }
+    }
+
+    /// Whether a valid request from this address asks to leave the one in use. While the handshake has
+    /// proven no address, it chooses by itself.
+    pub(super) fn wants_to_move(&self, now: Instant, from: SocketAddr, nominates: bool) -> bool {
+        self.path.as_ref().is_some_and(|path| {
+            let in_use = path.nominated && now < path.heard + NOMINATION;
+            path.proven && path.addr != from && (nominates || !in_use)
+        })
+    }
+}
+
+impl Path {
+    pub(super) fn new(now: Instant, addr: SocketAddr, proven: bool, nominated: bool) -> Self {
+        Self { addr, proven, credit: 0, since: now, heard: now, nominated }
+    }
+
+    /// Whether so many bytes may go there; if so, they are counted.
+    pub(super) fn spend(&mut self, bytes: usize) -> bool {
+        let left = self.credit.checked_sub(bytes);
+        self.credit = left.unwrap_or(self.credit);
+        self.proven || left.is_some()
+    }
+}

@@ -1,0 +1,159 @@
+//! The handshake of a peer: from the first ClientHello to the keys, and its goodbye.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use protocol::PeerId;
+
+use super::association::{Path, Peer, Phase};
+use super::{GoneReason, PeerChange, Peers};
+use crate::Batch;
+use crate::dtls::{self, Hello, Offered, Progress};
+use crate::srtp::{Opener, Profile};
+
+/// Most bytes that one handshake may take. With a certificate of 1 KB and every flight repeated
+/// seven times it is half of that; what rtc-dtls would buffer is 2 MB.
+const MAX_FED: usize = 64 * 1024;
+
+/// Most datagrams with handshake records that are looked at once it is done: repeats of the client's
+/// last flight, or anybody's junk, of which rtc-dtls keeps parts.
+const MAX_REPEATS: usize = 16;
+
+/// A handshake that has proven no address yet begins anew when the client turns up at another one
+/// after this time.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Peers {
+    pub(super) fn on_dtls(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Batch) {
+        let Some(&id) = self.by_addr.get(&from) else {
+            self.stats.dtls_stranger += 1;
+            return;
+        };
+        let Some(holds) = dtls::holds(datagram) else {
+            self.stats.dtls_malformed += 1;
+            return;
+        };
+        self.begin_anew_elsewhere(now, id, from);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if let Some(path) = peer.path.as_mut().filter(|path| path.addr == from) {
+            path.credit += datagram.len();
+        }
+        match &mut peer.phase {
+            Phase::Hello(_) => self.on_hello(now, id, from, datagram, out),
+            // rtc-dtls would disarm its timer for a repeated ClientHello, and never send its flight again.
+            Phase::Shaking { answered: true, .. } if holds.client_hello => {}
+            Phase::Shaking { profile, fed, .. } => {
+                *fed += datagram.len();
+                let (profile, fed) = (*profile, *fed);
+                if fed > MAX_FED {
+                    self.gone(now, id, GoneReason::Handshake, out);
+                } else {
+                    self.feed(now, id, profile, datagram, out);
+                }
+            }
+            Phase::Connected { profile: Some(profile), repeats, .. } => {
+                *repeats += usize::from(holds.handshake);
+                let profile = *profile;
+                if holds.handshake && *repeats > MAX_REPEATS {
+                    self.stats.dtls_malformed += 1;
+                } else {
+                    self.feed(now, id, profile, datagram, out);
+                }
+            }
+            Phase::Connected { profile: None, .. } => self.stats.dtls_refused += 1,
+        }
+        self.rearm(now, id);
+    }
+
+    fn on_hello(&mut self, now: Instant, id: PeerId, from: SocketAddr, datagram: &[u8], out: &mut Batch) {
+        let Some(Peer { phase, path, .. }) = self.peers.get_mut(&id) else { return };
+        let Phase::Hello(hello) = phase else { return };
+        match hello.push(datagram) {
+            Offered::Incomplete => {}
+            Offered::Nothing => self.stats.dtls_malformed += 1,
+            Offered::Whole(profile, datagrams) => {
+                let path = path.get_or_insert_with(|| Path::new(now, from, false, false));
+                path.credit = datagram.len();
+                let fed = datagrams.iter().map(Vec::len).sum();
+                *phase = Phase::Shaking { profile, fed, answered: false };
+                for datagram in datagrams {
+                    self.feed(now, id, profile, &datagram, out);
+                }
+            }
+        }
+    }
+
+    /// A client whose first address leads nowhere says hello again from the next one. The cookie that
+    /// went to the first is void then, or it would prove an address where it never was.
+    fn begin_anew_elsewhere(&mut self, now: Instant, id: PeerId, from: SocketAddr) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let (Phase::Shaking { profile, .. }, Some(path)) = (&peer.phase, &peer.path) else { return };
+        if path.proven || path.addr == from || now < path.since + PATIENCE {
+            return;
+        }
+        self.handshakes.forget(now, id, *profile);
+        peer.path = None;
+        peer.phase = Phase::Hello(Hello::default());
+    }
+
+    fn feed(&mut self, now: Instant, id: PeerId, profile: Profile, datagram: &[u8], out: &mut Batch) {
+        // The datagram before this one may have ended it; reading on would begin another.
+        if self.peers.get(&id).and_then(Peer::profile) != Some(profile) {
+            return;
+        }
+        let progress = self.handshakes.read(now, id, profile, datagram);
+        self.send_flights(out);
+        match progress {
+            Progress::On => {}
+            Progress::Refused => self.stats.dtls_refused += 1,
+            Progress::Done => self.on_done(now, id, profile, out),
+            Progress::Closed => self.on_closed(now, id, out),
+        }
+    }
+
+    /// Sends what the handshakes have to say, as far as the addresses have earned it.
+    pub(super) fn send_flights(&mut self, out: &mut Batch) {
+        while let Some((id, datagram)) = self.handshakes.poll_transmit() {
+            let Some(Peer { path: Some(path), phase, .. }) = self.peers.get_mut(&id) else { continue };
+            if dtls::holds(&datagram).is_some_and(|holds| holds.server_hello) {
+                path.proven = true;
+                if let Phase::Shaking { answered, .. } = phase {
+                    *answered = true;
+                }
+            }
+            if path.spend(datagram.len()) {
+                out.push(path.addr, &datagram);
+            } else {
+                self.stats.amplification += 1;
+            }
+        }
+    }
+
+    fn on_done(&mut self, now: Instant, id: PeerId, profile: Profile, out: &mut Batch) {
+        let outcome = self.handshakes.outcome(id, profile);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let (Some((shown, keys)), Some(path)) = (outcome, &mut peer.path) else {
+            return self.gone(now, id, GoneReason::Handshake, out);
+        };
+        if shown != peer.client.fingerprint {
+            return self.gone(now, id, GoneReason::Stranger, out);
+        }
+        path.proven = true;
+        let opener = peer.receives.then(|| Box::new(Opener::new(keys.client())));
+        peer.phase = Phase::Connected { profile: Some(profile), repeats: 0, opener };
+        self.stats.handshakes_done += 1;
+        let connected = PeerChange::Connected { peer: id, addr: path.addr, keys: keys.server() };
+        self.changes.push_back(connected);
+    }
+
+    /// A goodbye before the handshake is done is not authentic: then it only begins anew.
+    fn on_closed(&mut self, now: Instant, id: PeerId, out: &mut Batch) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if matches!(peer.phase, Phase::Connected { .. }) {
+            self.gone(now, id, GoneReason::Closed, out);
+        } else {
+            peer.path = None;
+            peer.phase = Phase::Hello(Hello::default());
+        }
+    }
+}
