@@ -112,6 +112,32 @@ pub enum ClientMessage {
     Leave,
 }
 
+impl ClientMessage {
+    /// The `type` on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Join { .. } => "join",
+            Self::Media { .. } => "media",
+            Self::RaiseHand => "raise_hand",
+            Self::LowerHand { .. } => "lower_hand",
+            Self::Accept => "accept",
+            Self::Decline => "decline",
+            Self::Mute { .. } => "mute",
+            Self::Unmute => "unmute",
+            Self::Demote { .. } => "demote",
+            Self::Promote { .. } => "promote",
+            Self::Kick { .. } => "kick",
+            Self::Ban { .. } => "ban",
+            Self::Unban { .. } => "unban",
+            Self::GoLive => "go_live",
+            Self::End => "end",
+            Self::Audience { .. } => "audience",
+            Self::Quality(_) => "quality",
+            Self::Leave => "leave",
+        }
+    }
+}
+
 /// What a media session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -167,8 +193,8 @@ pub enum ServerMessage {
     /// Answer to what did not.
     Error(ApiError),
 
-    /// The room went live or ended.
-    Room { state: RoomState, since: u64 },
+    /// The room went live or ended, or was renamed.
+    Room { state: RoomState, since: u64, title: String },
     /// You are on stage; `number` is your CSRC.
     Promoted { by: Option<Identity>, number: SpeakerNumber, muted: bool },
     /// You are no longer on stage.
@@ -195,6 +221,31 @@ pub enum ServerMessage {
     Moved { purpose: Purpose, why: MoveReason },
     /// You are out, and the socket closes.
     Removed { reason: RemoveReason },
+}
+
+impl ServerMessage {
+    /// The `type` on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Welcome(_) => "welcome",
+            Self::Media { .. } => "media",
+            Self::Audience { .. } => "audience",
+            Self::Seated { .. } => "seated",
+            Self::Invited { .. } => "invited",
+            Self::Ok => "ok",
+            Self::Error(_) => "error",
+            Self::Room { .. } => "room",
+            Self::Promoted { .. } => "promoted",
+            Self::Demoted { .. } => "demoted",
+            Self::Muted { .. } => "muted",
+            Self::Declined { .. } => "declined",
+            Self::Stage { .. } => "stage",
+            Self::Hands { .. } => "hands",
+            Self::Presence { .. } => "presence",
+            Self::Moved { .. } => "moved",
+            Self::Removed { .. } => "removed",
+        }
+    }
 }
 
 /// A message to a client together with the id of the request that it answers.

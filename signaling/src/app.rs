@@ -1,0 +1,93 @@
+//! What every request and connection of a signaling node shares.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cluster::{Bus, Nodes, Store};
+use protocol::node::{NodeKind, Request};
+use protocol::{ApiError, NodeId, PeerId, RoomId};
+use service::Tasks;
+use tokio::sync::Semaphore;
+
+use crate::answer::Refused;
+use crate::config::SignalingConfig;
+use crate::counters::Counters;
+use crate::limits::Gates;
+use crate::media;
+use crate::rooms::Rooms;
+
+/// How often a node is asked to let go of something.
+const TRIES: usize = 10;
+
+pub(crate) type Shared = Arc<App>;
+
+pub(crate) struct App {
+    pub(crate) config: SignalingConfig,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) tasks: Tasks,
+    pub(crate) counters: Counters,
+    pub(crate) gates: Gates,
+    /// Free WebSockets.
+    pub(crate) connections: Arc<Semaphore>,
+    /// Free WHIP and WHEP sessions.
+    pub(crate) whip_sessions: Arc<Semaphore>,
+    pub(crate) rooms: Rooms,
+    /// Differs after each start, and only grows.
+    pub(crate) boot: u64,
+}
+
+impl App {
+    /// Counts an error that goes out over HTTP.
+    pub(crate) fn refuse(&self, error: ApiError) -> Refused {
+        self.counters.refused(&error);
+        Refused(error)
+    }
+
+    /// Removes a peer at its node, however long that takes to arrive.
+    pub(crate) fn remove_peer(self: &Arc<Self>, node: NodeId, peer: PeerId) {
+        let app = self.clone();
+        self.tasks.errand("removal of a peer", async move {
+            app.insist(&node, &Request::Remove { peer }).await;
+        });
+    }
+
+    /// Has every node forget a room.
+    pub(crate) fn close_room(self: &Arc<Self>, room: &RoomId) {
+        for (node, said) in self.nodes.live().iter() {
+            if said.kind == NodeKind::Signaling {
+                continue;
+            }
+            let (app, node, room) = (self.clone(), node.clone(), room.clone());
+            self.tasks.errand("end of a room", async move {
+                app.insist(&node, &Request::Close { room }).await;
+            });
+        }
+    }
+
+    /// Asks a node until it answers or is gone.
+    async fn insist(self: &Arc<Self>, node: &NodeId, request: &Request) {
+        for _ in 0..TRIES {
+            if media::ask(self, node, request).await.is_ok() {
+                return;
+            }
+            if self.tasks.shutdown().has_begun() || !self.nodes.live().contains_key(node) {
+                return;
+            }
+            tokio::time::sleep(self.config.times.node / 4).await;
+        }
+        tracing::warn!(%node, "a node does not take a removal");
+    }
+}
+
+/// The clock that the outside sees, in ms of Unix time.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as u64
+}
+
+/// The same in s, as tokens are dated.
+pub(crate) fn now_s() -> u64 {
+    now_ms() / 1_000
+}

@@ -1,0 +1,154 @@
+//! What signaling can be told: where it listens, whom it believes, and every limit it keeps.
+//!
+//! Limits are named as the configuration file names them, so that an error can say which one it was.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use protocol::NodeId;
+use protocol::message::{IceServer, MAX_MESSAGE};
+use protocol::token::Keys;
+use serde::Deserialize;
+
+use crate::address::Cidr;
+use crate::origin::Origins;
+
+/// How a signaling node runs.
+#[derive(Debug, Clone)]
+pub struct SignalingConfig {
+    /// What it is called.
+    pub node: NodeId,
+    /// Where it is: listeners get an edge of this region while one admits.
+    pub region: String,
+    /// HTTP and WebSocket.
+    pub listen: SocketAddr,
+    /// Certificate and key, for HTTPS and WSS.
+    pub tls: Option<service::http::Tls>,
+    /// What people type, for WHIP's `Location`; without it a relative one is written.
+    pub public_url: Option<String>,
+    /// Checks tokens.
+    pub keys: Keys,
+    /// Whose pages may use the API, open the WebSocket and embed the stage page.
+    pub allow_origins: Origins,
+    /// Whose X-Forwarded-For is believed.
+    pub trusted_proxies: Vec<Cidr>,
+    /// Handed to clients for `RTCPeerConnection`.
+    pub ice_servers: Vec<IceServer>,
+    /// What is bounded.
+    pub limits: Limits,
+    /// What is timed.
+    pub times: Times,
+}
+
+impl SignalingConfig {
+    /// Everything but these as it is by default.
+    pub fn new(node: NodeId, listen: SocketAddr, keys: Keys) -> Self {
+        Self {
+            node,
+            region: "local".into(),
+            listen,
+            tls: None,
+            public_url: None,
+            keys,
+            allow_origins: Origins::default(),
+            trusted_proxies: Vec::new(),
+            ice_servers: Vec::new(),
+            limits: Limits::default(),
+            times: Times::default(),
+        }
+    }
+}
+
+/// Bounds, each with the size of a large town hall in mind.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Longest WebSocket message, in bytes.
+    pub message_bytes: usize,
+    /// Longest HTTP body, in bytes: an SDP offer of a browser has 5,000.
+    pub body_bytes: usize,
+    /// Rooms that are not over.
+    pub rooms: usize,
+    /// Participants of one room on this node, those whose connection is cut for the moment included.
+    pub room_participants: usize,
+    /// WebSockets of this node.
+    pub connections: usize,
+    /// WHIP and WHEP sessions of this node.
+    pub whip_sessions: usize,
+    /// Seats that a room may be made with.
+    pub seats: u16,
+    /// Messages that may wait for one connection on the control lane.
+    pub control_lane: usize,
+    /// Failed joins per minute and address, in a burst too.
+    pub failed_joins_per_minute: u32,
+    /// Valid joins per second and address: an office of five thousand shares one.
+    pub joins_per_second: u32,
+    /// HTTP API requests per second and address.
+    pub requests_per_second: u32,
+    /// Messages per second of one connection; four times as many in a burst.
+    pub messages_per_second: u32,
+    /// Times a minute that one person may raise their hand.
+    pub hands_per_minute: u32,
+    /// Times a minute that one connection may ask for media: each costs a node a handshake.
+    pub media_per_minute: u32,
+    /// Addresses and people whose recent use is remembered at the same time.
+    pub remembered: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: MAX_MESSAGE,
+            body_bytes: 64 * 1024,
+            rooms: 1_000,
+            room_participants: 20_000,
+            connections: 30_000,
+            whip_sessions: 1_000,
+            seats: 64,
+            control_lane: 512,
+            failed_joins_per_minute: 30,
+            joins_per_second: 2_000,
+            requests_per_second: 200,
+            messages_per_second: 20,
+            hands_per_minute: 10,
+            media_per_minute: 30,
+            remembered: 100_000,
+        }
+    }
+}
+
+/// How long things may take. Tests shorten them; nobody else needs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Times {
+    /// From the opened WebSocket to its `join`.
+    pub join: Duration,
+    /// Between two pings. After two without an answer the connection counts as cut.
+    pub ping: Duration,
+    /// How long a participant whose connection was cut keeps seat, hand and audio.
+    pub resume: Duration,
+    /// After which an empty room ends.
+    pub empty: Duration,
+    /// For which an ended room is remembered: its name says `ended` until then.
+    pub ended: Duration,
+    /// How long one write to a client may take.
+    pub write: Duration,
+    /// How long a node may take to answer.
+    pub node: Duration,
+    /// How often the stage is told to its origin without having changed.
+    pub repeat: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            join: Duration::from_secs(5),
+            ping: Duration::from_secs(15),
+            resume: Duration::from_secs(60),
+            empty: Duration::from_secs(600),
+            ended: Duration::from_secs(600),
+            write: Duration::from_secs(10),
+            node: Duration::from_secs(2),
+            repeat: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The metrics of signaling. Labels are from small fixed sets: never a room, a person, an address.
+
+use protocol::message::{ClientMessage, Quality, ServerMessage};
+use protocol::token::Role;
+use protocol::{ApiError, Code};
+use service::Metrics;
+use service::metrics::{Histogram, IntCounter, IntCounterVec, IntGaugeVec, PEOPLE_SECONDS};
+
+use crate::presence::News;
+
+/// Buckets for shares of what was heard.
+const RATIOS: &[f64] = &[0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
+
+pub(crate) struct Counters {
+    participants: IntGaugeVec,
+    messages: IntCounterVec,
+    refused: IntCounterVec,
+    bad_input: IntCounterVec,
+    queue_full: IntCounter,
+    presence_lag: Histogram,
+    presence_merged: IntCounter,
+    concealed: Histogram,
+}
+
+impl Counters {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            participants: metrics.gauges(
+                "dais_signaling_participants",
+                "People who are in a room by this node, those who were just cut off included.",
+                &["role"],
+            ),
+            messages: metrics.counters(
+                "dais_signaling_messages_total",
+                "WebSocket messages.",
+                &["type", "direction"],
+            ),
+            refused: metrics.counters(
+                "dais_signaling_refused_total",
+                "Joins, messages and requests that were answered with an error.",
+                &["reason"],
+            ),
+            bad_input: metrics.counters(
+                "dais_bad_input_total",
+                "What came from outside and could not be used.",
+                &["what"],
+            ),
+            queue_full: metrics
+                .counters("dais_queue_full_total", "Bounded queues that were full.", &["queue"])
+                .with_label_values(&["control_lane"]),
+            presence_lag: metrics.histogram(
+                "dais_presence_lag_seconds",
+                "From a change around the stage until it is written to a client.",
+                PEOPLE_SECONDS,
+            ),
+            presence_merged: metrics
+                .counter("dais_presence_merged_total", "Presence versions merged into a later message."),
+            concealed: metrics.histogram(
+                "dais_listener_concealed_ratio",
+                "Share of the audio that listeners' browsers had to make up, as they report it.",
+                RATIOS,
+            ),
+        }
+    }
+
+    pub(crate) fn received(&self, message: &ClientMessage) {
+        self.messages.with_label_values(&[message.kind(), "ingress"]).inc();
+    }
+
+    pub(crate) fn sent(&self, message: &ServerMessage) {
+        self.sent_to(message.kind(), 1);
+    }
+
+    pub(crate) fn sent_to(&self, kind: &str, people: usize) {
+        self.messages.with_label_values(&[kind, "egress"]).inc_by(people as u64);
+    }
+
+    pub(crate) fn presence_sent(&self, news: &News) {
+        self.sent_to("presence", 1);
+        self.presence_lag.observe(news.lag().as_secs_f64());
+        self.presence_merged.inc_by(news.merged);
+    }
+
+    /// Something was answered with this error.
+    pub(crate) fn refused(&self, error: &ApiError) {
+        self.refused.with_label_values(&[reason(error.code)]).inc();
+    }
+
+    /// Something from outside could not be read.
+    pub(crate) fn bad(&self, what: &'static str) {
+        self.bad_input.with_label_values(&[what]).inc();
+    }
+
+    pub(crate) fn lane_full(&self) {
+        self.queue_full.inc();
+    }
+
+    /// So many more people of this role.
+    pub(crate) fn participants(&self, role: Role, more: i64) {
+        self.participants.with_label_values(&[role_name(role)]).add(more);
+    }
+
+    pub(crate) fn heard(&self, quality: &Quality) {
+        self.concealed.observe(f64::from(quality.concealed.clamp(0.0, 1.0)));
+    }
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Host => "host",
+        Role::Speaker => "speaker",
+        Role::Listener => "listener",
+        Role::Admin => "admin",
+    }
+}
+
+fn reason(code: Code) -> &'static str {
+    match code {
+        Code::BadRequest => "bad_request",
+        Code::BadOffer => "bad_offer",
+        Code::Unauthorized => "unauthorized",
+        Code::Forbidden => "forbidden",
+        Code::Banned => "banned",
+        Code::NotFound => "not_found",
+        Code::Ended => "ended",
+        Code::Conflict => "conflict",
+        Code::StageFull => "stage_full",
+        Code::RoomFull => "room_full",
+        Code::TooLarge => "too_large",
+        Code::RateLimited => "rate_limited",
+        Code::Unavailable => "unavailable",
+        Code::ResumeInvalid => "resume_invalid",
+        Code::TooSlow => "too_slow",
+        Code::JoinTimeout => "join_timeout",
+        Code::Internal => "internal",
+    }
+}

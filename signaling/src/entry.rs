@@ -1,0 +1,138 @@
+//! The door: who is let in, by a token or by a resume ticket, and how often somebody may try.
+//!
+//! Tokens are never logged, and neither are names and addresses.
+
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, header};
+use protocol::message::{RequestId, check_name};
+use protocol::token::{Claims, Role};
+use protocol::{ApiError, Code, Identity, RoomId};
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use room::Arrival;
+
+use crate::app::{App, Shared, now_s};
+use crate::lanes::Lanes;
+use crate::live::{Ask, Body, Enter};
+use crate::rooms::Entered;
+
+/// Shown where neither token nor join brings a name and there is no identity of their own.
+const GUEST: &str = "Guest";
+
+/// Characters of a guest's identity behind `guest-`: no two guests of a room will ever share one.
+const GUEST_CHARACTERS: usize = 12;
+
+/// What a `join` brings.
+pub(crate) struct Join {
+    pub(crate) token: String,
+    pub(crate) name: Option<String>,
+    pub(crate) resume: Option<String>,
+    pub(crate) id: Option<RequestId>,
+}
+
+/// The door as seen from one address.
+pub(crate) struct Door<'a> {
+    pub(crate) app: &'a Shared,
+    pub(crate) address: IpAddr,
+}
+
+impl Door<'_> {
+    /// Lets a client in whose messages go onto `lanes`; `welcome` is the first of them.
+    pub(crate) async fn join(&self, join: Join, lanes: &Lanes) -> Result<Entered, ApiError> {
+        let (room, ask) = match &join.resume {
+            Some(resume) => self.by_ticket(resume)?,
+            None => self.by_token(&join)?,
+        };
+        let body = Body::Socket { lanes: lanes.clone(), id: join.id };
+        let entered = self.app.rooms.enter(self.app, &room, Enter { ask, body }).await;
+        entered.map_err(|error| match error.code {
+            Code::ResumeInvalid => self.failed(error),
+            _ => error,
+        })
+    }
+
+    /// The claims of a token that is good, whatever for.
+    pub(crate) fn claims(&self, token: &str) -> Result<Claims, ApiError> {
+        self.app
+            .config
+            .keys
+            .verify(token, now_s())
+            .map_err(|error| self.failed(ApiError::new(Code::Unauthorized, error.to_string())))
+    }
+
+    /// The claims of the Bearer token of an HTTP request.
+    pub(crate) fn bearer(&self, headers: &HeaderMap) -> Result<Claims, ApiError> {
+        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = value.and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        match token {
+            Some(token) => self.claims(token),
+            None => Err(ApiError::new(Code::Unauthorized, "a token is needed: `Authorization: Bearer …`")),
+        }
+    }
+
+    fn by_ticket(&self, resume: &str) -> Result<(RoomId, Ask), ApiError> {
+        let parts = resume.split_once(':').and_then(|(room, ticket)| Some((RoomId::new(room).ok()?, ticket)));
+        let (room, ticket) = parts.ok_or_else(|| {
+            self.failed(ApiError::new(Code::ResumeInvalid, "`resume` is not what a `welcome` brought"))
+        })?;
+        Ok((room, Ask::Ticket(ticket.into())))
+    }
+
+    fn by_token(&self, join: &Join) -> Result<(RoomId, Ask), ApiError> {
+        let claims = self.claims(&join.token)?;
+        self.app.gates.joins.pass(&self.address)?;
+        let (room, arrival) = arrival(claims, join.name.as_deref())?;
+        Ok((room, Ask::Token(arrival)))
+    }
+
+    /// Counts a failure; past the limit it says so in place of what failed.
+    fn failed(&self, error: ApiError) -> ApiError {
+        self.app.gates.failed_joins.pass(&self.address).err().unwrap_or(error)
+    }
+}
+
+/// Who somebody with these claims is, and where they want to go.
+pub(crate) fn arrival(claims: Claims, name: Option<&str>) -> Result<(RoomId, Arrival), ApiError> {
+    if claims.role == Role::Admin {
+        return Err(ApiError::new(Code::Forbidden, "an `admin` token cannot enter a room"));
+    }
+    let room = claims.room.ok_or_else(|| ApiError::new(Code::Unauthorized, "the token names no `room`"))?;
+    let told = check_name(claims.name.as_deref().or(name).unwrap_or_default())?;
+    let own = claims.sub.as_ref().map_or(GUEST, Identity::as_str);
+    let name = if told.is_empty() { own } else { told }.to_owned();
+    let identity = claims.sub.unwrap_or_else(guest);
+    Ok((room, Arrival { identity, name, role: claims.role, hidden: claims.hidden }))
+}
+
+fn guest() -> Identity {
+    let letters = rand::rng().sample_iter(Alphanumeric).take(GUEST_CHARACTERS).map(char::from);
+    let identity: String = "guest-".chars().chain(letters).collect();
+    Identity::new(&identity).expect("letters and digits are an identity")
+}
+
+/// A room's token for the HTTP API: an admin's of any room, or the room's own host's.
+pub(crate) fn check_host(claims: &Claims, room: &RoomId) -> Result<room::Actor, ApiError> {
+    let fits = claims.room.as_ref().is_none_or(|only| only == room);
+    match (claims.role, &claims.sub) {
+        (Role::Admin, _) if fits => Ok(room::Actor::Admin),
+        (Role::Host, Some(host)) if fits => Ok(room::Actor::Bearer(host.clone())),
+        (Role::Admin | Role::Host, _) => Err(ApiError::new(Code::Forbidden, "the token is for another room")),
+        _ => Err(ApiError::new(Code::Forbidden, "this needs an `admin` token or the room's `host` token")),
+    }
+}
+
+/// A resume token: the room, and the ticket that its store gave.
+pub(crate) fn resume(room: &RoomId, ticket: &str) -> String {
+    format!("{room}:{ticket}")
+}
+
+impl App {
+    /// The name under which this process takes part in rooms.
+    pub(crate) fn session(&self) -> room::Session {
+        room::Session { node: self.config.node.clone(), number: self.rooms.next_number() }
+    }
+}

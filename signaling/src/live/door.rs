@@ -1,0 +1,185 @@
+//! How people come into a live room, and how they go.
+
+use protocol::message::{MediaInfo, Person, RemoveReason, Reply as Answer, ServerMessage, Welcome, You};
+use protocol::{ApiError, Code, Identity, VOICES};
+use room::presence::NAMED;
+use room::{Arrival, Room, Session};
+
+use super::people::{Contact, Here, Peer};
+use super::{Ask, Body, Enter, LiveRoom};
+use crate::app::now_ms;
+use crate::entry;
+use crate::rooms::{Entered, Member, Reply};
+
+/// Names in the `welcome` of a room that is too large for all of them.
+const SOME: usize = 24;
+
+/// What somebody had here before they came again.
+#[derive(Default)]
+struct Kept {
+    listen: Option<Peer>,
+    speak: Option<Peer>,
+}
+
+impl LiveRoom {
+    pub(super) async fn enter(&mut self, enter: Enter, reply: Reply<Entered>) {
+        let entered = self.let_in(enter).await;
+        let member = entered.as_ref().ok().map(|entered| entered.member.clone());
+        // Whoever hung up while they were let in is cut off at once.
+        if reply.send(entered).is_err()
+            && let Some(member) = member
+        {
+            self.cut(&member).await;
+        }
+    }
+
+    async fn let_in(&mut self, enter: Enter) -> Result<Entered, ApiError> {
+        self.check_draining()?;
+        self.check_full(&enter.ask)?;
+        let session = self.app.session();
+        let (store, now) = (self.app.store.clone(), now_ms());
+        let (entered, is_resumed) = match &enter.ask {
+            Ask::Token(arrival) => (store.enter(now, &self.id, arrival, &session).await?, false),
+            Ask::Ticket(ticket) => (store.resume(now, ticket, &session).await?, true),
+        };
+        let cluster::Entered { arrival, acted, ticket, .. } = entered;
+        if *acted.room.id() != self.id {
+            // A ticket under another room's name: it is spent now, and serves nobody.
+            let _ = store.cut(now, acted.room.id(), &arrival.identity, &session).await;
+            return Err(ApiError::new(Code::ResumeInvalid, "`resume` belongs to another room"));
+        }
+        let kept = if is_resumed { self.keep_peers(&arrival.identity) } else { Kept::default() };
+        let (room, is_full) = (acted.room.clone(), acted.outcome.answer == room::Answer::StageFull);
+        self.spread(acted).await;
+        // Whoever is elsewhere in the store and still here in our books was replaced there and then.
+        self.let_go(&arrival.identity, RemoveReason::Replaced);
+        let seen = self.presence.board(|board| board.version());
+        let contact = match enter.body {
+            Body::Socket { lanes, id } => {
+                let body = ServerMessage::Welcome(Box::new(self.welcome(&arrival, &room, &ticket)));
+                self.app.counters.sent(&body);
+                lanes.control(crate::encode::reply(&Answer { body, id }));
+                Contact::Socket(lanes)
+            }
+            Body::Whip { key, place } => Contact::Whip { key, _place: place },
+        };
+        let member = self.seat(&arrival, session.number, contact, kept);
+        Ok(Entered { member, presence: self.presence.reader(seen), is_full })
+    }
+
+    fn seat(&mut self, arrival: &Arrival, number: u64, contact: Contact, kept: Kept) -> Member {
+        let identity = arrival.identity.clone();
+        let Kept { listen, speak } = kept;
+        let is_host = self.room.as_ref().is_some_and(|room| room.is_host(&identity));
+        self.people.insert(identity.clone(), Here { number, contact, listen, speak }, is_host);
+        if !arrival.hidden {
+            let person = Person { identity: identity.clone(), name: arrival.name.clone() };
+            self.presence.board(|board| board.join(now_ms(), person));
+        }
+        self.people.count(&self.app.counters, self.room.as_deref());
+        Member::new(self.id.clone(), identity, number, self.to_inbox.clone())
+    }
+
+    fn welcome(&self, arrival: &Arrival, room: &Room, ticket: &str) -> Welcome {
+        let place = room.place(&arrival.identity);
+        let you = You {
+            identity: arrival.identity.clone(),
+            name: arrival.name.clone(),
+            role: place.role,
+            number: place.number,
+            muted: place.muted,
+            hand: place.hand,
+        };
+        let is_host = room.is_host(&arrival.identity);
+        let (presence_version, counts, people) = self.presence.board(|board| {
+            let listeners = board.counts().listeners as usize;
+            let most = if listeners <= NAMED { NAMED } else { SOME };
+            (board.version(), board.counts(), board.people(most))
+        });
+        let ice_servers = self.app.config.ice_servers.clone();
+        Welcome {
+            you,
+            room: room.info(),
+            stage_version: room.version(),
+            stage: room.members(),
+            presence_version,
+            counts,
+            people,
+            hands: if is_host { room.hands() } else { Vec::new() },
+            resume: entry::resume(&self.id, ticket),
+            media: MediaInfo { voices: VOICES as u8, ice_servers },
+            now: now_ms(),
+        }
+    }
+
+    fn check_draining(&self) -> Result<(), ApiError> {
+        if self.app.tasks.shutdown().has_begun() {
+            let says = "this node is about to stop: join again, at another one";
+            return Err(ApiError::new(Code::Unavailable, says).retry_after_ms(1_000));
+        }
+        Ok(())
+    }
+
+    fn check_full(&mut self, ask: &Ask) -> Result<(), ApiError> {
+        let most = self.app.config.limits.room_participants;
+        let is_known = match ask {
+            Ask::Token(arrival) => self.people.get_mut(&arrival.identity).is_some(),
+            Ask::Ticket(_) => true,
+        };
+        if !is_known && self.people.len() >= most {
+            let says = format!("the room has {most} participants here (limit: room_participants)");
+            return Err(ApiError::new(Code::RoomFull, says).retry_after_ms(room::limits::ROOM_FULL_RETRY_MS));
+        }
+        Ok(())
+    }
+
+    /// Takes the peers of somebody who comes back, so that their audio goes on.
+    fn keep_peers(&mut self, identity: &Identity) -> Kept {
+        let here = self.people.get_mut(identity);
+        here.map_or(Kept::default(), |here| Kept { listen: here.listen.take(), speak: here.speak.take() })
+    }
+
+    /// A socket is gone. Whoever has left or was put out before is not concerned.
+    pub(super) async fn cut(&mut self, who: &Member) {
+        let Some(here) = self.people.current(who) else { return };
+        here.contact = Contact::Away;
+        let session = self.session_of(who.number);
+        match self.app.store.cut(now_ms(), &self.id, &who.identity, &session).await {
+            Ok(acted) => self.spread(acted).await,
+            Err(error) => tracing::warn!(%error, "a cut is not noted: the participant stays"),
+        }
+    }
+
+    /// Somebody goes of their own accord.
+    pub(super) async fn leave(&mut self, who: &Member) {
+        let session = self.session_of(who.number);
+        match self.app.store.leave(now_ms(), &self.id, &who.identity, &session).await {
+            Ok(acted) => self.spread(acted).await,
+            Err(error) => tracing::warn!(%error, "a leave is not noted: it counts as a cut"),
+        }
+        if self.people.current(who).is_some() {
+            self.let_go(&who.identity, RemoveReason::Left);
+        }
+    }
+
+    /// Ends the WHIP or WHEP session of a key.
+    pub(super) async fn hang(&mut self, key: &str) -> Result<(), ApiError> {
+        let (identity, _) = self
+            .people
+            .by_key(key)
+            .ok_or_else(|| ApiError::new(Code::NotFound, "there is no such session"))?;
+        self.hang_up(&identity).await;
+        Ok(())
+    }
+
+    /// Ends the session of somebody who has no socket.
+    pub(super) async fn hang_up(&mut self, identity: &Identity) {
+        let Some(number) = self.people.get_mut(identity).map(|here| here.number) else { return };
+        let who = Member::new(self.id.clone(), identity.clone(), number, self.to_inbox.clone());
+        self.leave(&who).await;
+    }
+
+    fn session_of(&self, number: u64) -> Session {
+        Session { node: self.app.config.node.clone(), number }
+    }
+}

@@ -1,0 +1,169 @@
+//! The peers that people have at media nodes: who may get one, which one holds, what happens when it or
+//! its node is gone.
+//!
+//! A peer that is replaced stays for a while: whoever is moved, promoted or demoted goes on hearing on
+//! the old one until the new one is up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::message::{MoveReason, Purpose, RoomState, ServerMessage};
+use protocol::node::{Event, NodeKind, PeerEvent};
+use protocol::{ApiError, Code, Epoch, Identity, NodeId, PeerId};
+use room::Room;
+use tokio::time::Instant;
+
+use super::people::{Contact, Peer};
+use super::{Admitted, LiveRoom, Permit};
+use crate::app::now_ms;
+use crate::media::no_node;
+use crate::rooms::Member;
+
+/// How long a peer that was replaced goes on: a handshake on a slow network, and a little.
+const REPLACED: Duration = Duration::from_secs(6);
+
+/// How long the origin's peer of somebody who left the stage goes on, with nothing from their
+/// microphone, while they get one at an edge.
+const OFF_STAGE: Duration = Duration::from_secs(15);
+
+impl LiveRoom {
+    /// Whether somebody may have media, and from where it comes.
+    pub(super) async fn permit(&mut self, who: &Member, purpose: Purpose) -> Result<Permit, ApiError> {
+        if self.people.current(who).is_none() {
+            return Err(not_here());
+        }
+        let room = self.room.clone().ok_or_else(super::no_room)?;
+        if room.state() == RoomState::Ended {
+            return Err(ApiError::new(Code::Ended, "the room has ended"));
+        }
+        let speaker = match purpose {
+            Purpose::Listen => None,
+            Purpose::Speak => Some(room.place(&who.identity).number.ok_or_else(not_on_stage)?),
+        };
+        let (origin, epoch) = self.origin(&room).await?;
+        Ok(Permit { origin, epoch, speaker })
+    }
+
+    /// The room's origin: the one it has, or one that is assigned now.
+    async fn origin(&mut self, room: &Arc<Room>) -> Result<(NodeId, Epoch), ApiError> {
+        let known = room.origin().map(|(node, epoch)| (node.clone(), epoch));
+        if let Some((node, epoch)) = &known
+            && self.app.nodes.live().contains_key(node)
+        {
+            return Ok((node.clone(), *epoch));
+        }
+        let lost = known.map(|(_, epoch)| epoch);
+        let chosen =
+            self.app.nodes.place(NodeKind::Origin, &self.app.config.region, &[]).ok_or_else(no_node)?;
+        let acted = self.app.store.assign_origin(now_ms(), &self.id, &chosen.node, lost).await?;
+        let origin = acted.room.origin().map(|(node, epoch)| (node.clone(), epoch));
+        self.spread(acted).await;
+        origin.ok_or_else(no_node)
+    }
+
+    /// Notes a peer that a node has made. An error means that nobody wants it any more.
+    pub(super) fn admitted(&mut self, who: &Member, admitted: Admitted) -> Result<(), ApiError> {
+        let Admitted { purpose, turn, node, peer } = admitted;
+        let on_stage = self.room.as_ref().is_some_and(|room| room.place(&who.identity).number.is_some());
+        let here = self.people.current(who).ok_or_else(not_here)?;
+        if purpose == Purpose::Speak && !on_stage {
+            return Err(not_on_stage());
+        }
+        let place = here.peer(purpose);
+        if place.as_ref().is_some_and(|other| other.turn > turn) {
+            return Err(ApiError::new(Code::Conflict, "a later request has replaced this one"));
+        }
+        if let Some(old) = place.replace(Peer { node, peer, turn }) {
+            self.lingering.push((Instant::now() + REPLACED, old.node, old.peer));
+        }
+        Ok(())
+    }
+
+    /// Somebody is no longer on stage: they hear the origin until they have an edge.
+    pub(super) fn linger_after_stage(&mut self, identity: &Identity) {
+        let Some(here) = self.people.get_mut(identity) else { return };
+        if let Some(peer) = here.speak.take_if(|_| matches!(here.contact, Contact::Socket(_))) {
+            self.lingering.push((Instant::now() + OFF_STAGE, peer.node, peer.peer));
+        }
+    }
+
+    /// Removes the peers whose time is over.
+    pub(super) fn let_go_of_lingering(&mut self) {
+        let now = Instant::now();
+        for (_, node, peer) in self.lingering.extract_if(.., |(until, ..)| *until <= now) {
+            self.app.remove_peer(node, peer);
+        }
+    }
+
+    /// Something happened to a peer without our having asked for it.
+    pub(super) async fn event(&mut self, event: &Event) {
+        match event.what {
+            PeerEvent::Connected => {}
+            PeerEvent::Gone => self.peer_gone(&event.node, event.peer).await,
+        }
+    }
+
+    async fn peer_gone(&mut self, node: &NodeId, peer: PeerId) {
+        self.lingering.retain(|(_, its_node, its_peer)| (its_node, *its_peer) != (node, peer));
+        let is_it =
+            |had: &Option<Peer>| had.as_ref().is_some_and(|had| had.node == *node && had.peer == peer);
+        let found = self.people.iter_mut().find_map(|(identity, here)| {
+            let purpose = if is_it(&here.listen) { Purpose::Listen } else { Purpose::Speak };
+            here.peer(purpose).take_if(|had| had.node == *node && had.peer == peer)?;
+            Some((identity.clone(), purpose))
+        });
+        if let Some((identity, purpose)) = found {
+            self.peer_lost(&identity, purpose, MoveReason::PeerLost).await;
+        }
+    }
+
+    /// All peers at a node are gone, or will be.
+    pub(super) async fn node_changed(&mut self, node: &NodeId, why: MoveReason) {
+        let mut found = Vec::new();
+        for (identity, here) in self.people.iter_mut() {
+            for purpose in [Purpose::Listen, Purpose::Speak] {
+                let place = here.peer(purpose);
+                if place.as_ref().is_some_and(|peer| peer.node == *node) {
+                    if why != MoveReason::Drain {
+                        *place = None;
+                    }
+                    found.push((identity.clone(), purpose));
+                }
+            }
+        }
+        for (identity, purpose) in found {
+            self.peer_lost(&identity, purpose, why).await;
+        }
+        if self.room.as_ref().and_then(|room| room.origin()).is_some_and(|(origin, _)| origin == node) {
+            self.push.doubt();
+        }
+    }
+
+    /// Asks somebody to come again for media; a WHIP or WHEP client cannot be asked and is gone.
+    async fn peer_lost(&mut self, identity: &Identity, purpose: Purpose, why: MoveReason) {
+        let on_stage = self.room.as_ref().is_some_and(|room| room.place(identity).number.is_some());
+        let Some(here) = self.people.get_mut(identity) else { return };
+        if matches!(here.contact, Contact::Whip { .. }) {
+            if why != MoveReason::Drain {
+                self.hang_up(identity).await;
+            }
+            return;
+        }
+        // On stage one hears the origin, off stage an edge: the other peer was left behind on purpose.
+        let is_needed = match purpose {
+            Purpose::Speak => on_stage,
+            Purpose::Listen => !(on_stage && here.speak.is_some()),
+        };
+        if is_needed {
+            self.people.tell(&self.app.counters, identity, &ServerMessage::Moved { purpose, why });
+        }
+    }
+}
+
+fn not_here() -> ApiError {
+    ApiError::new(Code::Conflict, "another session has taken the place of this one")
+}
+
+fn not_on_stage() -> ApiError {
+    ApiError::new(Code::Forbidden, "only those on stage may speak: raise a hand")
+}

@@ -1,0 +1,190 @@
+//! Those whose sessions are at this node: where their messages go, and which peers are theirs.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use protocol::message::{Purpose, RemoveReason, Reply, RequestId, ServerMessage};
+use protocol::token::Role;
+use protocol::{Identity, NodeId, PeerId};
+use room::Room;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Said;
+use crate::counters::Counters;
+use crate::lanes::Lanes;
+use crate::rooms::Member;
+
+/// Everybody of one room who is here.
+#[derive(Default)]
+pub(super) struct People {
+    here: HashMap<Identity, Here>,
+    /// Hosts among them, so that what only hosts are told need not look at ten thousand people.
+    hosts: BTreeSet<Identity>,
+    /// What the gauges hold of this room: hosts, speakers, listeners.
+    counted: [i64; 3],
+}
+
+/// One of them.
+pub(super) struct Here {
+    pub(super) number: u64,
+    pub(super) contact: Contact,
+    pub(super) listen: Option<Peer>,
+    pub(super) speak: Option<Peer>,
+}
+
+/// How they are reached.
+pub(super) enum Contact {
+    /// By messages.
+    Socket(Lanes),
+    /// Not at all, but their peer tells whether they are there.
+    Whip { key: String, _place: Arc<OwnedSemaphorePermit> },
+    /// Their socket was cut; they have a while to come back.
+    Away,
+}
+
+/// A peer of theirs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) node: NodeId,
+    pub(super) peer: PeerId,
+    /// The media request that it came of.
+    pub(super) turn: u64,
+}
+
+impl Here {
+    pub(super) fn peer(&mut self, purpose: Purpose) -> &mut Option<Peer> {
+        match purpose {
+            Purpose::Listen => &mut self.listen,
+            Purpose::Speak => &mut self.speak,
+        }
+    }
+
+    pub(super) fn take_peers(&mut self) -> impl Iterator<Item = Peer> + use<> {
+        [self.listen.take(), self.speak.take()].into_iter().flatten()
+    }
+
+    pub(super) fn lanes(&self) -> Option<&Lanes> {
+        match &self.contact {
+            Contact::Socket(lanes) => Some(lanes),
+            Contact::Whip { .. } | Contact::Away => None,
+        }
+    }
+}
+
+impl People {
+    pub(super) fn is_empty(&self) -> bool {
+        self.here.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.here.len()
+    }
+
+    pub(super) fn any_connected(&self) -> bool {
+        self.here.values().any(|here| here.lanes().is_some())
+    }
+
+    pub(super) fn get_mut(&mut self, identity: &Identity) -> Option<&mut Here> {
+        self.here.get_mut(identity)
+    }
+
+    /// The session of this member, unless another one has taken its place.
+    pub(super) fn current(&mut self, who: &Member) -> Option<&mut Here> {
+        self.here.get_mut(&who.identity).filter(|here| here.number == who.number)
+    }
+
+    pub(super) fn insert(&mut self, identity: Identity, here: Here, is_host: bool) {
+        if is_host {
+            self.hosts.insert(identity.clone());
+        }
+        self.here.insert(identity, here);
+    }
+
+    pub(super) fn remove(&mut self, identity: &Identity) -> Option<Here> {
+        self.hosts.remove(identity);
+        self.here.remove(identity)
+    }
+
+    /// Takes everybody out.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Identity, Here)> {
+        self.hosts.clear();
+        self.here.drain()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&Identity, &mut Here)> {
+        self.here.iter_mut()
+    }
+
+    /// Who has the WHIP or WHEP session of this key.
+    pub(super) fn by_key(&self, wanted: &str) -> Option<(Identity, u64)> {
+        let has = |here: &Here| matches!(&here.contact, Contact::Whip { key, .. } if key == wanted);
+        self.here.iter().find(|(_, here)| has(here)).map(|(identity, here)| (identity.clone(), here.number))
+    }
+
+    /// Ends all sockets.
+    pub(super) fn end_all(&self, reason: RemoveReason) {
+        self.here.values().filter_map(Here::lanes).for_each(|lanes| lanes.end(reason));
+    }
+
+    /// Tells everybody.
+    pub(super) fn tell_all(&self, counters: &Counters, message: &ServerMessage) {
+        let said = Said::new(message);
+        let lanes: Vec<&Lanes> = self.here.values().filter_map(Here::lanes).collect();
+        tell(counters, &said, &lanes);
+    }
+
+    /// Tells the hosts.
+    pub(super) fn tell_hosts(&self, counters: &Counters, message: &ServerMessage) {
+        let said = Said::new(message);
+        let hosts = self.hosts.iter().filter_map(|identity| self.here.get(identity));
+        let lanes: Vec<&Lanes> = hosts.filter_map(Here::lanes).collect();
+        tell(counters, &said, &lanes);
+    }
+
+    /// Tells one person, if they can be reached here.
+    pub(super) fn tell(&self, counters: &Counters, identity: &Identity, message: &ServerMessage) {
+        if let Some(lanes) = self.here.get(identity).and_then(Here::lanes) {
+            tell(counters, &Said::new(message), &[lanes]);
+        }
+    }
+
+    /// Answers a request.
+    pub(super) fn reply(
+        &mut self,
+        counters: &Counters,
+        who: &Member,
+        body: ServerMessage,
+        id: Option<RequestId>,
+    ) {
+        let Some(lanes) = self.current(who).and_then(|here| here.lanes()) else { return };
+        counters.sent(&body);
+        if lanes.control(crate::encode::reply(&Reply { body, id })) {
+            counters.lane_full();
+        }
+    }
+
+    /// Brings the gauges up to date with who is here and on stage.
+    pub(super) fn count(&mut self, counters: &Counters, room: Option<&Room>) {
+        let on_stage = room.map_or(&[][..], Room::stage).iter();
+        let is_speaker =
+            |identity: &Identity| self.here.contains_key(identity) && !self.hosts.contains(identity);
+        let speakers = on_stage.filter(|seat| is_speaker(&seat.identity)).count();
+        let hosts = self.hosts.len();
+        let now = [hosts, speakers, self.here.len() - hosts - speakers].map(|people| people as i64);
+        for (role, (now, before)) in
+            [Role::Host, Role::Speaker, Role::Listener].into_iter().zip(now.into_iter().zip(self.counted))
+        {
+            counters.participants(role, now - before);
+        }
+        self.counted = now;
+    }
+}
+
+fn tell(counters: &Counters, said: &Said, lanes: &[&Lanes]) {
+    counters.sent_to(said.kind, lanes.len());
+    for lanes in lanes {
+        if lanes.control(said.text.clone()) {
+            counters.lane_full();
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The server: the routes, and the parts that run beside them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use cluster::{Bus, Nodes, Store};
+use protocol::message::MoveReason;
+use protocol::node::{EVENTS, Event};
+use service::http::Listener;
+use service::{Metrics, Tasks};
+use tokio::sync::Semaphore;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::app::{App, Shared, now_ms};
+use crate::config::SignalingConfig;
+use crate::counters::Counters;
+use crate::limits::Gates;
+use crate::live::Input;
+use crate::rooms::Rooms;
+use crate::{answer, api, connection, web, whip};
+
+/// How often the store is asked whether something is due: an invitation lasts 30 s, and nobody minds
+/// a quarter more.
+const EXPIRY: Duration = Duration::from_millis(250);
+
+/// How often limits forget whoever has not been here lately.
+const FORGET: Duration = Duration::from_secs(10);
+
+/// What signaling is built on.
+pub struct Parts {
+    /// The rooms' truth.
+    pub store: Arc<dyn Store>,
+    /// To media nodes and other signaling nodes.
+    pub bus: Arc<dyn Bus>,
+    /// Who is alive. Whoever makes it also runs it.
+    pub nodes: Arc<Nodes>,
+    /// Of this node.
+    pub metrics: Metrics,
+    /// Runs the connections and rooms; its shutdown is the server's.
+    pub tasks: Tasks,
+}
+
+/// A signaling node whose socket is bound.
+pub struct Server {
+    listener: Listener,
+    app: Shared,
+}
+
+impl Server {
+    /// Binds the socket.
+    pub async fn bind(config: SignalingConfig, parts: Parts) -> anyhow::Result<Self> {
+        let listener = Listener::bind(config.listen, config.tls.as_ref()).await?;
+        let Parts { store, bus, nodes, metrics, tasks } = parts;
+        let app = App {
+            counters: Counters::new(&metrics),
+            gates: Gates::new(&config.limits),
+            connections: Arc::new(Semaphore::new(config.limits.connections)),
+            whip_sessions: Arc::new(Semaphore::new(config.limits.whip_sessions)),
+            rooms: Rooms::default(),
+            boot: now_ms(),
+            config,
+            store,
+            bus,
+            nodes,
+            tasks,
+        };
+        Ok(Self { listener, app: Arc::new(app) })
+    }
+
+    /// The address in use.
+    pub fn address(&self) -> anyhow::Result<std::net::SocketAddr> {
+        self.listener.address()
+    }
+
+    /// Serves until the shutdown; then everybody gets `removed {shutdown}`, and nobody new is let in.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let shutdown = self.app.tasks.shutdown().clone();
+        let app = self.app.clone();
+        let router = router(self.app.clone());
+        tokio::select! {
+            result = self.listener.serve(router, async { shutdown.begun().await }) => result,
+            result = expire(&app) => result,
+            result = hear_events(&app) => result,
+            result = watch_nodes(&app) => result,
+        }
+    }
+}
+
+/// Binds and serves until the shutdown of `parts.tasks`.
+pub async fn run(config: SignalingConfig, parts: Parts) -> anyhow::Result<()> {
+    Server::bind(config, parts).await?.run().await
+}
+
+fn router(app: Shared) -> Router {
+    Router::new()
+        .route("/", get(web::index))
+        .route("/page/{*path}", get(web::page))
+        .route("/sdk/v1/{*path}", get(web::sdk))
+        .route("/v1/join", any(connection::upgrade))
+        .route("/v1/rooms", get(api::list).post(api::create))
+        .route("/v1/rooms/{room}", get(api::show).delete(api::delete))
+        .route("/v1/rooms/{room}/participants", get(api::participants))
+        .route("/v1/rooms/{room}/{what}", post(api::act))
+        .route("/whip/{room}", post(whip::publish).options(whip::options))
+        .route("/whep/{room}", post(whip::play).options(whip::options))
+        .route("/whip/{room}/{key}", axum::routing::delete(whip::delete).options(whip::options))
+        .route("/whep/{room}/{key}", axum::routing::delete(whip::delete).options(whip::options))
+        .fallback(answer::not_found)
+        .method_not_allowed_fallback(answer::wrong_method)
+        .layer(from_fn_with_state(app.clone(), headers))
+        .with_state(app)
+}
+
+/// Answers what browsers ask before a request from another origin, and puts on every answer what they
+/// must know about it.
+async fn headers(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    let allowed = app.config.allow_origins.cors(request.headers());
+    let is_preflight = request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response =
+        if is_preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let out = response.headers_mut();
+    let mut put = |name: HeaderName, value: &'static str| out.insert(name, HeaderValue::from_static(value));
+    put(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    put(header::REFERRER_POLICY, "no-referrer");
+    put(header::VARY, "Origin");
+    if is_preflight {
+        put(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE, OPTIONS");
+        put(header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type");
+        put(header::ACCESS_CONTROL_MAX_AGE, "86400");
+    }
+    put(header::ACCESS_CONTROL_EXPOSE_HEADERS, "Location, Link, Retry-After, ETag");
+    if let Some(origin) = allowed.and_then(|origin| HeaderValue::from_str(&origin).ok()) {
+        out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    }
+    response
+}
+
+/// Has the store do what is due, and tells the rooms.
+async fn expire(app: &Shared) -> anyhow::Result<()> {
+    let mut tick = interval(EXPIRY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut forget_at = tokio::time::Instant::now() + FORGET;
+    loop {
+        tick.tick().await;
+        if forget_at <= tokio::time::Instant::now() {
+            forget_at += FORGET;
+            app.gates.forget();
+        }
+        match app.store.expire(now_ms()).await {
+            Ok(due) => {
+                for acted in due {
+                    let room = acted.room.id().clone();
+                    app.rooms.tell_or_start(app, &room, Input::Expired(acted)).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "what is due cannot be done"),
+        }
+    }
+}
+
+/// Passes on what media nodes tell about their peers.
+async fn hear_events(app: &Shared) -> anyhow::Result<()> {
+    let mut events = app.bus.subscribe(EVENTS).await?;
+    while let Some(message) = events.recv().await {
+        match serde_json::from_slice::<Event>(&message.payload) {
+            Ok(event) => {
+                let room = event.room.clone();
+                app.rooms.tell(&room, Input::Event(event)).await;
+            }
+            Err(_) => app.counters.bad("bus_event"),
+        }
+    }
+    anyhow::bail!("the bus is gone")
+}
+
+/// Tells the rooms when a node drains or is gone.
+async fn watch_nodes(app: &Shared) -> anyhow::Result<()> {
+    let mut watch = app.nodes.watch();
+    let mut before = watch.borrow_and_update().clone();
+    while watch.changed().await.is_ok() {
+        let now = watch.borrow_and_update().clone();
+        for (node, said) in before.iter() {
+            let why = match now.get(node) {
+                None => MoveReason::NodeLost,
+                Some(again) if again.boot != said.boot => MoveReason::NodeLost,
+                Some(again) if said.admits && is_draining(again) => MoveReason::Drain,
+                Some(_) => continue,
+            };
+            for room in app.rooms.all() {
+                app.rooms.tell(&room, Input::Node(node.clone(), why)).await;
+            }
+        }
+        before = now;
+    }
+    anyhow::bail!("nobody listens to the nodes any more")
+}
+
+/// A node that is merely full does not admit either, and its peers stay.
+fn is_draining(said: &protocol::node::Announcement) -> bool {
+    !said.admits && said.peers < said.capacity
+}

@@ -1,0 +1,189 @@
+//! WHIP (RFC 9725) and WHEP: any standard client takes part, as a speaker with a seat or as a listener.
+//!
+//! ```text
+//!   POST offer ──▶ enter the room ──▶ media, as for everybody else ──▶ 201, answer, Location
+//!   DELETE Location ──▶ leave                 the peer is gone ──▶ leave
+//! ```
+//!
+//! The session's address has a key that nobody can guess; whoever has it may end the session.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body as Sent;
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use protocol::message::{Purpose, ServerMessage};
+use protocol::sdp::{Kind, Offered};
+use protocol::token::Role;
+use protocol::{ApiError, Code, RoomId};
+use rand::Rng;
+use rand::distr::Alphanumeric;
+
+use crate::address;
+use crate::answer::{Refused, body};
+use crate::app::Shared;
+use crate::entry::{Door, arrival};
+use crate::live::{Ask, Body, Enter, Input};
+use crate::media::{self, Asked};
+use crate::rooms::Member;
+
+/// Characters of a session's key: 190 bits.
+const KEY_CHARACTERS: usize = 32;
+
+const SDP: &str = "application/sdp";
+
+/// `POST /whip/{room}`.
+pub(crate) async fn publish(
+    State(app): State<Shared>,
+    ConnectInfo(socket): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Path(room): Path<String>,
+    sent: Sent,
+) -> Result<Response, Refused> {
+    post(&app, Kind::Whip, socket, &headers, &room, sent).await
+}
+
+/// `POST /whep/{room}`.
+pub(crate) async fn play(
+    State(app): State<Shared>,
+    ConnectInfo(socket): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Path(room): Path<String>,
+    sent: Sent,
+) -> Result<Response, Refused> {
+    post(&app, Kind::Whep, socket, &headers, &room, sent).await
+}
+
+/// `DELETE` of a session.
+pub(crate) async fn delete(
+    State(app): State<Shared>,
+    Path((room, key)): Path<(String, String)>,
+) -> Result<StatusCode, Refused> {
+    let unknown = || Refused(ApiError::new(Code::NotFound, "there is no such session"));
+    let room = RoomId::new(&room).map_err(|_| unknown())?;
+    if !app.rooms.is_live(&room) {
+        return Err(unknown());
+    }
+    let ended = app.rooms.ask(&app, &room, |reply| Input::Hang(key.clone(), reply)).await;
+    ended.map(|()| StatusCode::OK).map_err(Refused)
+}
+
+/// `OPTIONS`: what may be posted here.
+pub(crate) async fn options() -> impl IntoResponse {
+    let allowed = [(header::ALLOW, "POST, OPTIONS"), (header::HeaderName::from_static("accept-post"), SDP)];
+    (StatusCode::NO_CONTENT, allowed)
+}
+
+async fn post(
+    app: &Shared,
+    kind: Kind,
+    socket: SocketAddr,
+    headers: &HeaderMap,
+    room: &str,
+    sent: Sent,
+) -> Result<Response, Refused> {
+    let address = address::of_request(socket, headers, &app.config.trusted_proxies);
+    let visit = Visit { app, door: Door { app, address }, kind };
+    let offered = visit.offered(headers, sent).await?;
+    let served = visit.serve(headers, room, &offered).await;
+    let (key, sdp) = served.map_err(|error| app.refuse(error))?;
+    let location = visit.location(room, &key);
+    let out = [(header::CONTENT_TYPE, SDP), (header::LOCATION, location.as_str())];
+    Ok((StatusCode::CREATED, out, sdp).into_response())
+}
+
+struct Visit<'a> {
+    app: &'a Shared,
+    door: Door<'a>,
+    kind: Kind,
+}
+
+impl Visit<'_> {
+    async fn offered(&self, headers: &HeaderMap, sent: Sent) -> Result<Offered, Refused> {
+        let says =
+            headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if says.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case(SDP)) {
+            let error = ApiError::new(Code::BadRequest, "the body must be `application/sdp`");
+            return Err(self.app.refuse(error));
+        }
+        let bytes = body(sent, self.app.config.limits.body_bytes).await?;
+        let text = std::str::from_utf8(&bytes).ok();
+        let text = text.ok_or_else(|| Refused(ApiError::new(Code::BadOffer, "the offer is not UTF-8")))?;
+        Offered::parse(text, self.kind).map_err(|error| {
+            self.app.counters.bad("sdp");
+            self.app.refuse(error.into())
+        })
+    }
+
+    async fn serve(
+        &self,
+        headers: &HeaderMap,
+        room: &str,
+        offered: &Offered,
+    ) -> Result<(String, String), ApiError> {
+        let key = key();
+        let member = self.enter(headers, room, &key).await?;
+        let asked = Asked { purpose: self.purpose(), offer: offered.offer().clone(), turn: 1 };
+        match media::admit(self.app, &member, asked).await {
+            Ok(ServerMessage::Media { answer, .. }) => Ok((key, offered.answer(&answer))),
+            Ok(_) => Err(ApiError::new(Code::Internal, "no answer to the offer")),
+            Err(error) => {
+                self.app.rooms.tell(&member.room, Input::Leave(member.clone())).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn enter(&self, headers: &HeaderMap, room: &str, key: &str) -> Result<Member, ApiError> {
+        let claims = self.door.bearer(headers)?;
+        self.app.gates.joins.pass(&self.door.address)?;
+        let (of_token, mut arrival) = arrival(claims, None)?;
+        if of_token.as_str() != room {
+            return Err(ApiError::new(Code::Forbidden, "the token is for another room"));
+        }
+        match self.kind {
+            Kind::Whip if arrival.role == Role::Listener => {
+                return Err(ApiError::new(Code::Forbidden, "a `listener` token cannot publish"));
+            }
+            Kind::Whip => {}
+            // Whoever only listens here takes no seat, whatever their token would give them.
+            Kind::Whep => arrival.role = Role::Listener,
+        }
+        let place = self.app.whip_sessions.clone().try_acquire_owned().map_err(|_| {
+            let says = "this node has as many WHIP and WHEP sessions as it may (limit: whip_sessions)";
+            ApiError::new(Code::Unavailable, says).retry_after_ms(5_000)
+        })?;
+        let body = Body::Whip { key: key.into(), place: Arc::new(place) };
+        let enter = Enter { ask: Ask::Token(arrival), body };
+        let entered = self.app.rooms.enter(self.app, &of_token, enter).await?;
+        self.check_seat(entered.is_full, &entered.member).await?;
+        Ok(entered.member)
+    }
+
+    async fn check_seat(&self, is_full: bool, member: &Member) -> Result<(), ApiError> {
+        if self.kind == Kind::Whep || !is_full {
+            return Ok(());
+        }
+        self.app.rooms.tell(&member.room, Input::Leave(member.clone())).await;
+        Err(ApiError::new(Code::StageFull, "all seats are taken").retry_after_ms(30_000))
+    }
+
+    fn purpose(&self) -> Purpose {
+        match self.kind {
+            Kind::Whip => Purpose::Speak,
+            Kind::Whep => Purpose::Listen,
+        }
+    }
+
+    fn location(&self, room: &str, key: &str) -> String {
+        let base = self.app.config.public_url.as_deref().unwrap_or_default().trim_end_matches('/');
+        let kind = if self.kind == Kind::Whip { "whip" } else { "whep" };
+        format!("{base}/{kind}/{room}/{key}")
+    }
+}
+
+fn key() -> String {
+    rand::rng().sample_iter(Alphanumeric).take(KEY_CHARACTERS).map(char::from).collect()
+}
