@@ -15,8 +15,8 @@ pub mod placement;
 pub mod presence;
 mod room;
 pub mod roster;
-pub mod tree;
 mod rules;
+pub mod tree;
 
 pub use action::{Action, Actor, Answer, Arrival, Change, Outcome, Refusal};
 pub use placement::Fleet;

@@ -65,13 +65,15 @@ impl Draft {
         Ok(Answer::Invited { expires_ms: INVITATION_MS })
     }
 
-    /// Seats somebody whom a host wanted on stage, and tells them.
+    /// Seats somebody whom a host wanted on stage, and tells them. If they were a listener so far, it
+    /// is noted now that this was their first role: no later token makes them more.
     pub(super) fn seat_promoted(
         &mut self,
         identity: &Identity,
         name: &str,
         by: Option<Identity>,
     ) -> Result<Answer, Refusal> {
+        self.standing_mut(identity)?.role.get_or_insert(Role::Listener);
         let seat = self.seat_down(identity, name)?;
         let (number, muted) = (seat.number, seat.muted);
         self.changes.push(Change::Promoted { identity: identity.clone(), by, number, muted });
