@@ -10,6 +10,8 @@
 //! Both are traits with one contract test suite; here they are in memory, for one process.
 
 pub mod bus;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 pub mod nodes;
 pub mod store;
 

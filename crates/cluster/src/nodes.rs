@@ -118,3 +118,54 @@ impl Nodes {
         self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryBus;
+
+    fn announced(name: &str, boot: u64) -> bytes::Bytes {
+        let announcement = Announcement {
+            node: NodeId::new(name).unwrap(),
+            kind: NodeKind::Edge,
+            region: "here".into(),
+            boot,
+            link: "127.0.0.1:7200".parse().unwrap(),
+            peers: 0,
+            capacity: 10,
+            admits: true,
+        };
+        serde_json::to_vec(&announcement).unwrap().into()
+    }
+
+    async fn until(watch: &mut watch::Receiver<Live>, holds: impl Fn(&Live) -> bool) {
+        watch.wait_for(|live| holds(live)).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_is_there_while_it_is_heard() {
+        let (bus, nodes) = (MemoryBus::new(), Nodes::new());
+        let mut watch = nodes.watch();
+        let running = Arc::clone(&nodes);
+        let on = Arc::clone(&bus);
+        let listening = tokio::spawn(async move { running.run(&*on).await });
+        tokio::task::yield_now().await;
+
+        bus.publish(NODES, announced("e1", 1)).await.unwrap();
+        bus.publish(NODES, announced("e2", 1)).await.unwrap();
+        bus.publish(NODES, bytes::Bytes::from_static(b"{\"node\":7}")).await.unwrap();
+        until(&mut watch, |live| live.len() == 2).await;
+        let edge = nodes.place(NodeKind::Edge, "here", &[]).unwrap().node;
+        assert_eq!(edge.as_str(), "e1");
+
+        for _ in 0..10 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            bus.publish(NODES, announced("e2", 2)).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        until(&mut watch, |live| live.len() == 1 && live.values().all(|node| node.boot == 2)).await;
+        assert_eq!(nodes.place(NodeKind::Edge, "here", &[]).unwrap().node.as_str(), "e2");
+        assert_eq!(nodes.bad(), 1);
+        listening.abort();
+    }
+}

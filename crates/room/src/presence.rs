@@ -246,10 +246,9 @@ impl Board {
     }
 
     fn audience(&self) -> BTreeMap<Identity, String> {
-        let own = self.own.iter().map(|(identity, name)| (identity, name));
         self.others
             .named()
-            .chain(own)
+            .chain(&self.own)
             .filter(|(identity, _)| !self.stage.contains(*identity))
             .map(|(identity, name)| (identity.clone(), name.clone()))
             .collect()

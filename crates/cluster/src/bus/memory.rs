@@ -127,3 +127,14 @@ impl Bus for MemoryBus {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn fresh() -> Arc<MemoryBus> {
+        MemoryBus::new()
+    }
+
+    crate::bus_contract!(fresh);
+}

@@ -204,3 +204,14 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn fresh(limits: Limits) -> Arc<MemoryStore> {
+        MemoryStore::new(limits)
+    }
+
+    crate::store_contract!(fresh);
+}

@@ -1,0 +1,80 @@
+//! Coming back after a cut.
+
+use room::limits::AWAY_MS;
+use tokio::task::JoinSet;
+
+use super::*;
+
+pub async fn a_ticket_opens_the_door_once<S: Store>(fresh: &impl AsyncFn(Limits) -> Arc<S>) {
+    let store = fresh(Limits::default()).await;
+    opened(&*store).await;
+    let lea = enter(&*store, "lea", Role::Listener, 3).await.unwrap();
+    store.cut(T0, &town(), &id("lea"), &session(3)).await.unwrap();
+    let mut tries = JoinSet::new();
+    for number in 10..20 {
+        let (store, ticket) = (Arc::clone(&store), lea.ticket.clone());
+        tries.spawn(async move { store.resume(T0 + AWAY_MS - 1, &ticket, &session(number)).await });
+    }
+    let (back, refused): (Vec<_>, Vec<_>) = tries.join_all().await.into_iter().partition(Result::is_ok);
+    assert_eq!((back.len(), refused.len()), (1, 9));
+    assert!(refused.into_iter().all(|refused| refused == Err(StoreError::Ticket)));
+    let back = back.into_iter().next().unwrap().unwrap();
+    assert_eq!(back.arrival, lea.arrival);
+    assert!(back.acted.room.place(&id("lea")).hand, "her hand is still up");
+    assert_ne!(back.ticket, lea.ticket);
+
+    let now = T0 + AWAY_MS;
+    assert_eq!(store.expire(now).await.unwrap(), [], "nothing of hers runs out");
+    store.resume(now, &back.ticket, &session(20)).await.expect("the new ticket is good");
+}
+
+pub async fn a_ticket_opens_the_door_before_the_cut_was_noticed<S: Store>(
+    fresh: &impl AsyncFn(Limits) -> Arc<S>,
+) {
+    let store = fresh(Limits::default()).await;
+    let hanna = enter(&*store, "hanna", Role::Host, 1).await.unwrap();
+    let back = store.resume(T0, &hanna.ticket, &session(2)).await.unwrap();
+    assert_eq!(back.acted.gone[0].session, session(1));
+    assert_eq!(back.acted.outcome.answer, hanna.acted.outcome.answer, "the same seat");
+    assert_eq!(back.acted.room.place(&id("hanna")).role, Role::Host);
+}
+
+pub async fn a_ticket_is_too_old_after_sixty_seconds<S: Store>(fresh: &impl AsyncFn(Limits) -> Arc<S>) {
+    let store = fresh(Limits::default()).await;
+    let hanna = enter(&*store, "hanna", Role::Host, 1).await.unwrap();
+    let long = T0 + 10 * AWAY_MS;
+    store.cut(long, &town(), &id("hanna"), &session(1)).await.unwrap();
+    let late = store.resume(long + AWAY_MS, &hanna.ticket, &session(2)).await;
+    assert_eq!(late, Err(StoreError::Ticket), "even before somebody expired it");
+    store.expire(long + AWAY_MS).await.unwrap();
+    assert_eq!(store.resume(long + AWAY_MS, &hanna.ticket, &session(2)).await, Err(StoreError::Ticket));
+}
+
+pub async fn a_ticket_dies_with_its_session<S: Store>(fresh: &impl AsyncFn(Limits) -> Arc<S>) {
+    let store = fresh(Limits::default()).await;
+    enter(&*store, "hanna", Role::Host, 1).await.unwrap();
+    let hanna = participant("hanna");
+
+    let lea = enter(&*store, "lea", Role::Listener, 2).await.unwrap().ticket;
+    enter(&*store, "lea", Role::Listener, 3).await.unwrap();
+    assert_eq!(store.resume(T0, &lea, &session(9)).await, Err(StoreError::Ticket), "replaced");
+
+    let kick = Action::Kick { identity: id("lea") };
+    let ban = Action::Ban { identity: id("lea") };
+    let unban = Action::Unban { identity: id("lea") };
+    for (why, action) in [("kicked", kick), ("banned", ban)] {
+        let lea = enter(&*store, "lea", Role::Listener, 4).await.unwrap().ticket;
+        store.act(T0, &town(), &hanna, &action).await.unwrap();
+        assert_eq!(store.resume(T0, &lea, &session(9)).await, Err(StoreError::Ticket), "{why}");
+        store.act(T0, &town(), &hanna, &unban).await.unwrap();
+        assert_eq!(store.resume(T0, &lea, &session(9)).await, Err(StoreError::Ticket), "dead for good");
+    }
+
+    let lea = enter(&*store, "lea", Role::Listener, 5).await.unwrap().ticket;
+    store.leave(T0, &town(), &id("lea"), &session(5)).await.unwrap();
+    assert_eq!(store.resume(T0, &lea, &session(9)).await, Err(StoreError::Ticket), "left");
+
+    let lea = enter(&*store, "lea", Role::Listener, 6).await.unwrap().ticket;
+    store.act(T0, &town(), &hanna, &Action::End).await.unwrap();
+    assert_eq!(store.resume(T0, &lea, &session(9)).await, Err(StoreError::Ticket), "ended");
+}
