@@ -20,10 +20,10 @@ mod upstream;
 use bytes::{Bytes, BytesMut};
 use protocol::frame::{self, Frame};
 
-pub use downstream::{Downstream, SubscribeError};
-pub use history::History;
+pub use downstream::{Downstream, DownstreamStats, MAX_ROOMS, MAX_SUBSCRIPTIONS, SubscribeError};
+pub use history::{History, MAX_HISTORY};
 pub use loss::{Loss, Redundancy};
-pub use receiver::{Receiver, ReceiverStats};
+pub use receiver::{GIVE_UP, MIN_RETRY, Receiver, ReceiverStats, Tally};
 pub use upstream::{Told, Upstream};
 
 /// One link of this node. Never given twice.

@@ -28,6 +28,9 @@ const RECEIVE_CALLS: usize = 4;
 /// cache, and the first listeners do not wait for the last room.
 const FLUSH_BYTES: usize = 256 << 10;
 
+/// Between two looks at the plane's counts.
+pub const INSPECT: Duration = Duration::from_millis(250);
+
 /// What the node holds of a shard. Clones share it.
 #[derive(Debug)]
 pub struct ShardHandle<C>(Arc<Shared<C>>);
@@ -74,18 +77,15 @@ pub struct Stats {
 }
 
 /// What a running shard tells the node, on the shard's thread: it must not block.
-pub trait Observer<E> {
+pub trait Observer<P: Plane> {
     /// The plane has said something.
-    fn event(&mut self, event: E);
+    fn event(&mut self, event: P::Event);
 
     /// A frame was handed to the kernel for everybody who gets it now, this long after it had arrived.
     fn forwarded(&mut self, _after: Duration) {}
-}
 
-impl<E, F: FnMut(E)> Observer<E> for F {
-    fn event(&mut self, event: E) {
-        self(event);
-    }
+    /// A chance to read what the plane counts, every [`INSPECT`], and once at the end.
+    fn inspect(&mut self, _plane: &P) {}
 }
 
 impl<C> Shard<C> {
@@ -105,7 +105,7 @@ impl<C> Shard<C> {
     pub fn run<P, O>(self, plane: P, observer: O) -> io::Result<()>
     where
         P: Plane<Command = C>,
-        O: Observer<P::Event>,
+        O: Observer<P>,
     {
         let mut running = Running {
             socket: &self.socket,
@@ -116,16 +116,23 @@ impl<C> Shard<C> {
             waiting: Vec::new(),
         };
         let (mut inbound, mut control, mut frames) = (Inbound::default(), Vec::new(), VecDeque::new());
+        let mut inspect = Instant::now();
         while !self.shared.stopped.load(Relaxed) {
-            let timeout = running.plane.poll_timeout().map(|at| at.saturating_duration_since(Instant::now()));
-            socket::wait(&self.socket, self.shared.queue.waker(), timeout)?;
+            let now = Instant::now();
+            if inspect <= now {
+                running.observer.inspect(&running.plane);
+                inspect = now + INSPECT;
+            }
+            let due = running.plane.poll_timeout().map_or(inspect, |at| at.min(inspect));
+            let timeout = due.saturating_duration_since(now);
+            socket::wait(&self.socket, self.shared.queue.waker(), Some(timeout))?;
             self.shared.queue.take(&mut control, &mut frames);
             running.handle(&mut control, &mut frames);
             running.receive(&mut inbound)?;
-            running.on_timeout();
         }
         self.shared.queue.take(&mut control, &mut frames);
         running.handle(&mut control, &mut frames);
+        running.observer.inspect(&running.plane);
         Ok(())
     }
 }
@@ -181,18 +188,25 @@ struct Running<'a, P: Plane, O> {
     waiting: Vec<Instant>,
 }
 
-impl<P: Plane, O: Observer<P::Event>> Running<'_, P, O> {
+impl<P: Plane, O: Observer<P>> Running<'_, P, O> {
+    /// Hands over everything that waits before the plane looks at its timeouts: frames that are here
+    /// together leave together.
     fn handle(&mut self, control: &mut Vec<P::Command>, frames: &mut VecDeque<Arrived<P::Command>>) {
         for command in control.drain(..) {
             self.plane.handle(Instant::now(), command, &mut self.batch);
-            self.flush_above(FLUSH_BYTES);
+            self.settle(FLUSH_BYTES);
         }
         for Arrived { at, command } in frames.drain(..) {
             self.plane.handle(Instant::now(), command, &mut self.batch);
             self.waiting.push(at);
-            self.flush_above(FLUSH_BYTES);
+            self.settle(FLUSH_BYTES);
         }
-        self.flush_above(0);
+        self.on_timeout();
+        self.settle(0);
+        let now = Instant::now();
+        for at in self.waiting.drain(..) {
+            self.observer.forwarded(now.saturating_duration_since(at));
+        }
     }
 
     fn receive(&mut self, inbound: &mut Inbound) -> io::Result<()> {
@@ -208,7 +222,8 @@ impl<P: Plane, O: Observer<P::Event>> Running<'_, P, O> {
                 stats.ingress_bytes.fetch_add(datagram.len() as u64, Relaxed);
                 self.plane.receive(now, from, datagram, &mut self.batch);
             }
-            self.flush_above(0);
+            self.on_timeout();
+            self.settle(0);
         }
         Ok(())
     }
@@ -217,25 +232,17 @@ impl<P: Plane, O: Observer<P::Event>> Running<'_, P, O> {
         let now = Instant::now();
         if self.plane.poll_timeout().is_some_and(|at| at <= now) {
             self.plane.on_timeout(now, &mut self.batch);
-            self.flush_above(0);
         }
     }
 
     /// Passes events on, and sends the batch if it has at least `bytes`.
-    fn flush_above(&mut self, bytes: usize) {
+    fn settle(&mut self, bytes: usize) {
         while let Some(event) = self.plane.poll() {
             self.observer.event(event);
         }
-        if self.batch.bytes().len() < bytes {
-            return;
-        }
-        if !self.batch.is_empty() {
+        if !self.batch.is_empty() && self.batch.bytes().len() >= bytes {
             self.shared.stats.add(self.socket.send(&self.batch));
             self.batch.clear();
-        }
-        let now = Instant::now();
-        for at in self.waiting.drain(..) {
-            self.observer.forwarded(now.saturating_duration_since(at));
         }
     }
 }

@@ -55,7 +55,7 @@ enum Seen {
 
 struct Tell(mpsc::Sender<Seen>);
 
-impl Observer<String> for Tell {
+impl Observer<Echo> for Tell {
     fn event(&mut self, event: String) {
         self.0.send(Seen::Event(event)).unwrap();
     }
