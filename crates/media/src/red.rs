@@ -52,6 +52,13 @@ impl<'a> Blocks<'a> {
         Ok(parsed)
     }
 
+    /// A packet without redundancy, in the same form.
+    pub fn single(block: Block<'a>) -> Self {
+        let mut blocks = [Block::default(); MAX_BLOCKS];
+        blocks[0] = block;
+        Self { blocks, count: 1 }
+    }
+
     /// All blocks, oldest first; the newest is last.
     pub fn iter(&self) -> impl Iterator<Item = &Block<'a>> {
         self.blocks[..self.count].iter()
