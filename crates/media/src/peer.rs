@@ -12,6 +12,7 @@
 //! can know. Sending is not done here: whoever seals keeps the address that [`PeerChange`] tells.
 
 mod association;
+mod change;
 mod handshake;
 mod reach;
 mod stats;
@@ -21,16 +22,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::session::IceText;
 use protocol::{Offer, PeerId};
 use rand::rngs::StdRng;
 
 use crate::Batch;
 use crate::dtls::{Certificate, Handshakes};
-use crate::srtp::{Opener, SendKeys, SessionKeys};
+use crate::srtp::{Opener, SessionKeys};
 use crate::stun::TransactionId;
 
 use association::{Path, Peer, Phase};
+pub use change::{AdmitError, Credentials, GoneReason, PeerChange, Received};
 pub use stats::Stats;
 
 /// The shortest time to the next look at a peer.
@@ -59,88 +60,6 @@ pub struct Peers {
     timers: BTreeSet<(Instant, PeerId)>,
     changes: VecDeque<PeerChange>,
     stats: Stats,
-}
-
-/// What the client must know to be recognized as its peer: two parts of the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// Names the peer.
-    pub ufrag: IceText<4, 32>,
-    /// Proves it.
-    pub pwd: IceText<22, 64>,
-}
-
-/// Why a peer was not admitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AdmitError {
-    /// There are [`PeersConfig::max_peers`].
-    #[error("this shard has all the peers it can take")]
-    Full,
-    /// The id is in use.
-    #[error("there is a peer with this id")]
-    Taken,
-}
-
-/// A packet of a peer, opened where it lay.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Received<'d> {
-    /// An RTP packet: authentic, not a replay, otherwise unchecked.
-    Rtp {
-        /// From whom.
-        peer: PeerId,
-        /// Header and plain payload.
-        packet: &'d [u8],
-    },
-    /// A compound RTCP packet: authentic, not a replay, otherwise unchecked.
-    Rtcp {
-        /// From whom.
-        peer: PeerId,
-        /// Plain.
-        packet: &'d [u8],
-    },
-}
-
-/// What happened to a peer.
-#[derive(Debug, PartialEq, Eq)]
-pub enum PeerChange {
-    /// The handshake is done and the certificate is the right one. Comes once.
-    Connected {
-        /// Who.
-        peer: PeerId,
-        /// Where to send.
-        addr: SocketAddr,
-        /// What to seal with: for [`Sealer::new`](crate::srtp::Sealer::new).
-        keys: SendKeys,
-    },
-    /// The peer has answered from another address: send there from now on.
-    Moved {
-        /// Who.
-        peer: PeerId,
-        /// Where to send.
-        addr: SocketAddr,
-    },
-    /// The peer is forgotten. Not told of those that [`Peers::remove`] ended.
-    Gone {
-        /// Who.
-        peer: PeerId,
-        /// Why.
-        why: GoneReason,
-    },
-}
-
-/// Why a peer is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum GoneReason {
-    /// It said goodbye.
-    Closed,
-    /// No valid STUN request for 30 s (RFC 7675 §5.1).
-    ConsentExpired,
-    /// Not connected 30 s after it was admitted.
-    NotConnected,
-    /// The handshake failed.
-    Handshake,
-    /// Somebody with the right password and the wrong certificate.
-    Stranger,
 }
 
 impl Peers {
@@ -198,7 +117,7 @@ impl Peers {
         let Session { addr, keys } = session;
         if let Some(peer) = self.peers.get_mut(&peer) {
             let opener = receives.then(|| Box::new(Opener::new(keys.client())));
-            peer.path = Some(Path::new(now, addr, true, false));
+            peer.path = Some(Path::new(now, addr, true));
             peer.phase = Phase::Connected { profile: None, repeats: 0, opener };
         }
         self.learn(peer, addr);

@@ -10,6 +10,8 @@ mod write;
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 
+#[cfg(test)]
+pub(crate) use write::resign;
 pub use write::{Request, write_request, write_success, write_unknown_attribute};
 
 /// Longest message that is looked at, in bytes: RFC 8489 §6.1 keeps them below the path's MTU, and

@@ -34,6 +34,8 @@ pub(super) struct Peer {
     pub(super) heard: Instant,
     /// Addresses from which valid requests came, oldest first.
     pub(super) addresses: Vec<SocketAddr>,
+    /// The address that the client nominated last, if it still does with each request, and when.
+    pub(super) nominee: Option<(SocketAddr, Instant)>,
     /// Where it is sent to; none before the handshake begins.
     pub(super) path: Option<Path>,
     /// Our question to another address.
@@ -58,10 +60,6 @@ pub(super) struct Path {
     /// Bytes that came from there less those sent there, until it is proven.
     pub(super) credit: usize,
     pub(super) since: Instant,
-    /// The last valid request from there.
-    pub(super) heard: Instant,
-    /// That request nominated it.
-    pub(super) nominated: bool,
 }
 
 /// A question to an address that wants to be the peer's: only who is there can answer it.
@@ -73,8 +71,6 @@ pub(super) struct Check {
     pub(super) credit: usize,
     /// It has been sent at least once.
     pub(super) sent: bool,
-    /// The request that caused it nominated the address.
-    pub(super) nominated: bool,
 }
 
 /// How far the handshake is.
@@ -111,6 +107,7 @@ impl Peer {
             admitted: now,
             heard: now,
             addresses: Vec::new(),
+            nominee: None,
             path: None,
             check: None,
             phase: Phase::Hello(Hello::default()),
@@ -138,25 +135,33 @@ impl Peer {
     /// Notes a valid request.
     pub(super) fn hear(&mut self, now: Instant, from: SocketAddr, nominates: bool) {
         self.heard = now;
-        if let Some(path) = self.path.as_mut().filter(|path| path.addr == from) {
-            path.heard = now;
-            path.nominated = nominates;
+        if nominates {
+            self.nominee = Some((from, now));
+        } else if self.nominee.is_some_and(|(nominee, _)| nominee == from) {
+            self.nominee = None;
         }
     }
 
     /// Whether a valid request from this address asks to leave the one in use. While the handshake has
     /// proven no address, it chooses by itself.
-    pub(super) fn wants_to_move(&self, now: Instant, from: SocketAddr, nominates: bool) -> bool {
+    pub(super) fn wants_to_move(&self, now: Instant, from: SocketAddr) -> bool {
         self.path.as_ref().is_some_and(|path| {
-            let in_use = path.nominated && now < path.heard + NOMINATION;
-            path.proven && path.addr != from && (nominates || !in_use)
+            let in_use = |(nominee, at)| nominee == path.addr && now < at + NOMINATION;
+            path.proven && path.addr != from && !self.nominee.is_some_and(in_use)
         })
+    }
+
+    /// Notes DTLS from this address while the handshake has not begun: it is where the answer goes.
+    pub(super) fn approach(&mut self, now: Instant, from: SocketAddr) {
+        if self.path.as_ref().is_none_or(|path| !path.proven && path.addr != from) {
+            self.path = Some(Path::new(now, from, false));
+        }
     }
 }
 
 impl Path {
-    pub(super) fn new(now: Instant, addr: SocketAddr, proven: bool, nominated: bool) -> Self {
-        Self { addr, proven, credit: 0, since: now, heard: now, nominated }
+    pub(super) fn new(now: Instant, addr: SocketAddr, proven: bool) -> Self {
+        Self { addr, proven, credit: 0, since: now }
     }
 
     /// Whether so many bytes may go there; if so, they are counted.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use protocol::PeerId;
 
-use super::association::{Path, Peer, Phase};
+use super::association::{Peer, Phase};
 use super::{GoneReason, PeerChange, Peers};
 use crate::Batch;
 use crate::dtls::{self, Hello, Offered, Progress};
@@ -35,11 +35,14 @@ impl Peers {
         };
         self.begin_anew_elsewhere(now, id, from);
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        if matches!(peer.phase, Phase::Hello(_)) {
+            peer.approach(now, from);
+        }
         if let Some(path) = peer.path.as_mut().filter(|path| path.addr == from) {
             path.credit += datagram.len();
         }
         match &mut peer.phase {
-            Phase::Hello(_) => self.on_hello(now, id, from, datagram, out),
+            Phase::Hello(_) => self.on_hello(now, id, datagram, out),
             // rtc-dtls would disarm its timer for a repeated ClientHello, and never send its flight again.
             Phase::Shaking { answered: true, .. } if holds.client_hello => {}
             Phase::Shaking { profile, fed, .. } => {
@@ -65,15 +68,13 @@ impl Peers {
         self.rearm(now, id);
     }
 
-    fn on_hello(&mut self, now: Instant, id: PeerId, from: SocketAddr, datagram: &[u8], out: &mut Batch) {
-        let Some(Peer { phase, path, .. }) = self.peers.get_mut(&id) else { return };
+    fn on_hello(&mut self, now: Instant, id: PeerId, datagram: &[u8], out: &mut Batch) {
+        let Some(Peer { phase, .. }) = self.peers.get_mut(&id) else { return };
         let Phase::Hello(hello) = phase else { return };
         match hello.push(datagram) {
             Offered::Incomplete => {}
             Offered::Nothing => self.stats.dtls_malformed += 1,
             Offered::Whole(profile, datagrams) => {
-                let path = path.get_or_insert_with(|| Path::new(now, from, false, false));
-                path.credit = datagram.len();
                 let fed = datagrams.iter().map(Vec::len).sum();
                 *phase = Phase::Shaking { profile, fed, answered: false };
                 for datagram in datagrams {

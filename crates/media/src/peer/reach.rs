@@ -99,7 +99,7 @@ impl Peers {
         peer.hear(now, from, request.use_candidate);
         let pwd = peer.credentials.pwd.as_str().as_bytes();
         let owner = self.by_addr.get(&from).copied();
-        if owner.is_some_and(|owner| owner != id) || peer.wants_to_move(now, from, request.use_candidate) {
+        if owner.is_some_and(|owner| owner != id) || peer.wants_to_move(now, from) {
             self.check(now, id, from, len, request, out);
             return;
         }
@@ -135,12 +135,14 @@ impl Peers {
         let going = peer.check.as_ref().map(|check| (check.addr == from, now - check.since));
         match going {
             Some((true, age)) if age < CHECK_LIFE => {}
-            Some((false, age)) if age < CHECK_TURN => return,
+            Some((false, age)) if age < CHECK_TURN => {
+                let pwd = peer.credentials.pwd.as_str().as_bytes();
+                return answer(&mut { len }, &mut self.stats, from, out, request, pwd);
+            }
             _ => {
                 let mut transaction = [0; 12];
                 self.rng.fill_bytes(&mut transaction);
-                let check =
-                    Check { addr: from, transaction, since: now, credit: 0, sent: false, nominated: false };
+                let check = Check { addr: from, transaction, since: now, credit: 0, sent: false };
                 if let Some(old) = peer.check.replace(Box::new(check)) {
                     self.checks.remove(&old.transaction);
                 }
@@ -149,7 +151,6 @@ impl Peers {
         }
         let Some(check) = peer.check.as_mut() else { return };
         check.credit += len;
-        check.nominated = request.use_candidate;
         let pwd = peer.credentials.pwd.as_str().as_bytes();
         if check.sent {
             answer(&mut check.credit, &mut self.stats, from, out, request, pwd);
@@ -187,7 +188,7 @@ impl Peers {
         } else if !answer.is_signed_with(peer.client.pwd.as_str().as_bytes()) {
             self.stats.stun_password += 1;
         } else {
-            let path = Path::new(now, from, true, check.nominated);
+            let path = Path::new(now, from, true);
             self.checks.remove(&answer.transaction);
             self.move_to(id, path);
         }

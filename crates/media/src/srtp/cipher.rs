@@ -27,9 +27,21 @@ pub(super) enum Kind {
 }
 
 /// Session keys of one direction and kind.
+#[expect(clippy::large_enum_variant, reason = "the usual one lies where its sealer lies")]
 pub(super) enum Cipher {
-    Gcm { key: LessSafeKey, salt: [u8; 12] },
-    Cm { key: Aes128Enc, salt: [u8; SALT_LEN], mac: Hmac<Sha1> },
+    Gcm {
+        key: LessSafeKey,
+        salt: [u8; 12],
+    },
+    /// Boxed: it is the larger one, and the rarer.
+    Cm(Box<Cm>),
+}
+
+/// AES in counter mode and HMAC-SHA1.
+pub(super) struct Cm {
+    key: Aes128Enc,
+    salt: [u8; SALT_LEN],
+    mac: Hmac<Sha1>,
 }
 
 impl Cipher {
@@ -46,7 +58,7 @@ impl Cipher {
             Profile::Aes128CmSha1_80 => {
                 let auth: [u8; AUTH_LEN] = derive(master, label + 1);
                 let mac = <Hmac<Sha1> as Mac>::new_from_slice(&auth).expect("HMAC takes keys of any length");
-                Self::Cm { key: Aes128Enc::new(&key.into()), salt, mac }
+                Self::Cm(Box::new(Cm { key: Aes128Enc::new(&key.into()), salt, mac }))
             }
         }
     }
@@ -62,9 +74,9 @@ impl Cipher {
                     .expect("shorter than 64 GB");
                 bytes.extend_from_slice(tag.as_ref());
             }
-            Self::Cm { key, salt, mac } => {
-                cm_apply(key, salt, ssrc, index, &mut bytes[start + header..]);
-                let tag = cm_mac(mac, &bytes[start..], (index >> 16) as u32).finalize().into_bytes();
+            Self::Cm(cm) => {
+                cm.apply(ssrc, index, &mut bytes[start + header..]);
+                let tag = cm.packet_mac(&bytes[start..], (index >> 16) as u32).finalize().into_bytes();
                 bytes.extend_from_slice(&tag[..CM_TAG]);
             }
         }
@@ -86,10 +98,10 @@ impl Cipher {
                 bytes.extend_from_slice(tag.as_ref());
                 bytes.extend_from_slice(&word);
             }
-            Self::Cm { key, salt, mac } => {
-                cm_apply(key, salt, ssrc, index.into(), &mut bytes[start + RTCP_CLEAR..]);
+            Self::Cm(cm) => {
+                cm.apply(ssrc, index.into(), &mut bytes[start + RTCP_CLEAR..]);
                 bytes.extend_from_slice(&word);
-                let tag = mac.clone().chain_update(&bytes[start..]).finalize().into_bytes();
+                let tag = cm.mac.clone().chain_update(&bytes[start..]).finalize().into_bytes();
                 bytes.extend_from_slice(&tag[..CM_TAG]);
             }
         }
@@ -111,13 +123,13 @@ impl Cipher {
                     .map_err(|_| OpenError::Auth)?;
                 Ok(&mut packet[..plain])
             }
-            Self::Cm { key, salt, mac } => {
+            Self::Cm(cm) => {
                 let (body, tag) = split_tag(packet, CM_TAG)?;
-                cm_mac(mac, body, (index >> 16) as u32)
+                cm.packet_mac(body, (index >> 16) as u32)
                     .verify_truncated_left(tag)
                     .map_err(|_| OpenError::Auth)?;
                 let sealed = body.get_mut(header..).ok_or(OpenError::Malformed)?;
-                cm_apply(key, salt, ssrc, index, sealed);
+                cm.apply(ssrc, index, sealed);
                 Ok(body)
             }
         }
@@ -128,7 +140,7 @@ impl Cipher {
     pub(super) fn rtcp_index(&self, packet: &[u8]) -> Result<u32, OpenError> {
         let after = match self {
             Self::Gcm { .. } => 0,
-            Self::Cm { .. } => CM_TAG,
+            Self::Cm(_) => CM_TAG,
         };
         let end = packet.len().checked_sub(after).ok_or(OpenError::Malformed)?;
         let word = packet[..end].last_chunk().map(|word| u32::from_be_bytes(*word));
@@ -152,15 +164,35 @@ impl Cipher {
                     .map_err(|_| OpenError::Auth)?;
                 sealed.get_mut(..plain).ok_or(OpenError::Malformed)
             }
-            Self::Cm { key, salt, mac } => {
+            Self::Cm(cm) => {
                 let (body, tag) = split_tag(packet, CM_TAG)?;
-                mac.clone().chain_update(&*body).verify_truncated_left(tag).map_err(|_| OpenError::Auth)?;
+                cm.mac
+                    .clone()
+                    .chain_update(&*body)
+                    .verify_truncated_left(tag)
+                    .map_err(|_| OpenError::Auth)?;
                 let (plain, _) = split_tag(body, word.len())?;
                 let sealed = plain.get_mut(RTCP_CLEAR..).ok_or(OpenError::Malformed)?;
-                cm_apply(key, salt, ssrc, index.into(), sealed);
+                cm.apply(ssrc, index.into(), sealed);
                 Ok(plain)
             }
         }
+    }
+}
+
+impl Cm {
+    /// AES in counter mode over `data` (RFC 3711 §4.1.1).
+    fn apply(&self, ssrc: u32, index: u64, data: &mut [u8]) {
+        let mut iv = [0; 16];
+        iv[..SALT_LEN].copy_from_slice(&self.salt);
+        xor(&mut iv[4..8], &ssrc.to_be_bytes());
+        xor(&mut iv[8..14], &index.to_be_bytes()[2..]);
+        keystream(&self.key, iv).apply_keystream(data);
+    }
+
+    /// The MAC over an RTP packet and its rollover counter (RFC 3711 §4.2).
+    fn packet_mac(&self, packet: &[u8], roc: u32) -> Hmac<Sha1> {
+        self.mac.clone().chain_update(packet).chain_update(roc.to_be_bytes())
     }
 }
 
@@ -177,20 +209,6 @@ fn derive<const N: usize>(master: &MasterKey, label: u8) -> [u8; N] {
 
 fn keystream(key: &Aes128Enc, iv: [u8; 16]) -> StreamCipherCoreWrapper<CtrCore<&Aes128Enc, Ctr128BE>> {
     StreamCipherCoreWrapper::from_core(CtrCore::inner_iv_init(key, &iv.into()))
-}
-
-/// AES in counter mode over `data` (RFC 3711 §4.1.1).
-fn cm_apply(key: &Aes128Enc, salt: &[u8; SALT_LEN], ssrc: u32, index: u64, data: &mut [u8]) {
-    let mut iv = [0; 16];
-    iv[..SALT_LEN].copy_from_slice(salt);
-    xor(&mut iv[4..8], &ssrc.to_be_bytes());
-    xor(&mut iv[8..14], &index.to_be_bytes()[2..]);
-    keystream(key, iv).apply_keystream(data);
-}
-
-/// The MAC over packet and rollover counter (RFC 3711 §4.2).
-fn cm_mac(mac: &Hmac<Sha1>, packet: &[u8], roc: u32) -> Hmac<Sha1> {
-    mac.clone().chain_update(packet).chain_update(roc.to_be_bytes())
 }
 
 /// The nonce of RTP, and with an index of 31 bits that of RTCP (RFC 7714 §8.1, §9.1).

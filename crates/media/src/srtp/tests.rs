@@ -50,7 +50,7 @@ fn a_standard_receiver_opens_what_is_sealed_across_two_rollovers() {
         let sealer = Sealer::new(keys.server());
         let mut receiver = theirs(&keys.server());
         let mut bytes = Vec::new();
-        for index in 32_000..200_000_u64 {
+        for index in 60_000..140_000_u64 {
             let (plain, header) = packet(index as u16, &index.to_be_bytes());
             bytes.clear();
             bytes.extend_from_slice(b"datagrams before");
@@ -70,7 +70,7 @@ fn what_a_standard_sender_seals_is_opened_across_two_rollovers() {
         let keys = keys(profile);
         let mut sender = theirs(&keys.client());
         let mut opener = Opener::new(keys.client());
-        for index in 32_000..200_000_u64 {
+        for index in 60_000..140_000_u64 {
             let (plain, _) = packet(index as u16, &index.to_be_bytes());
             let mut sealed = sender.encrypt_rtp(&plain).unwrap();
             assert_eq!(opener.open_rtp(&mut sealed).unwrap(), plain, "{profile:?} {index}");

@@ -72,6 +72,14 @@ pub fn write_unknown_attribute(out: &mut Vec<u8>, transaction: &TransactionId, a
     writer.finish(pwd);
 }
 
+/// Signs a message again that was changed before its signature.
+#[cfg(test)]
+pub(crate) fn resign(message: &[u8], pwd: &[u8]) -> Vec<u8> {
+    let mut out = message[..message.len() - INTEGRITY_LEN - FINGERPRINT_LEN].to_vec();
+    Writer { out: &mut out, start: 0 }.finish(pwd);
+    out
+}
+
 struct Writer<'b> {
     out: &'b mut Vec<u8>,
     start: usize,
