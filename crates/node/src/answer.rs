@@ -1,0 +1,35 @@
+//! What a client is told about a peer that a plane has made.
+
+use std::net::{IpAddr, SocketAddr};
+
+use media::Credentials;
+use protocol::session::{Candidate, CandidateProtocol, Fingerprint};
+use protocol::{Answer, Offer, VoiceId};
+
+/// How clients reach a node.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    /// Of the node's certificate.
+    pub fingerprint: Fingerprint,
+    /// Addresses, best first.
+    pub ips: Vec<IpAddr>,
+    /// Where each shard is bound.
+    pub shards: Vec<SocketAddr>,
+}
+
+impl Reach {
+    /// The answer to `offer` for a peer on `shard`. RED is taken where it is offered by somebody who
+    /// `speaks`.
+    pub(crate) fn answer(&self, shard: usize, credentials: Credentials, offer: &Offer, speaks: bool) -> Answer {
+        let port = self.shards[shard].port();
+        let candidate = |&ip: &IpAddr| Candidate { protocol: CandidateProtocol::Udp, ip, port };
+        Answer {
+            ufrag: credentials.ufrag,
+            pwd: credentials.pwd,
+            fingerprint: self.fingerprint,
+            candidates: self.ips.iter().map(candidate).collect(),
+            ssrcs: VoiceId::all().take(offer.lines.value().into()).map(VoiceId::ssrc).collect(),
+            red: speaks && offer.red.is_some(),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The desk of a node: takes requests from the bus, has peers made, and says what becomes of them.
+//!
+//! ```text
+//!   node.<id> ──▶ Request ──▶ Duty ──▶ shard
+//!   node.<id> ◀── Response ◀── Change ◀── shard        an admission waits for its shard's answer
+//!   events    ◀── Event    ◀── Change
+//!   nodes     ◀── Announcement, every second
+//! ```
+//!
+//! When the shutdown begins it admits nobody more, says so at once, and goes on serving those who are
+//! here until they have left or the drain has taken too long.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::{Bus, Message, Subscription};
+use media::Credentials;
+use protocol::node::{self, Admit, Announcement, Event, NodeKind, PeerEvent, Request, Response, Stage};
+use protocol::{ApiError, Code, Offer, PeerId, RoomId};
+use serde::Serialize;
+use service::metrics::{IntCounter, IntGauge};
+use service::{Metrics, Shutdown, shutdown};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::{Config, Reach};
+
+/// Between two announcements.
+const ANNOUNCE: Duration = Duration::from_secs(1);
+
+/// How long a drain waits for peers to leave. Signaling moves them within a second or two.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Most changes that wait for the desk: everybody of a full node at once.
+pub const MAX_CHANGES: usize = 65_536;
+
+/// What a shard says about one of its peers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// The answer to an admission.
+    Admitted {
+        /// As it was named.
+        peer: PeerId,
+        /// Its credentials, or why it was not made.
+        result: Result<Credentials, ApiError>,
+    },
+    /// Media flows.
+    Connected {
+        /// Whose.
+        peer: PeerId,
+    },
+    /// It is no more.
+    Gone {
+        /// Who.
+        peer: PeerId,
+    },
+}
+
+/// What a kind of node does about requests. Nothing here may block.
+pub trait Duty: Send + 'static {
+    /// What it is.
+    const KIND: NodeKind;
+
+    /// Has a peer made; says by which shard. Its [`Change::Admitted`] follows.
+    fn admit(&mut self, peer: PeerId, admit: Admit) -> Result<usize, ApiError>;
+
+    /// Has a peer ended. No change follows.
+    fn remove(&mut self, shard: usize, peer: PeerId);
+
+    /// Takes the state of a stage.
+    fn stage(&mut self, stage: Stage) -> Result<(), ApiError>;
+
+    /// Forgets a room and its peers. No changes follow.
+    fn close(&mut self, room: &RoomId);
+}
+
+/// The desk of one node.
+pub struct Desk<D> {
+    duty: D,
+    config: Config,
+    reach: Reach,
+    bus: Arc<dyn Bus>,
+    requests: Subscription,
+    changes: mpsc::Receiver<Change>,
+    link: SocketAddr,
+    boot: u64,
+    next_peer: u64,
+    peers: HashMap<PeerId, Seat>,
+    admits: bool,
+    connected: IntGauge,
+    bad_requests: IntCounter,
+}
+
+/// One peer.
+struct Seat {
+    shard: usize,
+    room: RoomId,
+    connected: bool,
+    /// The request that still waits for its answer.
+    waiting: Option<(Message, Offer, bool)>,
+}
+
+impl<D: Duty> Desk<D> {
+    /// Opens the desk: from now on requests wait for [`run`](Self::run). `link` is what other nodes are
+    /// told; `connected` shows how many peers hear or speak.
+    pub async fn open(
+        duty: D,
+        config: Config,
+        reach: Reach,
+        bus: Arc<dyn Bus>,
+        changes: mpsc::Receiver<Change>,
+        link: SocketAddr,
+        metrics: (&Metrics, IntGauge),
+    ) -> anyhow::Result<Self> {
+        let requests = bus.subscribe(&node::subject(&config.node)).await?;
+        let bad = metrics.0.counters("dais_bad_input_total", "Input that was refused.", &["what"]);
+        let boot = crate::boot();
+        Ok(Self {
+            duty,
+            config,
+            reach,
+            bus,
+            requests,
+            changes,
+            link,
+            boot,
+            // A peer of before a restart is not mistaken for one of after it.
+            next_peer: (boot / 1_000) << 32,
+            peers: HashMap::new(),
+            admits: true,
+            connected: metrics.1,
+            bad_requests: bad.with_label_values(&["node_request"]),
+        })
+    }
+
+    /// Serves until the drain is over, then triggers `done`.
+    pub async fn run(mut self, shutdown: Shutdown, done: shutdown::Trigger) -> anyhow::Result<()> {
+        let mut announce = tokio::time::interval(ANNOUNCE);
+        announce.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut deadline = None;
+        while !self.is_done(deadline) {
+            tokio::select! {
+                message = self.requests.recv() => match message {
+                    Some(message) => self.request(message).await,
+                    None => anyhow::bail!("the bus is gone"),
+                },
+                Some(change) = self.changes.recv() => self.change(change).await,
+                _ = announce.tick() => self.announce().await,
+                () = shutdown.begun(), if self.admits => {
+                    self.admits = false;
+                    deadline = Some(Instant::now() + DRAIN);
+                    self.announce().await;
+                }
+            }
+        }
+        done.begin();
+        Ok(())
+    }
+
+    fn is_done(&self, deadline: Option<Instant>) -> bool {
+        !self.admits && (self.peers.is_empty() || deadline.is_some_and(|deadline| deadline <= Instant::now()))
+    }
+
+    async fn request(&mut self, message: Message) {
+        let response = match serde_json::from_slice(&message.payload) {
+            Ok(Request::Admit(admit)) => match self.admit(*admit, &message) {
+                Ok(()) => return,
+                Err(error) => Response::Refused(error),
+            },
+            Ok(Request::Remove { peer }) => self.remove(peer),
+            Ok(Request::Stage(stage)) => self.duty.stage(stage).map_or_else(Response::Refused, |()| Response::Done),
+            Ok(Request::Close { room }) => self.close(&room),
+            Err(error) => {
+                self.bad_requests.inc();
+                Response::Refused(ApiError::new(Code::BadRequest, error.to_string()))
+            }
+        };
+        self.respond(&message, &response).await;
+    }
+
+    fn admit(&mut self, admit: Admit, message: &Message) -> Result<(), ApiError> {
+        if !self.admits {
+            return Err(ApiError::new(Code::Unavailable, "this node drains"));
+        }
+        if self.peers.len() >= self.config.capacity as usize {
+            return Err(ApiError::new(Code::Unavailable, "this node is full"));
+        }
+        self.next_peer += 1;
+        let peer = PeerId(self.next_peer);
+        let (room, offer, speaks) = (admit.room.clone(), admit.offer.clone(), admit.speaker.is_some());
+        let shard = self.duty.admit(peer, admit)?;
+        let waiting = Some((message.clone(), offer, speaks));
+        self.peers.insert(peer, Seat { shard, room, connected: false, waiting });
+        Ok(())
+    }
+
+    fn remove(&mut self, peer: PeerId) -> Response {
+        if let Some(seat) = self.forget(peer) {
+            self.duty.remove(seat.shard, peer);
+        }
+        Response::Done
+    }
+
+    fn close(&mut self, room: &RoomId) -> Response {
+        let of_room = self.peers.iter().filter(|(_, seat)| seat.room == *room).map(|(&peer, _)| peer);
+        for peer in of_room.collect::<Vec<_>>() {
+            self.forget(peer);
+        }
+        self.duty.close(room);
+        Response::Done
+    }
+
+    async fn change(&mut self, change: Change) {
+        match change {
+            Change::Admitted { peer, result } => self.admitted(peer, result).await,
+            Change::Connected { peer } => {
+                let Some(seat) = self.peers.get_mut(&peer) else { return };
+                if !std::mem::replace(&mut seat.connected, true) {
+                    self.connected.inc();
+                }
+                let room = seat.room.clone();
+                self.tell(room, peer, PeerEvent::Connected).await;
+            }
+            Change::Gone { peer } => {
+                if let Some(seat) = self.forget(peer) {
+                    self.tell(seat.room, peer, PeerEvent::Gone).await;
+                }
+            }
+        }
+    }
+
+    async fn admitted(&mut self, peer: PeerId, result: Result<Credentials, ApiError>) {
+        // Removed meanwhile: whoever removed it does not wait for it.
+        let Some(seat) = self.peers.get_mut(&peer) else { return };
+        let Some((message, offer, speaks)) = seat.waiting.take() else { return };
+        let response = match result {
+            Ok(credentials) => {
+                Response::Admitted { peer, answer: self.reach.answer(seat.shard, credentials, &offer, speaks) }
+            }
+            Err(error) => {
+                self.forget(peer);
+                Response::Refused(error)
+            }
+        };
+        self.respond(&message, &response).await;
+    }
+
+    fn forget(&mut self, peer: PeerId) -> Option<Seat> {
+        let seat = self.peers.remove(&peer)?;
+        if seat.connected {
+            self.connected.dec();
+        }
+        Some(seat)
+    }
+
+    async fn announce(&self) {
+        let announcement = Announcement {
+            node: self.config.node.clone(),
+            kind: D::KIND,
+            region: self.config.region.clone(),
+            boot: self.boot,
+            link: self.link,
+            peers: self.peers.len() as u32,
+            capacity: self.config.capacity,
+            admits: self.admits,
+        };
+        self.publish(node::NODES, &announcement).await;
+    }
+
+    async fn tell(&self, room: RoomId, peer: PeerId, what: PeerEvent) {
+        self.publish(node::EVENTS, &Event { node: self.config.node.clone(), room, peer, what }).await;
+    }
+
+    async fn publish(&self, subject: &str, what: &impl Serialize) {
+        let Ok(payload) = serde_json::to_vec(what) else { return };
+        if let Err(error) = self.bus.publish(subject, payload.into()).await {
+            tracing::warn!(%subject, %error, "not published");
+        }
+    }
+
+    async fn respond(&self, message: &Message, response: &Response) {
+        let Ok(payload) = serde_json::to_vec(response) else { return };
+        if let Err(error) = message.respond(&*self.bus, payload.into()).await {
+            tracing::warn!(%error, "a request stays without an answer");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What an origin and an edge have in common, so that each of them only says what makes it different.
+//!
+//! ```text
+//!   bus ◀─▶ Desk       takes requests, gives answers, announces the node, publishes what happens to peers
+//!   links ──▶ serve    takes children into the relay tree
+//!   shards ──▶ meters  carries what is counted over to the metrics
+//! ```
+//!
+//! It knows neither stage nor audience: those are the planes', and which plane a node has is its own.
+
+mod answer;
+pub mod desk;
+pub mod meters;
+pub mod serve;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use cluster::Bus;
+use media::dtls::Certificate;
+use protocol::NodeId;
+use service::{Metrics, Tasks};
+use transport::LinkIdentity;
+
+pub use answer::Reach;
+pub use desk::{Change, Desk, Duty};
+pub use serve::{Child, ids};
+
+/// What a media node is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What it is called.
+    pub node: NodeId,
+    /// Where it is.
+    pub region: String,
+    /// Its first UDP port for clients; each shard has the next one. Port 0: any, for each.
+    pub media: SocketAddr,
+    /// Addresses that clients are told, best first.
+    pub media_ips: Vec<IpAddr>,
+    /// How many shards it has.
+    pub shards: usize,
+    /// Its UDP port for links.
+    pub link: SocketAddr,
+    /// Most peers.
+    pub capacity: u32,
+}
+
+/// What a media node is given.
+pub struct Surroundings {
+    /// To signaling and the other nodes.
+    pub bus: Arc<dyn Bus>,
+    /// Who it is, on links.
+    pub identity: LinkIdentity,
+    /// Who it is, to clients.
+    pub certificate: Arc<Certificate>,
+    /// Where it counts.
+    pub metrics: Metrics,
+    /// What its tasks run under; their shutdown begins its drain.
+    pub tasks: Tasks,
+}
+
+impl Config {
+    /// Where a shard listens.
+    pub fn shard_addr(&self, shard: usize) -> SocketAddr {
+        let port = match self.media.port() {
+            0 => 0,
+            first => first + shard as u16,
+        };
+        SocketAddr::new(self.media.ip(), port)
+    }
+
+    /// Where other nodes find its links, given where they are bound.
+    pub fn link_addr(&self, bound: SocketAddr) -> SocketAddr {
+        let told = self.media_ips.first().filter(|_| bound.ip().is_unspecified());
+        SocketAddr::new(told.copied().unwrap_or(bound.ip()), bound.port())
+    }
+}
+
+/// A number that grows from start to start: ms of Unix time.
+pub fn boot() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}

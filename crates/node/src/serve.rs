@@ -1,0 +1,68 @@
+//! Takes children: other nodes that dial this one to get rooms from it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use media::relay::LinkId;
+use protocol::link::{ChildMessage, ParentMessage};
+use service::Tasks;
+use service::metrics::IntCounterVec;
+use transport::Links;
+use transport::link::{Event, Incoming, LinkHandle};
+
+/// Gives every link of a node its id.
+#[derive(Debug, Clone, Default)]
+pub struct Ids(Arc<AtomicU64>);
+
+/// The ids of a node's links.
+pub fn ids() -> Ids {
+    Ids::default()
+}
+
+impl Ids {
+    /// One that was not given before.
+    pub fn next(&self) -> LinkId {
+        LinkId(self.0.fetch_add(1, Relaxed))
+    }
+}
+
+/// What happens on the link of a child.
+pub enum Child {
+    /// It is there.
+    Up(LinkHandle<ParentMessage>),
+    /// It said something.
+    Said(Event<ChildMessage>),
+    /// It is gone.
+    Lost,
+}
+
+/// Takes children until the endpoint is closed, and tells what happens on their links. `tell` must not
+/// block.
+pub async fn children<T>(links: Links, ids: Ids, tasks: Tasks, refused: IntCounterVec, tell: T)
+where
+    T: Fn(LinkId, Child) + Clone + Send + Sync + 'static,
+{
+    while let Some(incoming) = links.accept().await {
+        let (id, tell, refused) = (ids.next(), tell.clone(), refused.clone());
+        tasks.errand("child link", async move {
+            if let Err(reason) = child(incoming, id, tell).await {
+                refused.with_label_values(&[reason]).inc();
+            }
+        });
+    }
+}
+
+/// One child, from its handshake to its end.
+async fn child(incoming: Incoming, id: LinkId, tell: impl Fn(LinkId, Child) + Send + Sync) -> Result<(), &'static str> {
+    let link = incoming.link().await.map_err(|error| {
+        tracing::debug!(%error, "a link was not taken");
+        error.reason()
+    })?;
+    let child = link.handle().remote().node.clone();
+    tracing::info!(%child, "child linked");
+    tell(id, Child::Up(link.handle()));
+    let why = link.run(|event| tell(id, Child::Said(event))).await;
+    tracing::info!(%child, %why, "child gone");
+    tell(id, Child::Lost);
+    Ok(())
+}
