@@ -180,3 +180,57 @@ impl People for Roster {
         self.get(identity).filter(|present| !present.hidden).map(|present| present.name.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(name: &str, hidden: bool) -> Arrival {
+        let identity = Identity::new(name).unwrap();
+        Arrival { identity, name: name.into(), role: Role::Listener, hidden }
+    }
+
+    fn session(number: u64) -> Session {
+        Session { node: NodeId::new("s").unwrap(), number }
+    }
+
+    #[test]
+    fn one_person_is_here_once_and_by_the_newest_session() {
+        let mut roster = Roster::new(0);
+        let lea = arrival("lea", false);
+        assert_eq!(roster.enter(&lea, &session(1)), None);
+        assert!(roster.cut(&lea.identity, &session(1), 10));
+        assert_eq!(roster.enter(&lea, &session(2)), Some(session(1)));
+        assert!(!roster.cut(&lea.identity, &session(1), 20), "that one is over");
+        assert_eq!((roster.visible(), roster.next_deadline()), (1, None));
+    }
+
+    #[test]
+    fn the_hidden_are_here_and_not_counted() {
+        let mut roster = Roster::new(0);
+        let recorder = arrival("recorder", true);
+        roster.enter(&recorder, &session(1));
+        assert_eq!((roster.visible(), roster.page(None, 9).len()), (0, 0));
+        assert_eq!(roster.name(&recorder.identity), None);
+        assert!(!roster.is_deserted(EMPTY_MS), "a recorder keeps a room open");
+        roster.enter(&arrival("recorder", false), &session(2));
+        assert_eq!(roster.visible(), 1);
+        roster.remove(5, &recorder.identity);
+        assert_eq!((roster.visible(), roster.next_deadline()), (0, Some(5 + EMPTY_MS)));
+    }
+
+    #[test]
+    fn only_those_who_are_away_for_long_are_let_go() {
+        let mut roster = Roster::new(0);
+        for (number, name) in ["anna", "ben", "carl"].into_iter().enumerate() {
+            let person = arrival(name, false);
+            roster.enter(&person, &session(number as u64));
+            roster.cut(&person.identity, &session(number as u64), 100 * number as u64);
+        }
+        roster.enter(&arrival("anna", false), &session(7));
+        assert_eq!(roster.next_deadline(), Some(100 + AWAY_MS));
+        let gone = roster.expire(100 + AWAY_MS);
+        assert_eq!(gone.iter().map(|gone| gone.identity.as_str()).collect::<Vec<_>>(), ["ben"]);
+        assert_eq!(roster.page(None, 9).len(), 2);
+    }
+}

@@ -173,6 +173,11 @@ impl Hall {
         self.roster.visible()
     }
 
+    #[cfg(test)]
+    pub(super) fn session(&self, identity: &Identity) -> Option<Session> {
+        self.roster.get(identity).map(|present| present.session.clone())
+    }
+
     pub(super) fn nothing_happened(&self) -> Acted {
         let version = self.room.version();
         self.acted(

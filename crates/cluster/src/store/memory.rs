@@ -206,12 +206,4 @@ impl Inner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn fresh(limits: Limits) -> Arc<MemoryStore> {
-        MemoryStore::new(limits)
-    }
-
-    crate::store_contract!(fresh);
-}
+mod tests;

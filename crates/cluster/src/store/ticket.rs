@@ -29,6 +29,11 @@ impl Tickets {
         self.holders.get(ticket).cloned()
     }
 
+    #[cfg(test)]
+    pub(super) fn is_held(&self, room: &RoomId, identity: &Identity) -> bool {
+        self.tickets.contains_key(&(room.clone(), identity.clone()))
+    }
+
     pub(super) fn kill(&mut self, room: &RoomId, identity: &Identity) {
         if let Some(ticket) = self.tickets.remove(&(room.clone(), identity.clone())) {
             self.holders.remove(&ticket);

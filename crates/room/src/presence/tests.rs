@@ -1,8 +1,10 @@
+use proptest::prelude::*;
 use protocol::id::RoomId;
 
 use super::*;
-use crate::{Arrival, Plan};
 use protocol::token::Role;
+
+use crate::{Arrival, Plan};
 
 fn id(text: &str) -> Identity {
     Identity::new(text).unwrap()
@@ -164,4 +166,41 @@ fn under_load_it_comes_less_often() {
     board.share(1);
     assert_eq!(board.poll(999), None);
     assert!(board.poll(1_000).is_some());
+}
+
+proptest! {
+    /// However people come and go, however slowly a client reads: applying what it is told, it knows
+    /// the audience, and every version is no sooner than the pace allows.
+    #[test]
+    fn whoever_applies_the_deltas_knows_the_audience(
+        steps in proptest::collection::vec((0..40usize, any::<bool>(), 0..400u64, 0..4u8), 1..300),
+    ) {
+        let mut board = board("s");
+        let (mut now, mut last) = (0, None::<u64>);
+        // Three clients; the slower, the less often they read.
+        let mut clients = vec![(0, BTreeMap::new()); 3];
+        for (who, comes, wait, reads) in steps {
+            now += wait;
+            let someone = person(&format!("p{who}"));
+            if comes { board.join(now, someone) } else { board.leave(now, &someone.identity) }
+            if board.poll(now).is_some() {
+                prop_assert!(last.is_none_or(|last| now - last >= NAMED_INTERVAL_MS));
+                last = Some(now);
+            }
+            for (version, audience) in clients.iter_mut().skip(usize::from(reads)) {
+                let Some(ServerMessage::Presence { version: to, since, joined, left, .. }) = board.delta(*version)
+                else { continue };
+                if since == 0 {
+                    audience.clear();
+                }
+                for identity in &left {
+                    prop_assert!(audience.remove(identity).is_some(), "only those who were known leave");
+                }
+                audience.extend(joined.into_iter().map(|person| (person.identity, person.name)));
+                *version = to;
+                let known: Vec<_> = audience.iter().map(super::person).collect();
+                prop_assert_eq!(known, board.people(NAMED));
+            }
+        }
+    }
 }

@@ -237,18 +237,32 @@ fn the_origin_is_given_once_and_replaced_only_when_it_is_the_one_that_was_lost()
     assert_eq!(stage.speakers[0].number, SpeakerNumber(1));
 }
 
+/// Notes of as many people as the room remembers.
+fn remembered(decided: &Standing) -> impl Iterator<Item = (Identity, Standing)> {
+    (0..MAX_STANDING).map(|number| (id(&format!("s{number}")), decided.clone()))
+}
+
 #[test]
-fn there_is_a_limit_to_what_is_remembered_and_bans_outlast_it() {
-    let mut town = Town::new(2);
+fn what_a_token_would_say_again_is_forgotten_first() {
+    let mut town = Town::new(8);
     town.does("hanna", ban("enemy"));
-    for number in 0..MAX_STANDING {
-        let name = format!("s{number}");
-        town.enter(&name, Role::Speaker).unwrap();
-        town.leave(&name);
-    }
-    assert!(town.room.standing.len() <= MAX_STANDING);
+    let token = Standing { role: Some(Role::Speaker), ..Standing::default() };
+    town.room.standing.extend(remembered(&token));
+    town.enter("sam", Role::Speaker).unwrap();
+    assert_eq!(town.room.standing.len(), 3);
     assert!(town.room.is_host(&id("hanna")));
     assert!(town.room.is_banned(&id("enemy")));
+}
+
+#[test]
+fn when_nothing_can_be_forgotten_a_ban_is_refused_and_a_kick_still_works() {
+    let mut town = Town::new(8);
+    town.room.standing.extend(remembered(&Standing { banned: true, ..Standing::default() }));
+    let limit = Refusal::Limit { what: "decisions about people", limit: MAX_STANDING };
+    assert_eq!(town.refused("hanna", ban("enemy")), limit);
+    let kicked = town.act(&host("hanna"), kick("lea")).unwrap().changes;
+    assert_eq!(kicked, [Change::Removed { identity: id("lea"), reason: RemoveReason::Kicked }]);
+    assert!(town.room.standing.len() <= MAX_STANDING + 1, "hanna was there before");
 }
 
 #[test]
