@@ -70,9 +70,9 @@ export function personSheet(room, act, person) {
 /** Begin and end, for the header. @param {Room} room @param {Actions} act */
 export function hostControls(room, act) {
   const box = h('div', { class: 'host-controls' })
-  const goLive = h('button', { type: 'button', class: 'primary', onclick: () => act.attempt(room.host.goLive()) }, words.room.goLive)
+  const goLive = h('button', { type: 'button', class: 'primary small', onclick: () => act.attempt(room.host.goLive()) }, words.room.goLive)
   const end = h('button', {
-    type: 'button', class: 'quiet-danger',
+    type: 'button', class: 'quiet-danger small',
     onclick: () => confirm(words.confirm.end, words.confirm.endNote, words.confirm.endSure, () => act.attempt(room.host.end())),
   }, words.room.end)
   const update = () => {

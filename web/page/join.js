@@ -62,7 +62,7 @@ export function joinScreen({ claims, problem, enter, prepare }) {
 
 export function noLink() {
   return h('main', { class: 'center' }, brand(),
-    h('div', { class: 'card join' }, h('h1', {}, words.join.noTokenTitle), h('p', {}, words.join.noToken)))
+    h('div', { class: 'card farewell' }, h('h1', {}, words.join.noTokenTitle), h('p', {}, words.join.noToken)))
 }
 
 function brand() {

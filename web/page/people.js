@@ -127,8 +127,8 @@ export function headline(room) {
   const time = h('span', { class: 'time' })
   const listening = h('span', {})
   const title = h('h1', { dir: 'auto' })
-  const box = h('div', { class: 'headline' }, title,
-    h('p', { class: 'facts' }, h('span', { class: 'state' }, badge, time), h('span', { class: 'people-count' }, icon('people'), listening)))
+  const facts = h('p', { class: 'facts' },
+    h('span', { class: 'state' }, badge, time), h('span', { class: 'people-count' }, icon('people'), listening))
   const update = (/** @type {(ms: number) => string} */ clock) => {
     const { title: name, room: id, state, since } = room.info
     const live = state === 'live'
@@ -141,5 +141,5 @@ export function headline(room) {
     say(time, live ? clock(room.now - since) : '')
     say(listening, words.room.listening(room.counts.listeners))
   }
-  return { box, update }
+  return { title, facts, update }
 }

@@ -20,8 +20,8 @@ export function settingsSheet(room, act, audio) {
       h('div', { class: 'field' }, h('label', { htmlFor: 'volume' }, words.settings.volume), volume),
       h('div', { class: 'menu' },
         room.me.onStage && item('mic', words.settings.microphone, () => act.chooseMicrophone()),
-        item('sound', words.settings.stats, () => statsSheet(room)),
-        item('star', words.settings.shortcuts, helpSheet)),
+        item('signal', words.settings.stats, () => statsSheet(room)),
+        item('keyboard', words.settings.shortcuts, helpSheet)),
     ]
   })
 }

@@ -32,7 +32,7 @@ export function stagePage(room, { microphone, reopen }) {
   const status = statusLine(room)
   const controls = dock(room, act, settings)
   const page = h('div', { class: `room ${hands ? 'hosting' : ''}` },
-    h('header', { class: 'top' }, head.box, host?.box), status.box,
+    h('header', { class: 'top' }, head.title, head.facts, host?.box), status.box,
     h('main', {}, stage.box, hands?.panel, around.box), controls.box, audio)
 
   const updateHead = () => { head.update(clock); host?.update() }

@@ -12,7 +12,7 @@ const PATIENCE_MS = 1500
 export function statusLine(room) {
   const text = h('span')
   const detail = h('small', { 'aria-live': 'off' })
-  const box = h('div', { class: 'status', hidden: true }, h('i', { class: 'pulse' }), text, detail)
+  const box = h('div', { class: 'status', hidden: true }, h('i', { class: 'pulse' }), h('p', {}, text, detail))
   const region = h('div', { role: 'status', class: 'status-region' }, box)
   /** What was shown of it, so that its end can be told too. @type {string | undefined} */
   let told
