@@ -20,7 +20,13 @@ pub struct Reach {
 impl Reach {
     /// The answer to `offer` for a peer on `shard`. RED is taken where it is offered by somebody who
     /// `speaks`.
-    pub(crate) fn answer(&self, shard: usize, credentials: Credentials, offer: &Offer, speaks: bool) -> Answer {
+    pub(crate) fn answer(
+        &self,
+        shard: usize,
+        credentials: Credentials,
+        offer: &Offer,
+        speaks: bool,
+    ) -> Answer {
         let port = self.shards[shard].port();
         let candidate = |&ip: &IpAddr| Candidate { protocol: CandidateProtocol::Udp, ip, port };
         Answer {

@@ -170,7 +170,9 @@ impl<D: Duty> Desk<D> {
                 Err(error) => Response::Refused(error),
             },
             Ok(Request::Remove { peer }) => self.remove(peer),
-            Ok(Request::Stage(stage)) => self.duty.stage(stage).map_or_else(Response::Refused, |()| Response::Done),
+            Ok(Request::Stage(stage)) => {
+                self.duty.stage(stage).map_or_else(Response::Refused, |()| Response::Done)
+            }
             Ok(Request::Close { room }) => self.close(&room),
             Err(error) => {
                 self.bad_requests.inc();
@@ -236,9 +238,10 @@ impl<D: Duty> Desk<D> {
         let Some(seat) = self.peers.get_mut(&peer) else { return };
         let Some((message, offer, speaks)) = seat.waiting.take() else { return };
         let response = match result {
-            Ok(credentials) => {
-                Response::Admitted { peer, answer: self.reach.answer(seat.shard, credentials, &offer, speaks) }
-            }
+            Ok(credentials) => Response::Admitted {
+                peer,
+                answer: self.reach.answer(seat.shard, credentials, &offer, speaks),
+            },
             Err(error) => {
                 self.forget(peer);
                 Response::Refused(error)

@@ -114,13 +114,21 @@ impl PeerMeter {
     pub fn new(metrics: &Metrics, kind: NodeKind) -> Self {
         let part = part(kind);
         let bad = BAD_INPUT.iter().map(|&(what, total)| (total, Follower::new(bad_input(metrics, what))));
-        let handshakes =
-            metrics.counters(&format!("dais_{part}_handshakes_total"), "Handshakes, by how they ended.", &["result"]);
-        let handshakes = HANDSHAKES.iter().map(|&(result, total)| {
-            (total, Follower::new(handshakes.with_label_values(&[result])))
-        });
-        let gone = metrics.counters(&format!("dais_{part}_gone_total"), "Peers that ended by themselves.", &["reason"]);
-        let gone = GONE.iter().map(|&(reason, total)| (total, Follower::new(gone.with_label_values(&[reason]))));
+        let handshakes = metrics.counters(
+            &format!("dais_{part}_handshakes_total"),
+            "Handshakes, by how they ended.",
+            &["result"],
+        );
+        let handshakes = HANDSHAKES
+            .iter()
+            .map(|&(result, total)| (total, Follower::new(handshakes.with_label_values(&[result]))));
+        let gone = metrics.counters(
+            &format!("dais_{part}_gone_total"),
+            "Peers that ended by themselves.",
+            &["reason"],
+        );
+        let gone =
+            GONE.iter().map(|&(reason, total)| (total, Follower::new(gone.with_label_values(&[reason]))));
         let moved = metrics.counter(&format!("dais_{part}_moved_total"), "Peers whose address changed.");
         let moved: (Total, _) = (|stats| stats.moved, Follower::new(moved));
         Self { totals: bad.chain(handshakes).chain(gone).chain([moved]).collect() }

@@ -53,7 +53,11 @@ where
 }
 
 /// One child, from its handshake to its end.
-async fn child(incoming: Incoming, id: LinkId, tell: impl Fn(LinkId, Child) + Send + Sync) -> Result<(), &'static str> {
+async fn child(
+    incoming: Incoming,
+    id: LinkId,
+    tell: impl Fn(LinkId, Child) + Send + Sync,
+) -> Result<(), &'static str> {
     let link = incoming.link().await.map_err(|error| {
         tracing::debug!(%error, "a link was not taken");
         error.reason()

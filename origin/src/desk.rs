@@ -1,0 +1,69 @@
+//! What an origin does about requests: each room on the shard that its name falls to.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use media::speakers::{AdmitSpeaker, SpeakersCommand};
+use node::Duty;
+use protocol::node::{Admit, NodeKind, Stage};
+use protocol::{ApiError, Code, Epoch, PeerId, RoomId};
+use transport::ShardHandle;
+use transport::queue::Full;
+
+use crate::KIND;
+use crate::relay::{Input, RelayQueue};
+
+/// Hands requests to the shards, and tells the relay which rooms there are.
+pub(crate) struct Speaking {
+    pub(crate) shards: Vec<ShardHandle<SpeakersCommand>>,
+    pub(crate) queue: Arc<RelayQueue>,
+}
+
+impl Duty for Speaking {
+    const KIND: NodeKind = KIND;
+
+    fn admit(&mut self, peer: PeerId, admit: Admit) -> Result<usize, ApiError> {
+        let Admit { room, identity, speaker, epoch, offer, .. } = admit;
+        let number = speaker.ok_or_else(|| {
+            ApiError::new(Code::BadRequest, "an origin takes speakers, and this one has no number")
+        })?;
+        let shard = self.shard(&room);
+        self.open(&room, epoch)?;
+        let speaker = AdmitSpeaker { peer, room, identity, number, epoch, offer };
+        self.shards[shard].send(SpeakersCommand::Admit(Box::new(speaker))).map_err(busy)?;
+        Ok(shard)
+    }
+
+    fn remove(&mut self, shard: usize, peer: PeerId) {
+        // Full is counted by the queue. The stage has silenced them already, and consent expires.
+        let _ = self.shards[shard].send(SpeakersCommand::Remove(peer));
+    }
+
+    fn stage(&mut self, stage: Stage) -> Result<(), ApiError> {
+        self.open(&stage.room, stage.epoch)?;
+        let shard = self.shard(&stage.room);
+        self.shards[shard].send(SpeakersCommand::Stage(stage)).map_err(busy)
+    }
+
+    fn close(&mut self, room: &RoomId) {
+        // As above.
+        let _ = self.shards[self.shard(room)].send(SpeakersCommand::Close(room.clone()));
+        let _ = self.queue.push(Input::Close(room.clone()));
+    }
+}
+
+impl Speaking {
+    fn shard(&self, room: &RoomId) -> usize {
+        let mut hasher = DefaultHasher::new();
+        room.hash(&mut hasher);
+        (hasher.finish() % self.shards.len() as u64) as usize
+    }
+
+    fn open(&self, room: &RoomId, epoch: Epoch) -> Result<(), ApiError> {
+        self.queue.push(Input::Open { room: room.clone(), epoch }).map_err(busy)
+    }
+}
+
+fn busy(_: Full) -> ApiError {
+    ApiError::new(Code::Unavailable, "this node is too busy").retry_after_ms(1_000)
+}
