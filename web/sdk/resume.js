@@ -14,8 +14,16 @@ export class ResumeToken {
     const claims = readClaims(token)
     this.#key = `dais.resume ${url} ${claims.room} ${claims.sub ?? ''}`
     this.#value = this.#stored()
-    // The 60 s run from the cut.
-    addEventListener('pagehide', () => this.set(this.#value))
+    addEventListener('pagehide', this.#touch)
+  }
+
+  /** The 60 s run from the cut. */
+  #touch = () => this.set(this.#value)
+
+  /** For good. */
+  forget() {
+    removeEventListener('pagehide', this.#touch)
+    this.set(undefined)
   }
 
   /** It works once, so taking it forgets it. */

@@ -3,17 +3,16 @@
 // The socket and the media live apart: when signaling is cut, people go on hearing, and the room comes back
 // by its resume token with everything as it was.
 
-import { Backoff } from './backoff.js'
+import { Door } from './door.js'
 import { DaisError, own } from './errors.js'
 import { Media } from './media.js'
 import { Mixer } from './mixer.js'
 import { grade, heard } from './quality.js'
-import { ResumeToken } from './resume.js'
 import { Roster } from './roster.js'
-import { sleep } from './session.js'
-import { Signal } from './signal.js'
+import { Speaking } from './speaking.js'
 
 /** @import { Notice, RoomInfo, Welcome, You } from './protocol' */
+/** @import { Problem } from './door.js' */
 /** @import { Meter } from './mixer.js' */
 /**
  * @typedef {object} JoinOptions
@@ -24,36 +23,19 @@ import { Signal } from './signal.js'
  * @property {20 | 60} [framing] milliseconds of audio in a packet; the server's choice by default
  */
 /** @typedef {'joining' | 'connected' | 'reconnecting' | 'left'} State */
-/** @typedef {{ code: string, message: string, since: number, retryAt?: number }} Problem */
 /** @typedef {Awaited<ReturnType<Room['stats']>>} Stats */
 
-const SDK = 'dais-js/1'
 const QUALITY_MS = 10_000
-/** After these nothing is gained by asking again. */
-const FINAL = new Set(['unauthorized', 'forbidden', 'banned', 'ended', 'not_found', 'bad_request'])
 /** The server closes, the room does not. */
 const PASSING = new Set(['shutdown', 'too_slow'])
-const OWN_LEVEL = 0.006
-/** Below about -50 dB it is the room one hears, not a voice. */
-const VOICE_LEVEL = 0.003
-const HOLD_MS = 250
 
 export class Room extends EventTarget {
-  #options
-  #url
+  #door
   #mixer
   #media
   #roster = new Roster()
-  /** @type {Signal | undefined} */
-  #signal
-  /** @type {ResumeToken | undefined} */
-  #resume
-  #backoff = new Backoff({ first: 800, most: 15_000 })
-  #wake = () => {}
   #entered = false
   #heardOnce = false
-  /** @type {Problem | undefined} */
-  #cut
   /** @type {You} */
   #you = { identity: '', name: '', role: 'listener', muted: false, hand: false }
   /** @type {RoomInfo} */
@@ -67,8 +49,7 @@ export class Room extends EventTarget {
   #microphone
   /** @type {Meter | undefined} */
   #meter
-  /** @type {Map<string, { level: number, at: number }>} */
-  #speaking = new Map()
+  #speaking = new Speaking()
   /** @type {{ voices: any[], at: number }} */
   #looked = { voices: [], at: 0 }
   /** @type {ReturnType<typeof setInterval> | undefined} */
@@ -80,13 +61,20 @@ export class Room extends EventTarget {
   /** Use `Dais.join`. @param {JoinOptions} options */
   constructor(options) {
     super()
-    this.#options = options
-    this.#url = socketUrl(options.url ?? location.href)
+    this.#door = new Door({
+      url: socketUrl(options.url ?? location.href),
+      token: options.token,
+      name: options.name,
+      onWelcome: (welcome, resumed) => this.#welcome(welcome, resumed),
+      onNotice: notice => this.#notice(notice),
+      onChange: () => this.#update(),
+      onFinal: code => this.#end(code),
+    })
     this.#mixer = new Mixer(() => this.#emit('playback', { blocked: this.playbackBlocked }))
     this.#media = new Media({
       mixer: this.#mixer,
       ...(options.framing && { framing: options.framing }),
-      ask: (purpose, offer) => this.#request({ type: 'media', purpose, offer }),
+      ask: (purpose, offer) => this.#door.request({ type: 'media', purpose, offer }),
       onChange: () => this.#mediaChanged(),
       onLevels: levels => this.#levels(levels),
     })
@@ -97,7 +85,7 @@ export class Room extends EventTarget {
   async enter() {
     this.#mixer.resume().catch(() => {})
     try {
-      await this.#connect()
+      await this.#door.open()
     } catch (error) {
       this.#end('failed')
       throw error
@@ -130,50 +118,50 @@ export class Room extends EventTarget {
   /** Why it was left: `kicked`, `banned`, `replaced`, `ended`, `left` or an error code. */
   get leftWhy() { return this.#leftWhy }
   /** What does not work at this moment, and since when. */
-  get problem() { return this.#cut ?? mediaProblem(this.#media.problem) }
+  get problem() { return this.#door.problem ?? mediaProblem(this.#media.problem) }
   /** Whether the socket is there; audio does not depend on it. */
-  get signaling() { return this.#signal !== undefined }
+  get signaling() { return this.#door.connected }
   /** The voices, as one track that stays; for an `<audio>`. */
   get stream() { return this.#mixer.stream }
   /** The browser waits for a touch before anything sounds: call `resumePlayback` from a click. */
   get playbackBlocked() { return this.#mixer.blocked }
   /** Who speaks at this moment, each with a level from 0 to 1. */
-  get speaking() { return new Map([...this.#speaking].map(([identity, { level }]) => [identity, level])) }
+  get speaking() { return this.#speaking.levels }
   /** The server's clock, in ms of Unix time: what every `since` is measured on. */
   get now() { return Date.now() + this.#clockMs }
 
   // What one can do
 
   async raiseHand() {
-    await this.#request({ type: 'raise_hand' })
+    await this.#door.request({ type: 'raise_hand' })
     this.#setMe({ hand: true })
   }
 
   async lowerHand() {
-    await this.#request({ type: 'lower_hand' })
+    await this.#door.request({ type: 'lower_hand' })
     this.#setMe({ hand: false })
   }
 
   /** Takes the seat of an invitation. */
-  async accept() { await this.#request({ type: 'accept' }) }
-  async decline() { await this.#request({ type: 'decline' }) }
+  async accept() { await this.#door.request({ type: 'accept' }) }
+  async decline() { await this.#door.request({ type: 'decline' }) }
 
   /** Back to the audience. */
   async stepDown() {
     this.#media.setMuted(true)
-    await this.#request({ type: 'demote' })
+    await this.#door.request({ type: 'demote' })
   }
 
   /** Holds at once, also while the server cannot be reached. */
   async mute() {
     this.#setMe({ muted: true })
-    await this.#request({ type: 'mute' }).catch(error => {
-      if (this.#signal) throw error
+    await this.#door.request({ type: 'mute' }).catch(error => {
+      if (this.#door.connected) throw error
     })
   }
 
   async unmute() {
-    await this.#request({ type: 'unmute' })
+    await this.#door.request({ type: 'unmute' })
     this.#setMe({ muted: false })
   }
 
@@ -197,26 +185,26 @@ export class Room extends EventTarget {
    * @returns {Promise<{ participants: import('./protocol').Person[], cursor?: string }>}
    */
   async audience(page = {}) {
-    return await this.#request({ type: 'audience', ...page })
+    return await this.#door.request({ type: 'audience', ...page })
   }
 
   async leave() {
-    await this.#request({ type: 'leave' }).catch(() => {})
+    await this.#door.request({ type: 'leave' }).catch(() => {})
     this.#end('left')
   }
 
   /** What hosts decide; each rejects with the server's error. */
   host = {
     /** `seated` when the hand was up, else `invited`: they are asked first. @param {string} identity @returns {Promise<'seated' | 'invited'>} */
-    promote: async identity => (await this.#request({ type: 'promote', identity })).type,
-    demote: (/** @type {string} */ identity) => this.#request({ type: 'demote', identity }),
-    mute: (/** @type {string} */ identity) => this.#request({ type: 'mute', identity }),
-    kick: (/** @type {string} */ identity) => this.#request({ type: 'kick', identity }),
-    ban: (/** @type {string} */ identity) => this.#request({ type: 'ban', identity }),
-    unban: (/** @type {string} */ identity) => this.#request({ type: 'unban', identity }),
-    lowerHand: (/** @type {string} */ identity) => this.#request({ type: 'lower_hand', identity }),
-    goLive: () => this.#request({ type: 'go_live' }),
-    end: () => this.#request({ type: 'end' }),
+    promote: async identity => (await this.#door.request({ type: 'promote', identity })).type,
+    demote: (/** @type {string} */ identity) => this.#door.request({ type: 'demote', identity }),
+    mute: (/** @type {string} */ identity) => this.#door.request({ type: 'mute', identity }),
+    kick: (/** @type {string} */ identity) => this.#door.request({ type: 'kick', identity }),
+    ban: (/** @type {string} */ identity) => this.#door.request({ type: 'ban', identity }),
+    unban: (/** @type {string} */ identity) => this.#door.request({ type: 'unban', identity }),
+    lowerHand: (/** @type {string} */ identity) => this.#door.request({ type: 'lower_hand', identity }),
+    goLive: () => this.#door.request({ type: 'go_live' }),
+    end: () => this.#door.request({ type: 'end' }),
   }
 
   /** What this participant hears since the last call, and from where. */
@@ -245,39 +233,9 @@ export class Room extends EventTarget {
     return voices.every(voice => (before.get(voice.id) ?? 0) <= voice.packetsReceived)
   }
 
-  /** @param {Record<string, unknown> & { type: string }} message */
-  async #request(message) {
-    if (this.#state === 'left') throw own('left')
-    if (!this.#signal) throw own('not_connected')
-    return await this.#signal.request(message)
-  }
-
-  /** @returns {Promise<void>} */
-  async #connect() {
-    const { token, name } = this.#options
-    const shown = typeof token === 'function' ? await token() : token
-    this.#resume ??= new ResumeToken(this.#url, shown)
-    const resume = this.#resume.take()
-    const signal = await Signal.open(this.#url, notice => this.#notice(notice), () => this.#lost())
-    try {
-      const welcome = await signal.request({ type: 'join', token: shown, name, resume, sdk: SDK })
-      this.#signal = signal
-      this.#welcome(welcome, resume !== undefined)
-    } catch (error) {
-      signal.close()
-      // Too late, or used already: the token still opens the door.
-      if (resume && error instanceof DaisError && error.code === 'resume_invalid') return await this.#connect()
-      if (resume && !(error instanceof DaisError && FINAL.has(error.code))) this.#resume.set(resume)
-      throw error
-    }
-  }
-
   /** @param {Welcome} welcome @param {boolean} resumed */
   #welcome(welcome, resumed) {
     const wishedMuted = this.#entered && this.#you.muted && !welcome.you.muted
-    this.#resume?.set(welcome.resume)
-    this.#backoff.reset()
-    this.#cut = undefined
     this.#clockMs = welcome.now - Date.now()
     this.#room = welcome.room
     this.#roster.replace(welcome)
@@ -292,32 +250,8 @@ export class Room extends EventTarget {
     for (const type of ['room', 'stage', 'presence', 'hands']) this.#emit(type, {})
   }
 
-  #lost() {
-    if (this.#state === 'left' || !this.#signal) return
-    this.#signal = undefined
-    this.#comeBack()
-  }
-
-  async #comeBack() {
-    const since = Date.now()
-    let error = own('not_connected')
-    while (!this.#signal && this.#state !== 'left') {
-      const wait = this.#backoff.next(error.retryAfterMs)
-      this.#cut = { code: error.code, message: error.message, since, retryAt: Date.now() + wait }
-      this.#update()
-      await Promise.race([sleep(wait), new Promise(resolve => { this.#wake = () => resolve(undefined) })])
-      if (this.#leftWhy) return
-      try {
-        await this.#connect()
-      } catch (failure) {
-        error = failure instanceof DaisError ? failure : own('unreachable')
-        if (FINAL.has(error.code)) return this.#end(error.code)
-      }
-    }
-  }
-
   #retryNow() {
-    this.#wake()
+    this.#door.retry()
     this.#media.retry()
   }
 
@@ -331,8 +265,7 @@ export class Room extends EventTarget {
         if (this.#roster.stageChanged(notice)) this.#stageChanged(notice)
         return
       case 'hands':
-        if (this.#roster.handsChanged(notice)) this.#emit('hands', notice)
-        return
+        return this.#handsChanged(notice)
       case 'presence':
         if (this.#roster.presenceChanged(notice)) this.#emit('presence', notice)
         return
@@ -376,22 +309,27 @@ export class Room extends EventTarget {
     this.#emit('stage', { set: change.set, gone: change.gone })
   }
 
+  /** Hosts hear of every hand, others of their own. @param {import('./protocol').HandsChange} change */
+  #handsChanged(change) {
+    if (!this.#roster.handsChanged(change)) return
+    const { identity } = this.#you
+    if (change.down.includes(identity)) this.#setMe({ hand: false })
+    if (change.up.some(hand => hand.identity === identity)) this.#setMe({ hand: true })
+    this.#emit('hands', change)
+  }
+
   #removed(/** @type {string} */ reason) {
-    if (!PASSING.has(reason)) return this.#end(reason)
-    this.#signal?.close()
-    this.#lost()
+    if (PASSING.has(reason)) this.#door.reopen()
+    else this.#end(reason)
   }
 
   #end(/** @type {string} */ why) {
     if (this.#state === 'left') return
     this.#leftWhy = why
     this.#state = 'left'
-    this.#resume?.take()
-    this.#wake()
     removeEventListener('online', this.#again)
     clearInterval(this.#reporting)
-    this.#signal?.close()
-    this.#signal = undefined
+    this.#door.close()
     this.#media.close()
     this.#meter?.close()
     this.#mixer.close()
@@ -414,31 +352,25 @@ export class Room extends EventTarget {
 
   #update() {
     if (this.#state === 'left') return
-    const works = this.#signal !== undefined && this.#media.ok
+    const works = this.#door.connected && this.#media.ok
     this.#state = works ? 'connected' : this.#heardOnce ? 'reconnecting' : 'joining'
     this.#emitNew('state', { state: this.#state, problem: this.problem })
   }
 
   /** @param {Map<number, number>} levels by number */
   #levels(levels) {
-    const now = performance.now()
     for (const [number, level] of levels) {
       const identity = this.#roster.speaker(number)
-      if (identity && level > VOICE_LEVEL) this.#speaking.set(identity, { level: loudness(level), at: now })
+      if (identity) this.#speaking.hear(identity, level)
     }
-    const own = this.#media.sending ? this.#meter?.level ?? 0 : 0
-    if (own > OWN_LEVEL) this.#speaking.set(this.#you.identity, { level: loudness(own), at: now })
-    const before = this.#speaking.size
-    for (const [identity, { at }] of this.#speaking) {
-      if (now - at > HOLD_MS) this.#speaking.delete(identity)
-    }
-    if (before > 0) this.#emit('speaking', { speaking: this.speaking })
+    if (this.#media.sending) this.#speaking.hear(this.#you.identity, this.#meter?.level ?? 0)
+    if (this.#speaking.refresh()) this.#emit('speaking', { speaking: this.speaking })
   }
 
   async #reportQuality() {
-    if (!this.#signal || !this.#media.ok) return
+    if (!this.#door.connected || !this.#media.ok) return
     const { loss, concealed, jitterMs, delayMs, framingMs } = await this.stats()
-    await this.#request({
+    await this.#door.request({
       type: 'quality', loss, concealed, jitter_ms: jitterMs, delay_ms: delayMs, framing_ms: framingMs,
     })
   }
@@ -454,11 +386,6 @@ export class Room extends EventTarget {
   #emit(/** @type {string} */ type, /** @type {object} */ detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }))
   }
-}
-
-/** -60 dB to 0 dB as 0 to 1: closer to how loud it sounds. @param {number} level linear */
-function loudness(level) {
-  return Math.min(1, Math.max(0, 1 + Math.log10(level) / 3))
 }
 
 /** @param {Media['problem']} problem @returns {Problem | undefined} */

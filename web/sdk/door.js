@@ -1,0 +1,125 @@
+// The way in, and back in: one socket at a time, opened with the token or, after a cut, with the resume
+// token. It tries for as long as trying can help.
+
+import { Backoff } from './backoff.js'
+import { DaisError, own } from './errors.js'
+import { ResumeToken } from './resume.js'
+import { sleep } from './session.js'
+import { Signal } from './signal.js'
+
+/** @import { Notice, Welcome } from './protocol' */
+/** @typedef {{ code: string, message: string, since: number, retryAt?: number }} Problem */
+/**
+ * @typedef {object} DoorOptions
+ * @property {string} url
+ * @property {string | (() => string | Promise<string>)} token
+ * @property {string | undefined} name
+ * @property {(welcome: Welcome, resumed: boolean) => void} onWelcome
+ * @property {(notice: Notice) => void} onNotice
+ * @property {() => void} onChange `problem` or `connected` changed
+ * @property {(code: string) => void} onFinal it stays shut
+ */
+
+const SDK = 'dais-js/1'
+/** After these nothing is gained by asking again. */
+const FINAL = new Set(['unauthorized', 'forbidden', 'banned', 'ended', 'not_found', 'bad_request'])
+
+export class Door {
+  #options
+  /** @type {Signal | undefined} */
+  #signal
+  /** @type {ResumeToken | undefined} */
+  #resume
+  #backoff = new Backoff({ first: 800, most: 15_000 })
+  #wake = () => {}
+  #closed = false
+  /** Why nothing comes through at this moment. @type {Problem | undefined} */
+  problem
+
+  /** @param {DoorOptions} options */
+  constructor(options) {
+    this.#options = options
+  }
+
+  get connected() {
+    return this.#signal !== undefined
+  }
+
+  /** @param {Record<string, unknown> & { type: string }} message */
+  async request(message) {
+    if (this.#closed) throw own('left')
+    if (!this.#signal) throw own('not_connected')
+    return await this.#signal.request(message)
+  }
+
+  /** One try; rejects with the reason. @returns {Promise<void>} */
+  async open() {
+    const { url, token, name, onNotice, onWelcome } = this.#options
+    const shown = typeof token === 'function' ? await token() : token
+    this.#resume ??= new ResumeToken(url, shown)
+    const resume = this.#resume.take()
+    /** @type {Signal | undefined} */
+    let signal
+    try {
+      signal = await Signal.open(url, onNotice, () => this.#lost())
+      const welcome = await signal.request({ type: 'join', token: shown, name, resume, sdk: SDK })
+      if (this.#closed) return signal.close()
+      this.#signal = signal
+      this.#resume.set(welcome.resume)
+      this.#backoff.reset()
+      this.problem = undefined
+      onWelcome(welcome, resume !== undefined)
+    } catch (error) {
+      signal?.close()
+      const code = error instanceof DaisError ? error.code : ''
+      // Too late, or used already: the token still opens the door.
+      if (resume && code === 'resume_invalid') return await this.open()
+      if (resume && !FINAL.has(code)) this.#resume.set(resume)
+      throw error
+    }
+  }
+
+  /** Now rather than later. */
+  retry() {
+    this.#wake()
+  }
+
+  /** The server lets go of this socket, not of us. */
+  reopen() {
+    this.#signal?.close()
+    this.#lost()
+  }
+
+  /** For good. */
+  close() {
+    this.#closed = true
+    this.#resume?.forget()
+    this.#signal?.close()
+    this.#signal = undefined
+    this.#wake()
+  }
+
+  #lost() {
+    if (this.#closed || !this.#signal) return
+    this.#signal = undefined
+    this.#comeBack()
+  }
+
+  async #comeBack() {
+    const since = Date.now()
+    let error = own('not_connected')
+    while (!this.#signal && !this.#closed) {
+      const wait = this.#backoff.next(error.retryAfterMs)
+      this.problem = { code: error.code, message: error.message, since, retryAt: Date.now() + wait }
+      this.#options.onChange()
+      await Promise.race([sleep(wait), new Promise(resolve => { this.#wake = () => resolve(undefined) })])
+      if (this.#closed) return
+      try {
+        await this.open()
+      } catch (failure) {
+        error = failure instanceof DaisError ? failure : own('unreachable')
+        if (FINAL.has(error.code)) return this.#options.onFinal(error.code)
+      }
+    }
+  }
+}
