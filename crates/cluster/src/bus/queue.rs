@@ -76,3 +76,27 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(number: usize) -> Message {
+        Message { subject: "events".into(), payload: number.to_string().into(), reply: None }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_drops_the_oldest_and_says_so() {
+        let queue = Queue::default();
+        for number in 0..MAX_QUEUE {
+            assert_eq!(queue.push(message(number)), Pushed::Queued);
+        }
+        assert_eq!(queue.push(message(MAX_QUEUE)), Pushed::Overtook);
+        for number in 1..=MAX_QUEUE {
+            assert_eq!(queue.pop().await, Some(message(number)));
+        }
+        queue.close();
+        assert_eq!(queue.push(message(0)), Pushed::Closed);
+        assert_eq!(queue.pop().await, None);
+    }
+}
