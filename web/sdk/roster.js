@@ -52,6 +52,7 @@ export class Roster {
     if (change.version <= this.#versions.presence) return false
     this.#versions.presence = change.version
     this.counts = change.counts
+    if (change.since === 0) this.#people.clear() // then `joined` is everybody
     change.left?.forEach(identity => this.#people.delete(identity))
     change.joined?.forEach(person => this.#people.set(person.identity, person))
     return true

@@ -57,6 +57,14 @@ test('presence is merged: who left and came again is here', () => {
   assert.equal(roster.presenceChanged({ version: 8, since: 7, counts, left: ['carl'] }), false)
 })
 
+test('presence since 0 is everybody: whoever is not in it is gone', () => {
+  const roster = new Roster()
+  roster.replace(welcome)
+  const dora = { identity: 'dora', name: 'Dora' }
+  roster.presenceChanged({ version: 99, since: 0, counts: welcome.counts, joined: [dora] })
+  assert.deepEqual(roster.people, [dora])
+})
+
 test('waiting grows up to its limit, and is never less than the server asked for', () => {
   const slow = new Backoff({ first: 100, most: 1000, random: () => 1 })
   assert.deepEqual([slow.next(), slow.next(), slow.next(), slow.next(), slow.next()], [100, 200, 400, 800, 1000])
