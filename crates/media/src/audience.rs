@@ -251,6 +251,12 @@ impl Packets {
         self.list.iter().map(|packet| packet.due)
     }
 
+    /// Each packet as it is before anybody's patches.
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.list.iter().map(|packet| &self.bytes[packet.start..packet.start + packet.len])
+    }
+
     /// Forgets everything but the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -11,6 +11,7 @@
 //! share one send, or when it has waited long enough. The rules are in `docs/architecture.md`; what
 //! each is for was measured: without them DTX and loss cost a third of the audio.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use protocol::{FRAME_TICKS, Frame, SpeakerNumber, VOICES};
@@ -164,9 +165,10 @@ impl Framing {
 
     /// Sends the full blocks, but for those with which another voice's, still filling, will leave.
     fn release(&mut self, now: Instant, out: &mut Packets) {
-        let last = |lane: &Lane| lane.block * self.frames as i64 + self.phase + self.frames as i64 - 1;
-        let state =
-            self.voices.each_ref().map(|lane| (lane.block, lane.is_waiting(), lane.is_full(last(lane))));
+        let state = self.voices.each_ref().map(|lane| {
+            let first = lane.block * self.frames as i64 + self.phase;
+            (lane.block, lane.is_waiting(), lane.is_full(first..first + self.frames as i64))
+        });
         for (lane, (block, _, full)) in self.voices.iter_mut().zip(state) {
             let in_company = state.iter().any(|&(other, waiting, full)| waiting && other == block && !full);
             if full && !in_company {
@@ -189,13 +191,14 @@ impl Lane {
         self.is_waiting().then_some(self.deadline)
     }
 
-    /// Whether nothing more can come for the block that ends with the tick `last`.
-    fn is_full(&self, last: i64) -> bool {
+    /// Whether nothing more is to come for the block with these ticks. A hole, whether a link or the
+    /// speaker's network made it, may still be filled.
+    fn is_full(&self, block: Range<i64>) -> bool {
         let (Some(oldest), Some(newest)) = (self.waiting.first(), self.waiting.last()) else { return false };
-        let without_holes =
-            newest.frame.number.wrapping_sub(oldest.frame.number) as usize + 1 == self.waiting.len();
-        let from_start = oldest.follows || last - oldest.tick + 1 == self.waiting.len() as i64;
-        newest.tick == last && without_holes && from_start
+        let without_holes = newest.tick - oldest.tick + 1 == self.waiting.len() as i64;
+        let from_start = oldest.tick <= block.start.max(self.unsent);
+        let begins = oldest.follows && self.starts_talkspurt(oldest);
+        newest.tick + 1 == block.end && without_holes && (from_start || begins)
     }
 
     fn wait(&mut self, timed: Timed, block: i64, patience: Duration, out: &mut Packets) {

@@ -106,6 +106,7 @@ impl Timeline {
         let passed = (self.floor - newest.tick) as u32;
         let timestamp = newest.timestamp.wrapping_add(passed.wrapping_mul(FRAME_TICKS));
         self.offset = timestamp.wrapping_sub(first.timestamp);
+        self.newest = Some(Newest { timestamp, tick: self.floor, arrived });
     }
 }
 
