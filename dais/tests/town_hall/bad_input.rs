@@ -1,0 +1,330 @@
+//! Whatever comes in, a clear error goes out or a counter goes up, and the town hall that runs meanwhile
+//! does not notice: a listener decodes a tone all the while, and nothing of it is concealed.
+
+use std::net::SocketAddr;
+
+use protocol::RoomId;
+use protocol::token::{Claims, Keys, Role};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::UdpSocket;
+
+use crate::socket::Socket;
+use crate::tone::Tone;
+use crate::town::{ROOM, Town, eventually, now_s};
+use crate::webrtc_peer::{Peer, Speaker, listen, speak, speak_through};
+use crate::wire::Wire;
+
+/// A town hall that goes on while somebody misbehaves.
+struct TownHall {
+    town: Town,
+    listener: Peer,
+    _speaker: Speaker,
+}
+
+/// A counter in `/metrics`, and the label that picks the one.
+struct Counter(&'static str, &'static str, &'static str);
+
+/// Messages and requests answered with an error, by its code.
+const fn refused(code: &'static str) -> Counter {
+    Counter("dais_signaling_refused_total", "reason", code)
+}
+
+/// Bytes that could not be used, by what is wrong with them.
+const fn bad_input(what: &'static str) -> Counter {
+    Counter("dais_bad_input_total", "what", what)
+}
+
+impl TownHall {
+    async fn begin() -> Self {
+        let town = Town::start().await;
+        let speaker = speak(&town, "anna", Tone::Low).await;
+        let listener = listen(&town, 3).await;
+        listener.hears(Tone::Low).await;
+        Self { town, listener, _speaker: speaker }
+    }
+
+    /// Somebody does `act`: the counter goes up by one, and the tone goes on.
+    async fn goes_on_when(&self, what: &str, counter: Counter, act: impl AsyncFnOnce(&Town)) {
+        let Counter(name, label, value) = counter;
+        let label = format!("{label}=\"{value}\"");
+        let count = async || self.town.metric(name, &label).await;
+        let (counted, heard) = (count().await, self.listener.heard());
+        act(&self.town).await;
+        eventually(&format!("{what} is counted as {name}{{{label}}}"), async || count().await > counted)
+            .await;
+        self.listener.hears(Tone::Low).await;
+        assert_eq!(count().await, counted + 1.0, "{what}: {name}{{{label}}}");
+        let after = self.listener.heard();
+        assert_eq!((after.concealed(), after.noise), (heard.concealed(), heard.noise), "{what}: {after:?}");
+        println!("unnoticed: {what}");
+    }
+}
+
+async fn joined(town: &Town) -> Socket {
+    Socket::join(town, &town.token(Role::Listener, None)).await.0
+}
+
+/// Says `text` after joining: the answer is an error of this code whose message contains `says`.
+async fn answered(town: &Town, text: String, code: &str, says: &str) {
+    let mut socket = joined(town).await;
+    socket.say_text(text).await;
+    let error = socket.next_of("error").await;
+    assert_eq!(error["code"], code, "{error}");
+    assert!(error["message"].as_str().is_some_and(|message| message.contains(says)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_messages() {
+    let hall = TownHall::begin().await;
+    let malformed = "{\"type\": \"raise_hand\"";
+    hall.goes_on_when("a malformed message", refused("bad_request"), async |town| {
+        answered(town, malformed.into(), "bad_request", "EOF").await;
+    })
+    .await;
+    hall.goes_on_when("a malformed message", bad_input("message"), async |town| {
+        answered(town, malformed.into(), "bad_request", "EOF").await;
+    })
+    .await;
+    hall.goes_on_when("a message of unknown type", refused("bad_request"), async |town| {
+        answered(town, r#"{"type":"dance"}"#.into(), "bad_request", "dance").await;
+    })
+    .await;
+    hall.goes_on_when("a message that is too large", refused("too_large"), async |town| {
+        let name = "x".repeat(protocol::message::MAX_MESSAGE);
+        answered(town, json!({"type": "kick", "identity": name}).to_string(), "too_large", "message_bytes")
+            .await;
+    })
+    .await;
+    hall.goes_on_when("a first message that is no join", refused("bad_request"), async |town| {
+        let mut socket = Socket::open(town).await;
+        socket.say(&json!({"type": "raise_hand"})).await;
+        assert_eq!(socket.next_of("error").await["code"], "bad_request");
+        assert_eq!(socket.next().await, None, "and the door closes");
+    })
+    .await;
+    hall.goes_on_when("a listener who plays host", refused("forbidden"), async |town| {
+        answered(town, r#"{"type":"kick","identity":"anna"}"#.into(), "forbidden", "host").await;
+    })
+    .await;
+}
+
+/// `join` with this token is answered with this code.
+async fn turned_away(town: &Town, token: &str, code: &str) {
+    let mut socket = Socket::open(town).await;
+    let error = socket.ask(json!({"type": "join", "token": token})).await;
+    assert_eq!((&error["type"], &error["code"]), (&json!("error"), &json!(code)), "{error}");
+    assert_eq!(socket.next().await, None, "and the door closes");
+}
+
+fn unsigned(claims: &Claims) -> String {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = serde_json::to_value(claims).expect("they are JSON");
+    format!("{}.{}.", part(&json!({"alg": "none", "typ": "JWT"})), part(&claims))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_tokens() {
+    let hall = TownHall::begin().await;
+    let good = hall.town.claims(Role::Host, Some("mallory"));
+    let expired = Claims { exp: now_s() - 60, ..good.clone() };
+    let unauthorized = refused("unauthorized");
+    hall.goes_on_when("an expired token", unauthorized, async |town| {
+        turned_away(town, &town.sign(&expired), "unauthorized").await;
+    })
+    .await;
+    hall.goes_on_when("a token without a signature", refused("unauthorized"), async |town| {
+        turned_away(town, &unsigned(&good), "unauthorized").await;
+    })
+    .await;
+    hall.goes_on_when("a token signed with another key", refused("unauthorized"), async |town| {
+        let mut keys = Keys::default();
+        keys.add(&good.iss, b"another secret, which is long enough").expect("a valid key");
+        turned_away(town, &keys.sign(&good).expect("the key is there"), "unauthorized").await;
+    })
+    .await;
+    hall.goes_on_when("a token for another room", refused("forbidden"), async |town| {
+        let room = Some(RoomId::new("another").expect("a room"));
+        let other = town.sign(&Claims { room, ..good.clone() });
+        let sdp = include_str!("../../../crates/protocol/src/sdp/samples/chromium-whip.sdp");
+        assert_eq!(town.offer("whip", &other, sdp.into()).await.status(), StatusCode::FORBIDDEN);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_session_descriptions() {
+    let hall = TownHall::begin().await;
+    let good = json!({
+        "ufrag": "abcd", "pwd": "a".repeat(24), "fingerprint": "A".repeat(43), "opus": 111, "lines": 3,
+        "red": 63, "level_ext": 1, "nack": true, "framing": 20,
+    });
+    for (field, nonsense) in [
+        ("ufrag", json!("a\r\nb")),
+        ("pwd", json!("short")),
+        ("fingerprint", json!("AB:CD")),
+        ("opus", json!(300)),
+        ("red", json!(200)),
+        ("level_ext", json!(15)),
+        ("nack", json!("yes")),
+        ("lines", json!(2)),
+        ("framing", json!(33)),
+    ] {
+        let mut offer = good.clone();
+        offer[field] = nonsense;
+        let message = json!({"type": "media", "purpose": "listen", "offer": offer});
+        hall.goes_on_when(
+            &format!("an offer with nonsense as `{field}`"),
+            refused("bad_offer"),
+            async |town| {
+                answered(town, message.to_string(), "bad_offer", field).await;
+            },
+        )
+        .await;
+    }
+    hall.goes_on_when("SDP that is none", bad_input("sdp"), async |town| {
+        let answer = town
+            .offer("whip", &town.token(Role::Speaker, Some("mallory")), "v=0\r\nm=nonsense\r\n".into())
+            .await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        let error: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
+        assert_eq!(error["code"], "bad_offer", "{error}");
+        assert!(error["message"].as_str().is_some_and(|message| message.contains("line 2")), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_who_is_there_already() {
+    let hall = TownHall::begin().await;
+    hall.goes_on_when("a resume token used twice", refused("resume_invalid"), async |town| {
+        let (socket, welcome) = Socket::join(town, &town.token(Role::Listener, Some("lea"))).await;
+        drop(socket);
+        let join = json!({"type": "join", "token": town.token(Role::Listener, Some("lea")), "resume": welcome["resume"]});
+        let again = Socket::open(town).await.ask(join.clone()).await;
+        assert_eq!((&again["type"], &again["you"]["identity"]), (&json!("welcome"), &json!("lea")), "{again}");
+        let twice = Socket::open(town).await.ask(join).await;
+        assert_eq!(twice["code"], "resume_invalid", "{twice}");
+    })
+    .await;
+    let (mut first, _) = Socket::join(&hall.town, &hall.town.token(Role::Listener, Some("ben"))).await;
+    let heard = hall.listener.heard();
+    let (_second, welcome) = Socket::join(&hall.town, &hall.town.token(Role::Listener, Some("ben"))).await;
+    assert_eq!(welcome["you"]["identity"], "ben");
+    assert_eq!(first.next_of("removed").await["reason"], "replaced");
+    hall.listener.hears(Tone::Low).await;
+    assert_eq!(hall.listener.heard().concealed(), heard.concealed());
+}
+
+async fn throw(datagram: &[u8], at: SocketAddr) {
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+    stranger.send_to(datagram, at).await.expect("loopback takes it");
+}
+
+/// A binding request for a peer, signed with anything but its password (RFC 8489 §5, §14.5).
+fn wrongly_signed(username: &str) -> Vec<u8> {
+    let padded = username.len().next_multiple_of(4);
+    let attributes = 4 + padded + 4 + 20;
+    let mut request = vec![0, 1];
+    request.extend((attributes as u16).to_be_bytes());
+    request.extend([0x21, 0x12, 0xA4, 0x42]);
+    request.extend([7; 12]);
+    request.extend([0, 6]);
+    request.extend((username.len() as u16).to_be_bytes());
+    request.extend(username.as_bytes());
+    request.resize(20 + 4 + padded, 0);
+    request.extend([0, 8, 0, 20]);
+    request.extend([0xBA; 20]);
+    request
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_datagrams_of_strangers() {
+    let hall = TownHall::begin().await;
+    let [origin, hub, _] = hall.town.media();
+    hall.goes_on_when("garbage", bad_input("garbage"), async |_| throw(&[0xFF; 60], origin).await).await;
+    hall.goes_on_when("garbage at an edge", bad_input("garbage"), async |_| throw(&[0x7F; 60], hub).await)
+        .await;
+    hall.goes_on_when("a truncated STUN request", bad_input("stun_malformed"), async |_| {
+        throw(&wrongly_signed("a:b")[..30], origin).await;
+    })
+    .await;
+    hall.goes_on_when("STUN for nobody", bad_input("stun_unknown"), async |_| {
+        throw(&wrongly_signed("nobody:abcd"), origin).await;
+    })
+    .await;
+    hall.goes_on_when("STUN with a wrong password", bad_input("stun_password"), async |town| {
+        let mut socket = joined(town).await;
+        let offer = json!({
+            "ufrag": "abcd", "pwd": "a".repeat(24), "fingerprint": "A".repeat(43), "opus": 111, "lines": 3,
+        });
+        let media = socket.ask(json!({"type": "media", "purpose": "listen", "offer": offer})).await;
+        let candidate = &media["answer"]["candidates"][0];
+        let ufrag = media["answer"]["ufrag"].as_str().expect("a ufrag");
+        let node = format!("{}:{}", candidate["ip"].as_str().expect("an address"), candidate["port"]);
+        throw(&wrongly_signed(&format!("{ufrag}:abcd")), node.parse().expect("an address")).await;
+    })
+    .await;
+    hall.goes_on_when("DTLS from a stranger", bad_input("dtls_stranger"), async |_| {
+        let hello = [&[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40, 1][..], &[0; 39]].concat();
+        throw(&hello, origin).await;
+    })
+    .await;
+    hall.goes_on_when("RTP from a stranger", bad_input("srtp_stranger"), async |_| {
+        throw(&[0x80; 40], origin).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_packets_of_a_speaker() {
+    let hall = TownHall::begin().await;
+    let mut wire = None;
+    let _mallory = speak_through(&hall.town, "mallory", Tone::High, |answer| {
+        let (answer, laid) = Wire::into_answer(answer);
+        wire = Some(laid);
+        answer
+    })
+    .await;
+    let wire = wire.expect("just laid");
+    // Muted, so that what becomes of the own packets is nobody else's business.
+    let path = format!("/v1/rooms/{ROOM}/mute");
+    let mute = hall.town.request(Method::POST, &path, &hall.town.token(Role::Host, Some("hanna")));
+    let mute = mute.header("content-type", "application/json").body(r#"{"identity":"mallory"}"#);
+    assert!(mute.send().await.expect("an answer").status().is_success());
+
+    hall.goes_on_when("truncated RTP", bad_input("srtp_malformed"), async |_| {
+        wire.forge(&[0x80, 111, 0]).await
+    })
+    .await;
+    hall.goes_on_when("truncated RTCP", bad_input("srtp_malformed"), async |_| {
+        wire.forge(&[0x80, 200, 0, 6]).await
+    })
+    .await;
+    hall.goes_on_when("RTP cut on its way", bad_input("srtp_auth"), async |_| {
+        wire.tamper(|packet| vec![packet[..packet.len() - 1].to_vec()]);
+    })
+    .await;
+    hall.goes_on_when("RTP changed on its way", bad_input("srtp_auth"), async |_| {
+        wire.tamper(|packet| {
+            let mut packet = packet.to_vec();
+            packet[20] ^= 1;
+            vec![packet]
+        });
+    })
+    .await;
+    hall.goes_on_when("a replayed packet", bad_input("srtp_replay"), async |_| {
+        wire.tamper(|packet| vec![packet.to_vec(), packet.to_vec()]);
+    })
+    .await;
+    hall.goes_on_when("garbage within a session", bad_input("garbage"), async |_| {
+        wire.forge(&[0xFF; 60]).await
+    })
+    .await;
+    hall.goes_on_when("DTLS that is none", bad_input("dtls_malformed"), async |_| {
+        wire.forge(&[22, 254, 253]).await
+    })
+    .await;
+}
