@@ -16,7 +16,7 @@ export function dock(room, act, settings) {
   leave.element.classList.add('leave')
   const air = h('p', { class: 'air', hidden: true })
   const box = h('footer', { class: 'dock-area' }, air,
-    h('div', { class: 'dock', role: 'toolbar', 'aria-label': words.dock.label },
+    h('div', { class: 'dock', role: 'group', 'aria-label': words.dock.label },
       mute.element, hand.element, down.element, gear.element, leave.element))
 
   const update = () => {

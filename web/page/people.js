@@ -26,7 +26,7 @@ export function stageGrid(room, act) {
     const face = h('div', { class: 'face' }, h('i', { class: 'ring' }), avatar(member), h('span', { class: 'badge' }, icon('micOff')))
     const tags = h('small')
     const manage = room.me.host && !me && !member.host && h('button', {
-      class: 'plain round manage', type: 'button', 'aria-label': words.room.options(member.name),
+      class: 'plain round manage', type: 'button', 'aria-haspopup': 'dialog', 'aria-label': words.room.options(member.name),
       onclick: () => personSheet(room, act, member),
     }, icon('more'))
     const tile = h('li', { class: 'tile' }, face, h('b', { dir: 'auto', title: member.name }, member.name), tags, manage)
@@ -87,7 +87,7 @@ function face(room, act, person) {
   const hand = h('span', { class: 'badge' }, icon('hand'))
   const content = [h('span', { class: 'face' }, avatar(person), hand), name]
   const inner = room.me.host && !me
-    ? h('button', { class: 'plain', type: 'button', 'aria-label': words.room.options(person.name), onclick: () => personSheet(room, act, person) }, ...content)
+    ? h('button', { class: 'plain', type: 'button', 'aria-haspopup': 'dialog', onclick: () => personSheet(room, act, person) }, ...content)
     : h('div', {}, ...content)
   return Object.assign(h('li', { title: person.name }, inner), {
     update: (/** @type {Person} */ now) => {

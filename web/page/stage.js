@@ -55,12 +55,20 @@ export function stagePage(room, { microphone, reopen }) {
   for (const [type, then] of Object.entries(on)) {
     room.addEventListener(type, event => then(/** @type {CustomEvent} */ (event).detail ?? {}))
   }
+  const onReturn = () => {
+    // Paused on the lock screen: whoever looks at the page again must see why it is quiet.
+    if (document.visibilityState !== 'visible') return
+    delete audio.dataset.paused
+    tapToListen(room, audio)
+  }
+  document.addEventListener('visibilitychange', onReturn)
   const silenceKeys = keys(room, act, async () => (await sheets()).helpSheet())
   const second = setInterval(() => { updateHead(); hands?.update(); status.update() }, 1000)
   room.addEventListener('state', () => {
     if (room.state !== 'left') return
     clearInterval(second)
     silenceKeys()
+    document.removeEventListener('visibilitychange', onReturn)
     document.documentElement.classList.remove('on-air')
   })
 

@@ -45,7 +45,6 @@ export const words = {
     host: 'Host',
     muted: 'Muted',
     you: 'You',
-    speaking: 'Speaking',
     handsTitle: 'Hands',
     handsEmpty: 'No hands are up. People can raise one at any time.',
     waiting: (/** @type {string} */ time) => `waiting ${time}`,
@@ -55,7 +54,6 @@ export const words = {
     options: (/** @type {string} */ name) => `Options for ${name}`,
     goLive: 'Go live',
     end: 'End event',
-    seats: (/** @type {number} */ taken, /** @type {number} */ all) => `${taken} of ${all} seats`,
   },
 
   dock: {
@@ -71,7 +69,6 @@ export const words = {
 
   air: {
     live: 'You are live',
-    talking: 'You are live while you hold space',
     muted: 'You are on stage, muted',
     waiting: 'Bringing you on stage…',
     noMicrophone: 'You are on stage without a microphone',

@@ -281,6 +281,7 @@ export class Room extends EventTarget {
       case 'declined':
         return this.#emit('declined', { identity: notice.identity, why: notice.why })
       case 'moved':
+        if ((notice.purpose === 'speak') !== this.me.onStage) return
         return this.#media.renew(new DaisError('moved', `your media moves to another server: ${notice.why}`))
       case 'removed':
         return this.#removed(notice.reason)
