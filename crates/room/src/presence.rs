@@ -216,6 +216,11 @@ impl Board {
         self.merged
     }
 
+    /// Shares that were not taken because there are too many signaling nodes.
+    pub fn refused(&self) -> u64 {
+        self.others.refused
+    }
+
     fn changed(&mut self, now: u64) {
         self.merged += u64::from(self.waiting_since.is_some());
         self.waiting_since.get_or_insert(now);

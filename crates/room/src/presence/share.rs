@@ -42,6 +42,8 @@ pub(super) struct Others {
     unshared: bool,
     shared_at: Option<u64>,
     parts: BTreeMap<NodeId, Part>,
+    /// Shares not taken because [`MAX_SHARES`] nodes are known.
+    pub(super) refused: u64,
 }
 
 #[derive(Debug)]
@@ -55,7 +57,7 @@ struct Part {
 
 impl Others {
     pub(super) fn new(node: NodeId, boot: u64) -> Self {
-        Self { node, boot, version: 0, unshared: false, shared_at: None, parts: BTreeMap::new() }
+        Self { node, boot, version: 0, unshared: false, shared_at: None, parts: BTreeMap::new(), refused: 0 }
     }
 
     pub(super) fn own_changed(&mut self) {
@@ -64,8 +66,11 @@ impl Others {
 
     /// True where it changes what is to be shown.
     pub(super) fn merge(&mut self, now: u64, share: Share) -> bool {
-        let stranger = !self.parts.contains_key(&share.node);
-        if share.node == self.node || (stranger && self.parts.len() >= MAX_SHARES) {
+        if share.node == self.node {
+            return false;
+        }
+        if !self.parts.contains_key(&share.node) && self.parts.len() >= MAX_SHARES {
+            self.refused += 1;
             return false;
         }
         if let Some(part) = self.parts.get_mut(&share.node)

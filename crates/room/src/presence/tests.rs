@@ -156,6 +156,18 @@ fn a_signaling_node_that_falls_silent_has_nobody_any_more() {
 }
 
 #[test]
+fn there_is_a_limit_to_the_nodes_that_are_believed() {
+    let mut here = board("here");
+    for number in 0..=MAX_SHARES {
+        let mut there = board(&format!("s{number}"));
+        there.join(0, person(&format!("p{number}")));
+        here.merge(0, there.share(0).unwrap());
+    }
+    here.poll(0);
+    assert_eq!((here.counts().listeners as usize, here.refused()), (MAX_SHARES, 1));
+}
+
+#[test]
 fn under_load_it_comes_less_often() {
     let mut board = board("s");
     board.join(0, person("anna"));
