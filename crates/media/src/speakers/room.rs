@@ -301,16 +301,17 @@ impl Room {
         }
     }
 
-    /// Those who hear nothing because all they could hear is themselves.
+    /// Those who hear nothing because all they could hear is themselves. It takes a moment of a voice that
+    /// is silent, so that nothing is said later at that same moment.
     fn keep_speakers_alive(&mut self, now: Instant, sink: &mut Sink<'_>) {
-        let Some(voice) = VoiceId::all().next() else { return };
-        let silence = dtx(voice, self.clock.at(now), SpeakerNumber::NOBODY, Toc::DEFAULT);
+        let is_due = |seat: &Seat| now.saturating_duration_since(seat.heard_at) >= KEEP_ALIVE;
+        let silent = VoiceId::all().find(|voice| !self.voices[voice.index()].voice.is_sounding());
+        let Some(voice) = silent.filter(|_| self.seats.iter().any(is_due)) else { return };
+        let (timestamp, toc) = self.voices[voice.index()].voice.keep_alive(self.clock.at(now));
         sink.packets.clear();
-        silence.write(now, sink.packets);
-        for seat in &mut self.seats {
-            if now.saturating_duration_since(seat.heard_at) >= KEEP_ALIVE {
-                seat.send(now, SpeakerNumber::NOBODY, sink);
-            }
+        dtx(voice, timestamp, SpeakerNumber::NOBODY, toc).write(now, sink.packets);
+        for seat in self.seats.iter_mut().filter(|seat| is_due(seat)) {
+            seat.send(now, SpeakerNumber::NOBODY, sink);
         }
     }
 
