@@ -7,7 +7,7 @@ fn main() {
     let commit = output.ok().filter(|output| output.status.success());
     let commit = commit
         .map_or_else(|| "unknown".into(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
-    println!("cargo::rustc-env=DAIS_COMMIT={}", commit.trim());
+    println!("cargo::rustc-env=BUILD_COMMIT={}", commit.trim());
     println!("cargo::rerun-if-changed=../.git/HEAD");
     println!("cargo::rerun-if-changed=../.git/refs/heads");
 }

@@ -1,2 +1,48 @@
-//! The program: one binary, thin.
-fn main() {}
+//! The program: one binary, thin. It reads the options, composes the parts, and says how it ended.
+
+mod addresses;
+mod alone;
+mod doctor;
+mod failure;
+mod files;
+mod layout;
+mod options;
+mod process;
+mod shared;
+mod token;
+mod welcome;
+
+use std::process::ExitCode;
+
+use service::config::{Start, Values};
+
+use crate::failure::Failure;
+use crate::options::PROGRAM;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into()).collect();
+    let environment: Vec<_> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    match PROGRAM.read(&args, &environment) {
+        Ok(Start::Run(command, values)) => run(command, values),
+        Ok(Start::Print(text)) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(mistakes) => Failure::from(mistakes).report(""),
+    }
+}
+
+fn run(command: &str, values: Values) -> ExitCode {
+    let result = match command {
+        "signaling" => alone::signaling(values),
+        "token" => token::run(values),
+        "doctor" => doctor::run(values),
+        other => unreachable!("{other} is in the table of commands and not here"),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(&format!("{command} ")),
+    }
+}

@@ -15,9 +15,11 @@ use service::config::{Command, Kind, Program, Setting};
 
 pub(crate) use keys::{Access, Missing};
 pub(crate) use media::Media;
-pub(crate) use process::Process;
+pub(crate) use process::{Place, Process};
 pub(crate) use token::Wish;
-pub(crate) use web::{PublicUrl, Web};
+#[cfg(test)]
+use web::PublicUrl;
+pub(crate) use web::Web;
 
 /// What can be typed.
 pub(crate) const PROGRAM: Program = Program {

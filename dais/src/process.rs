@@ -3,28 +3,26 @@
 
 use service::config::Values;
 use service::http::Listener;
-use service::{Readiness, Registry, Shutdown, Tasks, admin, shutdown};
+use service::{Readiness, Registry, Tasks, admin, shutdown};
 
 use crate::options::Process;
 
 /// Handed to the parts of a process.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
-    /// Supervises what they start.
+    /// Supervises what they start, and knows when they should drain.
     pub(crate) tasks: Tasks,
     /// Where they count.
     pub(crate) registry: Registry,
     /// Where they say that they admit newcomers.
     pub(crate) readiness: Readiness,
-    /// Tells them to drain.
-    pub(crate) shutdown: Shutdown,
 }
 
-/// Runs what `start` starts until it has drained, or until something fails.
+/// Runs `body`, which returns when it has drained or when something fails.
 pub(crate) fn run(
     options: &Process,
     values: &Values,
-    start: impl AsyncFnOnce(Surroundings) -> anyhow::Result<()>,
+    body: impl AsyncFnOnce(Surroundings) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     service::log::start(&options.filter, options.format);
     for stranger in values.strangers() {
@@ -32,31 +30,22 @@ pub(crate) fn run(
     }
     crate::files::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(supervise(options, start))
+    runtime.block_on(supervise(options, body))
 }
 
 async fn supervise(
     options: &Process,
-    start: impl AsyncFnOnce(Surroundings) -> anyhow::Result<()>,
+    body: impl AsyncFnOnce(Surroundings) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let (trigger, shutdown) = shutdown::channel();
-    let tasks = Tasks::new(shutdown.clone());
-    let registry = Registry::new(env!("CARGO_PKG_VERSION"), env!("DAIS_COMMIT"));
+    let registry = Registry::new(env!("CARGO_PKG_VERSION"), env!("BUILD_COMMIT"));
     let readiness = Readiness::new(shutdown.clone());
     let listener = Listener::bind(options.admin, None).await?;
     tracing::info!("admin server on http://{}", listener.address()?);
-    let surroundings = Surroundings {
-        tasks: tasks.clone(),
-        registry: registry.clone(),
-        readiness: readiness.clone(),
-        shutdown,
-    };
-    let parts = async {
-        start(surroundings).await?;
-        tasks.watch().await
-    };
+    let tasks = Tasks::new(shutdown);
+    let surroundings = Surroundings { tasks, registry: registry.clone(), readiness: readiness.clone() };
     tokio::select! {
-        result = parts => result,
+        result = body(surroundings) => result,
         result = admin::serve(listener, registry, readiness) => result,
         result = shutdown::on_signals(trigger) => result,
     }

@@ -2,6 +2,7 @@
 //!
 //! Whoever logs must not write tokens, keys or addresses of people; the packet path counts instead.
 
+use std::io::IsTerminal;
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
@@ -42,8 +43,10 @@ impl FromStr for Filter {
 
 /// Starts logging for the process. A second call changes nothing.
 pub fn start(filter: &Filter, format: Format) {
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&filter.0)).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&filter.0))
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let _already_started = match format {
         Format::Text => lines.try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),

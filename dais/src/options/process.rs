@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use protocol::NodeId;
+use protocol::node::NodeKind;
 use service::config::Values;
 use service::log::{Filter, Format};
 
@@ -31,5 +33,37 @@ impl Process {
             filter: values.one("log").unwrap_or_else(|| "info".parse().expect("`info` is a filter")),
             format: values.or("log-format", Format::Text),
         }
+    }
+}
+
+/// Region of a node that was told none.
+const REGION: &str = "local";
+
+/// What a node is called, and where it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// Its name.
+    pub(crate) node: NodeId,
+    /// A name for the place; nodes of one region are near each other.
+    pub(crate) region: String,
+}
+
+impl Place {
+    pub(crate) fn read(values: &mut Values, kind: NodeKind) -> Self {
+        let place = Self::numbered(kind, 1);
+        // A region is a label and part of subjects: it is written as a node's name is.
+        let region = values.one::<NodeId>("region").map(|region| region.to_string());
+        Self { node: values.or("node", place.node), region: region.unwrap_or(place.region) }
+    }
+
+    /// The place of the `number`th node of a kind, where nobody chose one.
+    pub(crate) fn numbered(kind: NodeKind, number: usize) -> Self {
+        let kind = match kind {
+            NodeKind::Origin => "origin",
+            NodeKind::Edge => "edge",
+            NodeKind::Signaling => "signaling",
+        };
+        let node = NodeId::new(&format!("{kind}-{number}")).expect("made of letters and a number");
+        Self { node, region: REGION.into() }
     }
 }

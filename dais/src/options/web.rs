@@ -6,9 +6,7 @@ use std::str::FromStr;
 
 use service::config::Values;
 use service::http::Tls;
-use signaling::address::Cidr;
-use signaling::config::Limits;
-use signaling::origin::{Origin, Origins};
+use signaling::{Cidr, Limits, Origin, Origins};
 
 /// HTTP and WebSocket.
 #[derive(Debug)]
@@ -56,7 +54,7 @@ impl Web {
 pub(crate) struct PublicUrl(String);
 
 impl FromStr for PublicUrl {
-    type Err = signaling::origin::NotOrigin;
+    type Err = signaling::NotOrigin;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse::<Origin>().map(|_| Self(text.trim_end_matches('/').into()))
@@ -95,7 +93,7 @@ fn read_tls(values: &mut Values) -> Option<Tls> {
     }
 }
 
-/// Limits carry their names from `signaling::config::Limits`, so that an error that names one names
+/// Limits carry their names from `signaling::Limits`, so that an error that names one names
 /// what can be changed.
 fn read_limits(values: &mut Values) -> Limits {
     let mut table = toml::Table::new();

@@ -1,0 +1,135 @@
+//! What the parts of one process share where nothing is shared with other processes: bus, store, and
+//! who is alive.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::{Bus, MemoryBus, MemoryStore, Nodes};
+use protocol::NodeId;
+use service::metrics::Follower;
+use service::{Metrics, Readiness, Shutdown, Tasks};
+use signaling::{Limits, Parts, Server, SignalingConfig};
+
+use crate::options::{Access, Place, Web};
+use crate::process::Surroundings;
+
+/// How often counters of the bus are carried over to metrics.
+const COUNT: Duration = Duration::from_secs(1);
+
+/// In memory, for one process.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    /// What the parts tell each other.
+    pub(crate) bus: Arc<MemoryBus>,
+    /// The rooms' truth.
+    pub(crate) store: Arc<MemoryStore>,
+    /// Who is alive.
+    pub(crate) nodes: Arc<Nodes>,
+}
+
+impl Shared {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let limits = cluster::Limits { rooms: limits.rooms, participants: limits.room_participants };
+        Self { bus: MemoryBus::new(), store: MemoryStore::new(limits), nodes: Nodes::new() }
+    }
+
+    /// Listens to the nodes, counts, and keeps up to date which of the `expected` ones admit newcomers.
+    pub(crate) fn start(
+        &self,
+        tasks: &Tasks,
+        metrics: &Metrics,
+        readiness: &Readiness,
+        expected: Vec<NodeId>,
+    ) {
+        expected.iter().for_each(|node| readiness.set(node.as_str(), false));
+        let Self { bus, nodes, .. } = self.clone();
+        let shutdown = tasks.shutdown().clone();
+        tasks.part("nodes", async move {
+            tokio::select! {
+                result = nodes.run(&*bus) => Ok(result?),
+                () = shutdown.begun() => Ok(()),
+            }
+        });
+        tasks.part("bus counters", count(self.clone(), tasks.shutdown().clone(), Counters::new(metrics)));
+        tasks.part(
+            "readiness",
+            keep_ready(self.clone(), tasks.shutdown().clone(), readiness.clone(), expected),
+        );
+    }
+
+    /// Signaling, its socket bound.
+    pub(crate) async fn signaling(
+        &self,
+        web: &Web,
+        access: &Access,
+        place: &Place,
+        around: &Surroundings,
+    ) -> anyhow::Result<Server> {
+        let config = SignalingConfig {
+            region: place.region.clone(),
+            tls: web.tls.clone(),
+            public_url: web.public_url.as_ref().map(|url| url.as_str().into()),
+            allow_origins: web.allow_origins.clone(),
+            trusted_proxies: web.trusted_proxies.clone(),
+            limits: web.limits.clone(),
+            ..SignalingConfig::new(place.node.clone(), web.listen, access.keys.clone())
+        };
+        let parts = Parts {
+            store: self.store.clone(),
+            bus: self.bus.clone(),
+            nodes: self.nodes.clone(),
+            metrics: around.registry.node(place.node.as_str(), &place.region),
+            tasks: around.tasks.clone(),
+        };
+        Server::bind(config, parts).await
+    }
+}
+
+async fn count(shared: Shared, shutdown: Shutdown, mut counters: Counters) -> anyhow::Result<()> {
+    let mut tick = tokio::time::interval(COUNT);
+    while !shutdown.has_begun() {
+        tokio::select! { _ = tick.tick() => {}, () = shutdown.begun() => {} }
+        counters.full.follow(shared.bus.stats().dropped);
+        counters.bad.follow(shared.nodes.bad());
+    }
+    Ok(())
+}
+
+async fn keep_ready(
+    shared: Shared,
+    shutdown: Shutdown,
+    readiness: Readiness,
+    expected: Vec<NodeId>,
+) -> anyhow::Result<()> {
+    let mut watch = shared.nodes.watch();
+    loop {
+        let live = watch.borrow_and_update().clone();
+        for node in &expected {
+            readiness.set(node.as_str(), live.get(node).is_some_and(|said| said.admits));
+        }
+        tokio::select! {
+            changed = watch.changed() => changed?,
+            () = shutdown.begun() => return Ok(()),
+        }
+    }
+}
+
+struct Counters {
+    full: Follower,
+    bad: Follower,
+}
+
+impl Counters {
+    fn new(metrics: &Metrics) -> Self {
+        let full = metrics.counters("dais_queue_full_total", "Bounded queues that were full.", &["queue"]);
+        let bad = metrics.counters(
+            "dais_bad_input_total",
+            "What came from outside and could not be used.",
+            &["what"],
+        );
+        Self {
+            full: Follower::new(full.with_label_values(&["bus"])),
+            bad: Follower::new(bad.with_label_values(&["announcement"])),
+        }
+    }
+}
