@@ -1,1 +1,162 @@
-//! Relay node and listeners' SFU.
+//! A relay node and the listeners' SFU.
+//!
+//! ```text
+//!   signaling ──▶ desk ──▶ shard: Listeners ◀── frames ── relay ◀── links ◀── parent
+//!   listeners ◀────────▶ socket ┘                          └──▶ links ──▶ children
+//! ```
+//!
+//! A datagram from the parent goes to the relay's task, and from there to each shard's queue and each
+//! child's link: nothing else is on its way.
+
+mod desk;
+mod meters;
+mod parents;
+mod relay;
+mod rooms;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::room::tree::Member;
+use anyhow::Context;
+use cluster::nodes::Live;
+use media::PeersConfig;
+use media::listeners::{Listeners, ListenersConfig, ListenersEvent};
+use node::desk::MAX_CHANGES;
+use node::{Change, Config, Desk, Reach, Surroundings};
+use protocol::node::NodeKind;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use service::shutdown;
+use tokio::sync::{Notify, mpsc, watch};
+use transport::shard::Observer;
+use transport::{Links, Queue, Shard};
+
+use desk::Listening;
+use meters::{RelayMeters, ShardMeters};
+use relay::{Input, Relay, RelayQueue, Tools};
+use rooms::Rooms;
+
+/// Most rooms of one shard.
+const MAX_ROOMS: usize = 8_192;
+
+/// What an edge is.
+const KIND: NodeKind = NodeKind::Edge;
+
+/// An edge at work: its parts run under the tasks that it was given.
+#[derive(Debug, Clone)]
+pub struct Edge {
+    /// Where listeners reach each shard.
+    pub media: Vec<SocketAddr>,
+    /// Where other edges link.
+    pub link: SocketAddr,
+}
+
+/// Starts an edge. It runs until the shutdown of its tasks begins and its listeners have left. `live`
+/// tells which nodes there are; `framing_ms` is the framing of listeners who ask for none.
+pub async fn start(
+    config: Config,
+    surroundings: Surroundings,
+    live: watch::Receiver<Live>,
+    framing_ms: u8,
+) -> anyhow::Result<Edge> {
+    let Surroundings { bus, identity, certificate, metrics, tasks } = surroundings;
+    let links = Links::bind(config.link, &identity)
+        .with_context(|| format!("links of {} on {}", config.node, config.link))?;
+    let (tell, changes) = mpsc::channel(MAX_CHANGES);
+    let queue: Arc<RelayQueue> = Arc::new(Queue::new(Notify::new()));
+    let (done, ended) = shutdown::channel();
+
+    let mut handles = Vec::new();
+    for index in 0..config.shards.max(1) {
+        let addr = config.shard_addr(index);
+        let (shard, handle) =
+            Shard::bind(addr).with_context(|| format!("media of {} on {addr}", config.node))?;
+        // Newcomers are spread evenly, leavers are not.
+        let max_peers = (config.capacity as usize).div_ceil(config.shards.max(1)) * 2;
+        let peers = PeersConfig { certificate: certificate.clone(), max_peers };
+        let plane = Listeners::new(ListenersConfig { peers, max_rooms: MAX_ROOMS }, rng(), rng());
+        let meters = ShardMeters::new(&metrics, handle.clone());
+        let watcher = Watcher { index, changes: tell.clone(), queue: queue.clone(), meters };
+        tasks.thread(format!("{} shard {index}", config.node), move || Ok(shard.run(plane, watcher)?));
+        handles.push(handle);
+    }
+
+    let reach = Reach {
+        fingerprint: certificate.fingerprint(),
+        ips: config.media_ips.clone(),
+        shards: handles.iter().map(|handle| handle.local_addr()).collect(),
+    };
+    let edge = Edge { media: reach.shards.clone(), link: links.local_addr() };
+    let told = config.link_addr(edge.link);
+    let connected = metrics.gauge("dais_edge_listeners", "Listeners who are connected.");
+    let me = Member { node: config.node.clone(), region: config.region.clone() };
+    let listening = Listening { shards: handles.clone(), queue: queue.clone(), framing_ms };
+    let desk = Desk::open(listening, config, reach, bus, changes, told, (&metrics, connected)).await?;
+    let name = me.node.clone();
+    tasks.part(format!("{name} desk"), desk.run(tasks.shutdown().clone(), done));
+
+    let ids = node::ids();
+    let refused = metrics.counters("dais_link_refused_total", "Links that were not taken.", &["reason"]);
+    let taken = queue.clone();
+    let tell = move |id, child| relay::child_told(&taken, id, child);
+    tasks.part(format!("{name} links"), {
+        let (links, ids, tasks) = (links.clone(), ids.clone(), tasks.clone());
+        async move {
+            node::serve::children(links, ids, tasks, refused, tell).await;
+            Ok(())
+        }
+    });
+    let shards = handles.clone();
+    let tools = Tools { queue, shards, links: links.clone(), ids, tasks: tasks.clone(), live };
+    tasks.part(format!("{name} relay"), async move {
+        Relay::new(tools, Rooms::new(me, rng()), RelayMeters::new(metrics)).run(ended).await;
+        links.close().await;
+        handles.iter().for_each(|handle| handle.stop());
+        Ok(())
+    });
+    Ok(edge)
+}
+
+fn rng() -> StdRng {
+    StdRng::from_seed(rand::rng().random())
+}
+
+/// Passes on what one shard says, on the shard's thread.
+struct Watcher {
+    index: usize,
+    changes: mpsc::Sender<Change>,
+    queue: Arc<RelayQueue>,
+    meters: ShardMeters,
+}
+
+impl Observer<Listeners> for Watcher {
+    fn event(&mut self, event: ListenersEvent) {
+        let change = match event {
+            ListenersEvent::Wanted(room) => return self.tell_relay(Input::Wanted(self.index, room)),
+            ListenersEvent::Unwanted(room) => return self.tell_relay(Input::Unwanted(self.index, room)),
+            ListenersEvent::Admitted { peer, result } => Change::Admitted { peer, result },
+            ListenersEvent::Connected { peer, .. } => Change::Connected { peer },
+            ListenersEvent::Gone { peer, .. } => Change::Gone { peer },
+        };
+        if self.changes.try_send(change).is_err() {
+            self.meters.change_lost();
+        }
+    }
+
+    fn forwarded(&mut self, after: Duration) {
+        self.meters.forwarded(after);
+    }
+
+    fn inspect(&mut self, plane: &Listeners) {
+        self.meters.follow(plane);
+    }
+}
+
+impl Watcher {
+    fn tell_relay(&self, input: Input) {
+        // Full is counted by the queue.
+        let _ = self.queue.push(input);
+    }
+}

@@ -22,7 +22,7 @@ pub(crate) struct Speaking {
 impl Duty for Speaking {
     const KIND: NodeKind = KIND;
 
-    fn admit(&mut self, peer: PeerId, admit: Admit) -> Result<usize, ApiError> {
+    fn admit(&mut self, peer: PeerId, admit: Admit, _loads: &[u32]) -> Result<usize, ApiError> {
         let Admit { room, identity, speaker, epoch, offer, .. } = admit;
         let number = speaker.ok_or_else(|| {
             ApiError::new(Code::BadRequest, "an origin takes speakers, and this one has no number")

@@ -63,8 +63,9 @@ pub trait Duty: Send + 'static {
     /// What it is.
     const KIND: NodeKind;
 
-    /// Has a peer made; says by which shard. Its [`Change::Admitted`] follows.
-    fn admit(&mut self, peer: PeerId, admit: Admit) -> Result<usize, ApiError>;
+    /// Has a peer made; says by which shard, given how many peers each has. Its [`Change::Admitted`]
+    /// follows.
+    fn admit(&mut self, peer: PeerId, admit: Admit, loads: &[u32]) -> Result<usize, ApiError>;
 
     /// Has a peer ended. No change follows.
     fn remove(&mut self, shard: usize, peer: PeerId);
@@ -88,6 +89,8 @@ pub struct Desk<D> {
     boot: u64,
     next_peer: u64,
     peers: HashMap<PeerId, Seat>,
+    /// Peers of each shard.
+    loads: Vec<u32>,
     admits: bool,
     connected: IntGauge,
     bad_requests: IntCounter,
@@ -117,6 +120,7 @@ impl<D: Duty> Desk<D> {
         let requests = bus.subscribe(&node::subject(&config.node)).await?;
         let bad = metrics.0.counters("dais_bad_input_total", "Input that was refused.", &["what"]);
         let boot = crate::boot();
+        let loads = vec![0; reach.shards.len()];
         Ok(Self {
             duty,
             config,
@@ -129,6 +133,7 @@ impl<D: Duty> Desk<D> {
             // A peer of before a restart is not mistaken for one of after it.
             next_peer: (boot / 1_000) << 32,
             peers: HashMap::new(),
+            loads,
             admits: true,
             connected: metrics.1,
             bad_requests: bad.with_label_values(&["node_request"]),
@@ -192,7 +197,8 @@ impl<D: Duty> Desk<D> {
         self.next_peer += 1;
         let peer = PeerId(self.next_peer);
         let (room, offer, speaks) = (admit.room.clone(), admit.offer.clone(), admit.speaker.is_some());
-        let shard = self.duty.admit(peer, admit)?;
+        let shard = self.duty.admit(peer, admit, &self.loads)?;
+        self.loads[shard] += 1;
         let waiting = Some((message.clone(), offer, speaks));
         self.peers.insert(peer, Seat { shard, room, connected: false, waiting });
         Ok(())
@@ -252,6 +258,7 @@ impl<D: Duty> Desk<D> {
 
     fn forget(&mut self, peer: PeerId) -> Option<Seat> {
         let seat = self.peers.remove(&peer)?;
+        self.loads[seat.shard] -= 1;
         if seat.connected {
             self.connected.dec();
         }

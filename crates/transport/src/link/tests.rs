@@ -55,11 +55,9 @@ async fn linked() -> (Side<ChildMessage, ParentMessage>, Side<ParentMessage, Chi
     let parent = bind(&authority, "origin-1", NodeKind::Origin);
     let child = bind(&authority, "edge-1", NodeKind::Edge);
     let name = node("origin-1");
-    let (up, down) = tokio::join!(child.dial(parent.local_addr(), &name), async {
-        let link = parent.accept().await.unwrap().link();
-        tokio::spawn(link)
-    });
-    let up = Side::run(up.unwrap());
+    let accepting = parent.clone();
+    let down = tokio::spawn(async move { accepting.accept().await.unwrap().link().await });
+    let up = Side::run(child.dial(parent.local_addr(), &name).await.unwrap());
     // The stream shows itself to the parent with the first message.
     up.handle.send(subscribe());
     (up, Side::run(down.await.unwrap().unwrap()), [parent, child])

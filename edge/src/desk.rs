@@ -1,0 +1,54 @@
+//! What an edge does about requests: each listener on the shard that has the fewest.
+
+use std::sync::Arc;
+
+use media::listeners::{AdmitListener, ListenersCommand};
+use node::Duty;
+use protocol::node::{Admit, NodeKind, Stage};
+use protocol::{ApiError, Code, PeerId, RoomId};
+use transport::ShardHandle;
+use transport::queue::Full;
+
+use crate::KIND;
+use crate::relay::{Input, RelayQueue};
+
+/// Hands requests to the shards, and tells the relay where rooms come from.
+pub(crate) struct Listening {
+    pub(crate) shards: Vec<ShardHandle<ListenersCommand>>,
+    pub(crate) queue: Arc<RelayQueue>,
+    pub(crate) framing_ms: u8,
+}
+
+impl Duty for Listening {
+    const KIND: NodeKind = KIND;
+
+    fn admit(&mut self, peer: PeerId, admit: Admit, loads: &[u32]) -> Result<usize, ApiError> {
+        let Admit { room, origin, epoch, offer, .. } = admit;
+        let shard = (0..loads.len()).min_by_key(|&shard| loads[shard]).unwrap_or_default();
+        self.queue.push(Input::Known { room: room.clone(), origin, epoch }).map_err(busy)?;
+        let listener = AdmitListener { peer, room, offer, framing_ms: self.framing_ms };
+        self.shards[shard].send(ListenersCommand::Admit(Box::new(listener))).map_err(busy)?;
+        Ok(shard)
+    }
+
+    fn remove(&mut self, shard: usize, peer: PeerId) {
+        // Full is counted by the queue, and consent expires.
+        let _ = self.shards[shard].send(ListenersCommand::Remove(peer));
+    }
+
+    fn stage(&mut self, _stage: Stage) -> Result<(), ApiError> {
+        Err(ApiError::new(Code::BadRequest, "an edge has no stage"))
+    }
+
+    fn close(&mut self, room: &RoomId) {
+        // As above; a room that nobody closes is left when nobody listens.
+        let _ = self.queue.push(Input::Close(room.clone()));
+        for shard in &self.shards {
+            let _ = shard.send(ListenersCommand::Close(room.clone()));
+        }
+    }
+}
+
+fn busy(_: Full) -> ApiError {
+    ApiError::new(Code::Unavailable, "this node is too busy").retry_after_ms(1_000)
+}

@@ -1,0 +1,166 @@
+//! What an edge counts, under the names of the metrics.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use media::listeners::{Listeners, ListenersCommand, ListenersStats};
+use media::relay::{LinkId, ReceiverStats};
+use node::meters::{LinkMeter, PeerMeter, ShardMeter, bad_input, queue_full};
+use service::Metrics;
+use service::metrics::{Follower, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, MEDIA_SECONDS};
+use transport::ShardHandle;
+use transport::link::LinkHandle;
+use transport::queue;
+
+use crate::KIND;
+use crate::rooms::Rooms;
+
+/// Where a total is found among the counts of a plane.
+type Total = fn(&ListenersStats) -> u64;
+
+const DROPPED: &[(&str, Total)] = &[
+    ("epoch", |stats| stats.dropped_epoch),
+    ("duplicate", |stats| stats.dropped_duplicate),
+    ("late", |stats| stats.dropped_late),
+    ("late_joined", |stats| stats.dropped_late_joined),
+    ("unwanted", |stats| stats.dropped_unwanted),
+];
+
+/// The same among the counts of what comes from parents.
+type Received = fn(&ReceiverStats) -> u64;
+
+const RECEIVED: &[(&str, Received)] = &[
+    ("relay_epoch", |stats| stats.stale),
+    ("relay_duplicate", |stats| stats.duplicates),
+    ("relay_late", |stats| stats.late),
+];
+
+fn dropped(metrics: &Metrics) -> IntCounterVec {
+    let help = "Frames that came and were not sent on.";
+    metrics.counters("dais_edge_dropped_frames_total", help, &["reason"])
+}
+
+/// Follows one shard and its plane.
+pub(crate) struct ShardMeters {
+    handle: ShardHandle<ListenersCommand>,
+    shard: ShardMeter,
+    peers: PeerMeter,
+    totals: Vec<(Total, Follower)>,
+    forward: Histogram,
+    changes: IntCounter,
+}
+
+impl ShardMeters {
+    pub(crate) fn new(metrics: &Metrics, handle: ShardHandle<ListenersCommand>) -> Self {
+        let reasons = dropped(metrics);
+        let totals = DROPPED.iter().map(|&(reason, total)| (total, reasons.with_label_values(&[reason])));
+        Self {
+            handle,
+            shard: ShardMeter::new(metrics, KIND),
+            peers: PeerMeter::new(metrics, KIND),
+            totals: totals.map(|(total, counter)| (total, Follower::new(counter))).collect(),
+            forward: metrics.histogram(
+                "dais_edge_forward_seconds",
+                "From a frame's arrival at the node to its hand-over to the kernel, without what framing holds back.",
+                MEDIA_SECONDS,
+            ),
+            changes: queue_full(metrics, "changes"),
+        }
+    }
+
+    pub(crate) fn follow(&mut self, plane: &Listeners) {
+        self.shard.follow(&self.handle);
+        self.peers.follow(plane.peer_stats());
+        self.totals.iter_mut().for_each(|(total, follower)| follower.follow(total(plane.stats())));
+    }
+
+    pub(crate) fn forwarded(&self, after: Duration) {
+        self.forward.observe(after.as_secs_f64());
+    }
+
+    pub(crate) fn change_lost(&self) {
+        self.changes.inc();
+    }
+}
+
+/// Follows the relay.
+pub(crate) struct RelayMeters {
+    metrics: Metrics,
+    links: HashMap<LinkId, LinkMeter>,
+    rtt: GaugeVec,
+    lost: Follower,
+    repaired: Follower,
+    received: Vec<(Received, Follower)>,
+    resent: Follower,
+    unknown_channel: Follower,
+    refused: Follower,
+    dropped: Follower,
+    changes: IntCounterVec,
+    children: IntGauge,
+    rooms: IntGauge,
+}
+
+impl RelayMeters {
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        let counter = |name: &str, help: &str| Follower::new(metrics.counter(name, help));
+        let reasons = dropped(&metrics);
+        let received = RECEIVED.iter().map(|&(reason, total)| (total, reasons.with_label_values(&[reason])));
+        Self {
+            links: HashMap::new(),
+            rtt: metrics.levels("dais_link_rtt_seconds", "Round trip time to each parent.", &["parent"]),
+            lost: counter("dais_link_lost_frames_total", "Frames that never came, or too late."),
+            repaired: counter("dais_link_repaired_frames_total", "Frames that were missing and then came."),
+            received: received.map(|(total, counter)| (total, Follower::new(counter))).collect(),
+            resent: counter("dais_link_resent_frames_total", "Frames sent again to a child."),
+            unknown_channel: Follower::new(bad_input(&metrics, "relay_channel")),
+            refused: Follower::new(queue_full(&metrics, "relay_commands")),
+            dropped: Follower::new(queue_full(&metrics, "relay_frames")),
+            changes: metrics.counters(
+                "dais_link_parent_changes_total",
+                "Rooms that changed their parent.",
+                &["reason"],
+            ),
+            children: metrics.gauge("dais_link_children", "Nodes that take rooms from this one."),
+            rooms: metrics.gauge("dais_edge_rooms", "Rooms that this edge takes."),
+            metrics,
+        }
+    }
+
+    pub(crate) fn follow(&mut self, rooms: &Rooms, queue: queue::Counts) {
+        let received = rooms.upstream().stats();
+        self.lost.follow(received.lost);
+        self.repaired.follow(received.repaired);
+        self.received.iter_mut().for_each(|(total, follower)| follower.follow(total(&received)));
+        let sent = rooms.downstream().stats();
+        self.resent.follow(sent.resent);
+        self.unknown_channel.follow(sent.unknown_channel);
+        self.refused.follow(queue.refused);
+        self.dropped.follow(queue.dropped);
+        self.children.set(rooms.downstream().links() as i64);
+        self.rooms.set(rooms.len() as i64);
+    }
+
+    pub(crate) fn follow_link<Out>(&mut self, id: LinkId, link: &LinkHandle<Out>) {
+        self.links.entry(id).or_insert_with(|| LinkMeter::new(&self.metrics)).follow(link);
+    }
+
+    pub(crate) fn follow_parent<Out>(&mut self, id: LinkId, link: &LinkHandle<Out>) {
+        self.follow_link(id, link);
+        self.rtt.with_label_values(&[link.remote().node.as_str()]).set(link.rtt().as_secs_f64());
+    }
+
+    /// A link is gone; a parent's round trip time with it.
+    pub(crate) fn forget(&mut self, id: LinkId, parent: Option<&str>) {
+        self.links.remove(&id);
+        // There is none where the link did not live until the first look.
+        let _ = parent.map(|parent| self.rtt.remove_label_values(&[parent]));
+    }
+
+    pub(crate) fn changed(&self, why: &str) {
+        self.changes.with_label_values(&[why]).inc();
+    }
+
+    pub(crate) fn upwards(&self) {
+        bad_input(&self.metrics, "relay_upwards").inc();
+    }
+}

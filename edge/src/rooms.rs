@@ -1,0 +1,411 @@
+//! The rooms of an edge: which of them it takes, from whom, and whom it gives them to.
+//!
+//! ```text
+//!   listeners, children ──▶ needed? ──▶ tree ──▶ parent ──▶ Upstream ──▶ frames ──▶ shards
+//!                                                                          └──▶ Downstream ──▶ children
+//! ```
+//!
+//! Everything that decides is here and pure: links, clocks and sockets are the relay's. A room is taken
+//! only while there is a listener or a child for it, and [`LINGER`] longer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use ::room::tree::{self, Member, Parent};
+use media::relay::{Downstream, LinkId, Output, Told, Upstream};
+use protocol::link::{ChildMessage, Heartbeat, Missing, ParentMessage};
+use protocol::{Epoch, Frame, NodeId, RoomId};
+use rand::rngs::StdRng;
+
+use crate::parents::Parents;
+
+/// How long a room is kept that nobody needs: people reload, and the next one is not to wait.
+pub(crate) const LINGER: Duration = Duration::from_secs(30);
+
+/// How long a parent may be without a way to the root before another is tried. It looks for one itself.
+const NO_PATH: Duration = Duration::from_secs(2);
+
+/// How long a parent is not asked for a room again that it could not give.
+const AVOID: Duration = Duration::from_secs(5);
+
+/// Between two looks at what takes its time.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Most rooms that are placed in one go: the tree of a large cluster takes some time to work out, and
+/// audio waits meanwhile.
+const PLACED_AT_ONCE: usize = 32;
+
+/// Who the other nodes are, as far as this one has heard.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Topology {
+    /// Where each node's links are.
+    pub(crate) links: BTreeMap<NodeId, SocketAddr>,
+    /// Those that can be parents beside the origin.
+    pub(crate) edges: Vec<Member>,
+}
+
+/// What is to be done.
+#[derive(Debug, Default)]
+pub(crate) struct Out {
+    /// To parents.
+    pub(crate) up: Vec<Output<ChildMessage>>,
+    /// To children.
+    pub(crate) down: Vec<Output<ParentMessage>>,
+    /// To shards.
+    pub(crate) frames: Vec<(RoomId, Frame)>,
+    /// To be dialled.
+    pub(crate) dial: Vec<(NodeId, SocketAddr)>,
+    /// To be closed.
+    pub(crate) hang_up: Vec<LinkId>,
+    /// Why rooms have changed their parent.
+    pub(crate) changed: Vec<&'static str>,
+}
+
+/// All rooms of this edge.
+pub(crate) struct Rooms {
+    me: Member,
+    topology: Topology,
+    rooms: BTreeMap<RoomId, Room>,
+    upstream: Upstream,
+    downstream: Downstream,
+    parents: Parents,
+    /// When rests, lingering and lost ways are looked at again.
+    next_look: Option<Instant>,
+    /// Memory for one datagram.
+    fresh: Vec<Frame>,
+}
+
+#[derive(Debug)]
+struct Room {
+    origin: NodeId,
+    epoch: Epoch,
+    /// Shards with listeners.
+    shards: BTreeSet<usize>,
+    idle_since: Option<Instant>,
+    /// Since when its parent has no way to the root.
+    lost_since: Option<Instant>,
+    /// A parent that could not give it, and until when it is not asked.
+    avoid: Option<(NodeId, Instant)>,
+    /// Its parent is to be looked for, for this reason.
+    unplaced: Option<&'static str>,
+}
+
+impl Rooms {
+    pub(crate) fn new(me: Member, rng: StdRng) -> Self {
+        Self {
+            upstream: Upstream::new(me.node.clone()),
+            me,
+            topology: Topology::default(),
+            rooms: BTreeMap::new(),
+            downstream: Downstream::default(),
+            parents: Parents::new(rng),
+            next_look: None,
+            fresh: Vec::new(),
+        }
+    }
+
+    /// Somebody has said where a room comes from. A higher epoch is a newer origin.
+    pub(crate) fn known(&mut self, now: Instant, id: &RoomId, origin: &NodeId, epoch: Epoch) {
+        let room = self.rooms.entry(id.clone()).or_insert_with(|| Room::new(now, origin.clone(), epoch));
+        if epoch > room.epoch {
+            room.epoch = epoch;
+            if room.origin != *origin {
+                room.origin = origin.clone();
+                room.unplaced = Some("origin");
+            }
+        }
+    }
+
+    /// A shard has its first listener of a room.
+    pub(crate) fn wanted(&mut self, now: Instant, shard: usize, id: &RoomId, out: &mut Out) {
+        if let Some(room) = self.rooms.get_mut(id) {
+            room.shards.insert(shard);
+        }
+        self.look_for_need(now, id, out);
+    }
+
+    /// A shard has lost its last listener of a room.
+    pub(crate) fn unwanted(&mut self, now: Instant, shard: usize, id: &RoomId, out: &mut Out) {
+        if let Some(room) = self.rooms.get_mut(id) {
+            room.shards.remove(&shard);
+        }
+        self.look_for_need(now, id, out);
+    }
+
+    /// The room is over.
+    pub(crate) fn close(&mut self, id: &RoomId, out: &mut Out) {
+        self.rooms.remove(id);
+        self.upstream.leave(id, &mut out.up);
+        self.downstream.close(id, &mut out.down);
+    }
+
+    /// Shards that have listeners of a room.
+    pub(crate) fn shards(&self, id: &RoomId) -> impl Iterator<Item = usize> + '_ {
+        self.rooms.get(id).into_iter().flat_map(|room| &room.shards).copied()
+    }
+
+    pub(crate) fn child_up(&mut self, link: LinkId) {
+        self.downstream.link_up(link);
+    }
+
+    pub(crate) fn child_lost(&mut self, now: Instant, link: LinkId, out: &mut Out) {
+        for room in self.downstream.link_lost(link) {
+            self.look_for_need(now, &room, out);
+        }
+    }
+
+    pub(crate) fn child_said(&mut self, now: Instant, link: LinkId, message: ChildMessage, out: &mut Out) {
+        match message {
+            ChildMessage::Subscribe { room, channel, origin, epoch } => {
+                match self.downstream.subscribe(link, &room, channel, &mut out.down) {
+                    Ok(()) => {
+                        self.known(now, &room, &origin, epoch);
+                        self.look_for_need(now, &room, out);
+                    }
+                    Err(error) => {
+                        let refused = ParentMessage::Refused { channel, why: error.to_string() };
+                        out.down.push(Output::Message(link, refused));
+                    }
+                }
+            }
+            ChildMessage::Unsubscribe { channel } => {
+                if let Some(room) = self.downstream.unsubscribe(link, channel) {
+                    self.look_for_need(now, &room, out);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn child_missing(&mut self, link: LinkId, missing: &Missing, out: &mut Out) {
+        self.downstream.missing(link, missing, &mut out.down);
+    }
+
+    pub(crate) fn child_loss(&mut self, now: Instant, link: LinkId, loss_permille: u16) {
+        self.downstream.loss(now, link, loss_permille);
+    }
+
+    pub(crate) fn parent_up(&mut self, now: Instant, node: &NodeId, link: LinkId, out: &mut Out) {
+        self.parents.up(now, node, link);
+        self.upstream.link_up(link);
+        self.place_unplaced(now, usize::MAX, out);
+    }
+
+    pub(crate) fn parent_failed(&mut self, now: Instant, node: &NodeId, out: &mut Out) {
+        self.parents.failed(now, node);
+        self.place_unplaced(now, usize::MAX, out);
+    }
+
+    pub(crate) fn parent_lost(&mut self, now: Instant, link: LinkId, out: &mut Out) {
+        if let Some(node) = self.parents.node(link).cloned() {
+            self.parents.failed(now, &node);
+        }
+        for id in self.upstream.link_lost(link) {
+            self.unplace(&id, "link_lost");
+            self.tell_path(now, &id, out);
+        }
+        self.place_unplaced(now, usize::MAX, out);
+    }
+
+    pub(crate) fn parent_said(&mut self, now: Instant, link: LinkId, message: ParentMessage, out: &mut Out) {
+        let (id, why) = match self.upstream.message(now, link, message, &mut out.up) {
+            Told::Nothing => return,
+            Told::Path(id) => return self.tell_path(now, &id, out),
+            Told::Loop(id) => (id, "loop"),
+            Told::Refused(id) => (id, "refused"),
+        };
+        self.leave_parent(now, &id, link, why, out);
+    }
+
+    /// Takes a parent's heartbeat; gives what ours should say.
+    pub(crate) fn parent_beat(&mut self, link: LinkId, heartbeat: Heartbeat, rtt: Duration) -> u16 {
+        self.upstream.set_rtt(link, rtt);
+        self.upstream.heartbeat(link, heartbeat)
+    }
+
+    /// Takes audio from a parent, and gives it to whom it concerns.
+    pub(crate) fn frames(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        channel: u32,
+        frames: Vec<Frame>,
+        out: &mut Out,
+    ) {
+        let room = self.upstream.frames(now, link, channel, frames, &mut self.fresh, &mut out.up);
+        let Some(room) = room else { return };
+        for frame in self.fresh.drain(..) {
+            self.downstream.forward(&room, &frame, &mut out.down);
+            out.frames.push((room.clone(), frame));
+        }
+    }
+
+    /// The nodes that one has heard of have changed.
+    pub(crate) fn topology(&mut self, topology: Topology) {
+        if self.topology.edges != topology.edges {
+            self.unplace_all();
+        }
+        self.parents.retain(|node| topology.links.contains_key(node));
+        self.topology = topology;
+    }
+
+    /// To be called every 20 ms or so.
+    pub(crate) fn on_timeout(&mut self, now: Instant, out: &mut Out) {
+        self.upstream.on_timeout(now, &mut out.up);
+        if self.next_look.is_none_or(|at| at <= now) {
+            self.next_look = Some(now + LOOK);
+            self.look_around(now, out);
+        }
+    }
+
+    /// For counting.
+    pub(crate) fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// For counting.
+    pub(crate) fn downstream(&self) -> &Downstream {
+        &self.downstream
+    }
+
+    /// How many rooms are taken.
+    pub(crate) fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
+    fn look_around(&mut self, now: Instant, out: &mut Out) {
+        if self.parents.wake(now) {
+            self.unplace_all();
+        }
+        self.leave_lost_parents(now, out);
+        self.place_unplaced(now, PLACED_AT_ONCE, out);
+        out.hang_up.extend(self.parents.unused(now, |link| self.upstream.uses(link)));
+        let over = |since: Instant| now.saturating_duration_since(since) >= LINGER;
+        for id in self.ids(|room| room.idle_since.is_some_and(over)) {
+            self.close(&id, out);
+        }
+    }
+
+    /// The room begins or ends to be needed.
+    fn look_for_need(&mut self, now: Instant, id: &RoomId, out: &mut Out) {
+        let needed = self.downstream.has_children(id);
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        if needed || !room.shards.is_empty() {
+            room.idle_since = None;
+            self.place(now, id, out);
+        } else {
+            room.idle_since.get_or_insert(now);
+        }
+    }
+
+    fn unplace(&mut self, id: &RoomId, why: &'static str) {
+        if let Some(room) = self.rooms.get_mut(id) {
+            room.unplaced.get_or_insert(why);
+        }
+    }
+
+    fn unplace_all(&mut self) {
+        self.rooms.values_mut().for_each(|room| {
+            room.unplaced.get_or_insert("tree");
+        });
+    }
+
+    fn place_unplaced(&mut self, now: Instant, at_once: usize, out: &mut Out) {
+        for id in self.ids(|room| room.unplaced.is_some()).into_iter().take(at_once) {
+            self.place(now, &id, out);
+        }
+    }
+
+    fn ids(&self, which: impl Fn(&Room) -> bool) -> Vec<RoomId> {
+        self.rooms.iter().filter(|(_, room)| which(room)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Takes the room from the parent that it has in the tree, as soon as that is linked.
+    fn place(&mut self, now: Instant, id: &RoomId, out: &mut Out) {
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        let before = self.upstream.parent(id);
+        if room.idle_since.is_some() && before.is_none() {
+            return;
+        }
+        room.avoid.take_if(|(_, until)| *until <= now);
+        let avoided = room.avoid.as_ref().map(|(node, _)| node);
+        let usable = |node: &NodeId| !self.parents.rests(node) && avoided != Some(node);
+        let edges: Vec<_> = self.topology.edges.iter().filter(|edge| usable(&edge.node)).cloned().collect();
+        let parent = match tree::parent(id, &edges, &self.me) {
+            Parent::Edge(node) => node,
+            Parent::Origin => room.origin.clone(),
+        };
+        let link = self.parents.link(&parent).filter(|_| usable(&parent));
+        let Some(link) = link else {
+            let addr = self.topology.links.get(&parent).filter(|_| usable(&parent));
+            room.unplaced.get_or_insert("tree");
+            if let Some(&addr) = addr
+                && self.parents.want(&parent)
+            {
+                out.dial.push((parent, addr));
+            }
+            return;
+        };
+        let why = room.unplaced.take().unwrap_or("tree");
+        if before != Some(link) {
+            // The first parent is no change.
+            out.changed.extend((before.is_some() || why != "tree").then_some(why));
+            self.upstream.join(id, link, &room.origin, room.epoch, &mut out.up);
+        }
+    }
+
+    /// Tells the children which way the room comes, and notes when it comes no way.
+    fn tell_path(&mut self, now: Instant, id: &RoomId, out: &mut Out) {
+        let (path, epoch) = self.upstream.path(id);
+        let mut path = path.to_vec();
+        if let Some(room) = self.rooms.get_mut(id) {
+            room.lost_since = path.is_empty().then(|| room.lost_since.unwrap_or(now));
+            if let Some(root) = path.first().filter(|_| epoch > room.epoch) {
+                (room.origin, room.epoch) = (root.clone(), epoch);
+            }
+        }
+        if !path.is_empty() {
+            path.push(self.me.node.clone());
+        }
+        self.downstream.set_path(id, path, epoch, &mut out.down);
+    }
+
+    fn leave_parent(&mut self, now: Instant, id: &RoomId, link: LinkId, why: &'static str, out: &mut Out) {
+        if let (Some(node), Some(room)) = (self.parents.node(link), self.rooms.get_mut(id)) {
+            room.avoid = Some((node.clone(), now + AVOID));
+            room.unplaced = Some(why);
+        }
+        self.upstream.leave_parent(id, link, &mut out.up);
+        self.tell_path(now, id, out);
+        self.place(now, id, out);
+    }
+
+    fn leave_lost_parents(&mut self, now: Instant, out: &mut Out) {
+        let lost = |since: Instant| now.saturating_duration_since(since) >= NO_PATH;
+        for id in self.ids(|room| room.lost_since.is_some_and(lost)) {
+            if let Some(room) = self.rooms.get_mut(&id) {
+                room.lost_since = Some(now);
+            }
+            if let Some(link) = self.upstream.parent(&id) {
+                self.leave_parent(now, &id, link, "no_path", out);
+            }
+        }
+    }
+}
+
+impl Room {
+    fn new(now: Instant, origin: NodeId, epoch: Epoch) -> Self {
+        Self {
+            origin,
+            epoch,
+            shards: BTreeSet::new(),
+            idle_since: Some(now),
+            lost_since: None,
+            avoid: None,
+            unplaced: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+use rand::SeedableRng;
+
+use super::*;
+
+const UP: LinkId = LinkId(1);
+const UP_AGAIN: LinkId = LinkId(2);
+const CHILD: LinkId = LinkId(10);
+
+fn node(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+fn member(name: &str) -> Member {
+    Member { node: node(name), region: "home".into() }
+}
+
+fn room() -> RoomId {
+    RoomId::new("all-hands").unwrap()
+}
+
+/// One edge among others, and a clock in ms.
+struct Script {
+    start: Instant,
+    rooms: Rooms,
+    out: Out,
+}
+
+impl Script {
+    /// `me` and `others` are edges of one region; there is an origin.
+    fn new(me: &str, others: &[&str]) -> Self {
+        let mut rooms = Rooms::new(member(me), StdRng::seed_from_u64(1));
+        rooms.topology(topology(others));
+        Self { start: Instant::now(), rooms, out: Out::default() }
+    }
+
+    fn at(&self, ms: u64) -> Instant {
+        self.start + Duration::from_millis(ms)
+    }
+
+    fn listen(&mut self, ms: u64) {
+        let now = self.at(ms);
+        self.rooms.known(now, &room(), &node("origin"), Epoch(1));
+        self.rooms.wanted(now, 0, &room(), &mut self.out);
+    }
+
+    fn link(&mut self, ms: u64, name: &str, link: LinkId) {
+        self.rooms.parent_up(self.at(ms), &node(name), link, &mut self.out);
+    }
+
+    fn path(&mut self, ms: u64, link: LinkId, channel: u32, nodes: &[&str]) {
+        let nodes = nodes.iter().map(|name| node(name)).collect();
+        let message = ParentMessage::Path { channel, nodes, epoch: Epoch(1) };
+        self.rooms.parent_said(self.at(ms), link, message, &mut self.out);
+    }
+
+    /// Lets time pass up to `ms`.
+    fn wait(&mut self, from: u64, ms: u64) {
+        for ms in (from..=ms).step_by(20) {
+            self.rooms.on_timeout(self.at(ms), &mut self.out);
+        }
+    }
+
+    fn take(&mut self) -> Out {
+        std::mem::take(&mut self.out)
+    }
+
+    fn dialled(&mut self) -> Vec<String> {
+        self.take().dial.into_iter().map(|(node, _)| node.to_string()).collect()
+    }
+}
+
+fn topology(edges: &[&str]) -> Topology {
+    let addr = "127.0.0.1:7200".parse().unwrap();
+    let links = edges.iter().chain(&["origin"]).map(|name| (node(name), addr)).collect();
+    Topology { links, edges: edges.iter().map(|name| member(name)).collect() }
+}
+
+fn subscribed(link: LinkId, channel: u32) -> Output<ChildMessage> {
+    Output::Message(
+        link,
+        ChildMessage::Subscribe { room: room(), channel, origin: node("origin"), epoch: Epoch(1) },
+    )
+}
+
+fn unsubscribed(link: LinkId, channel: u32) -> Output<ChildMessage> {
+    Output::Message(link, ChildMessage::Unsubscribe { channel })
+}
+
+/// Of two edges, the one that is the hub of the room, and the other.
+fn hub_and_leaf() -> (&'static str, &'static str) {
+    let edges = [member("edge-1"), member("edge-2")];
+    match tree::parent(&room(), &edges, &edges[0]) {
+        Parent::Origin => ("edge-1", "edge-2"),
+        Parent::Edge(_) => ("edge-2", "edge-1"),
+    }
+}
+
+#[test]
+fn the_first_listener_opens_the_way_and_the_last_one_closes_it_after_a_while() {
+    let mut script = Script::new("edge-1", &["edge-1"]);
+    script.listen(0);
+    assert_eq!(script.dialled(), ["origin"]);
+    script.link(5, "origin", UP);
+    assert_eq!(script.take().up, [subscribed(UP, 0)]);
+    script.path(10, UP, 0, &["origin"]);
+
+    let gone = script.at(1_000);
+    script.rooms.unwanted(gone, 0, &room(), &mut script.out);
+    script.wait(1_000, 1_000 + 29_980);
+    assert_eq!(script.take().up, []);
+    script.wait(31_000, 31_200);
+    assert_eq!(script.take().up, [unsubscribed(UP, 0)]);
+    assert_eq!(script.rooms.len(), 0);
+}
+
+#[test]
+fn somebody_who_comes_back_in_time_finds_the_room_still_there() {
+    let mut script = Script::new("edge-1", &["edge-1"]);
+    script.listen(0);
+    script.link(5, "origin", UP);
+    script.path(10, UP, 0, &["origin"]);
+    let gone = script.at(1_000);
+    script.rooms.unwanted(gone, 0, &room(), &mut script.out);
+    script.wait(1_000, 20_000);
+    script.take();
+    script.listen(20_000);
+    script.wait(20_000, 80_000);
+    let out = script.take();
+    assert_eq!((out.up, out.changed), (vec![], vec![]));
+}
+
+#[test]
+fn a_child_is_reason_enough_and_is_told_the_way() {
+    let (hub, leaf) = hub_and_leaf();
+    let mut script = Script::new(hub, &[hub, leaf]);
+    script.rooms.child_up(CHILD);
+    let subscribe =
+        ChildMessage::Subscribe { room: room(), channel: 7, origin: node("origin"), epoch: Epoch(1) };
+    let now = script.at(0);
+    script.rooms.child_said(now, CHILD, subscribe, &mut script.out);
+    assert_eq!(script.dialled(), ["origin"]);
+    script.link(5, "origin", UP);
+    script.take();
+    script.path(10, UP, 0, &["origin"]);
+    let way = vec![node("origin"), node(hub)];
+    let told = ParentMessage::Path { channel: 7, nodes: way, epoch: Epoch(1) };
+    assert_eq!(script.take().down, [Output::Message(CHILD, told)]);
+}
+
+#[test]
+fn when_the_hub_is_lost_the_origin_is_asked_and_later_the_hub_again() {
+    let (hub, leaf) = hub_and_leaf();
+    let mut script = Script::new(leaf, &[hub, leaf]);
+    script.listen(0);
+    assert_eq!(script.dialled(), [hub]);
+    script.link(5, hub, UP);
+    script.path(10, UP, 0, &["origin", hub]);
+    script.take();
+
+    let lost = script.at(12_000);
+    script.rooms.parent_lost(lost, UP, &mut script.out);
+    assert_eq!(script.dialled(), ["origin"]);
+    script.link(12_010, "origin", UP_AGAIN);
+    let out = script.take();
+    assert_eq!((out.up, out.changed), (vec![subscribed(UP_AGAIN, 1)], vec!["link_lost"]));
+    script.path(12_020, UP_AGAIN, 1, &["origin"]);
+
+    // The hub has rested. It takes over when it has a way to the root.
+    script.wait(12_100, 12_500);
+    assert_eq!(script.dialled(), [hub]);
+    script.link(12_510, hub, UP);
+    let out = script.take();
+    assert_eq!((out.up, out.changed), (vec![subscribed(UP, 2)], vec!["tree"]));
+    script.path(12_520, UP, 2, &["origin", hub]);
+    assert_eq!(script.take().up, [unsubscribed(UP_AGAIN, 1)]);
+}
+
+#[test]
+fn an_origin_that_cannot_be_reached_is_tried_for_ever_and_not_all_the_time() {
+    let mut script = Script::new("edge-1", &["edge-1"]);
+    script.listen(0);
+    let mut dialled = 0;
+    for ms in (0..60_000).step_by(20) {
+        for _ in script.dialled() {
+            dialled += 1;
+            let now = script.at(ms);
+            script.rooms.parent_failed(now, &node("origin"), &mut script.out);
+        }
+        let now = script.at(ms);
+        script.rooms.on_timeout(now, &mut script.out);
+    }
+    assert!((8..20).contains(&dialled), "{dialled}");
+}
+
+#[test]
+fn who_is_on_its_parents_path_leaves_that_parent() {
+    let (hub, leaf) = hub_and_leaf();
+    let mut script = Script::new(leaf, &[hub, leaf]);
+    script.listen(0);
+    script.link(5, hub, UP);
+    script.take();
+    script.path(10, UP, 0, &["origin", leaf, hub]);
+    let out = script.take();
+    assert_eq!(out.up, [unsubscribed(UP, 0)]);
+    assert_eq!(out.dial[0].0, node("origin"));
+    script.link(20, "origin", UP_AGAIN);
+    assert_eq!(script.take().changed, ["loop"]);
+}
+
+#[test]
+fn a_parent_that_has_lost_its_own_way_is_given_a_moment() {
+    let (hub, leaf) = hub_and_leaf();
+    let mut script = Script::new(leaf, &[hub, leaf]);
+    script.listen(0);
+    script.link(5, hub, UP);
+    script.path(10, UP, 0, &["origin", hub]);
+    script.take();
+    script.path(1_000, UP, 0, &[]);
+    script.wait(1_000, 2_900);
+    assert_eq!(script.dialled(), [""; 0]);
+    script.wait(2_900, 3_200);
+    let out = script.take();
+    assert_eq!((out.up, &out.dial[0].0), (vec![unsubscribed(UP, 0)], &node("origin")));
+    script.link(3_210, "origin", UP_AGAIN);
+    assert_eq!(script.take().changed, ["no_path"]);
+}
+
+#[test]
+fn a_refusal_is_not_answered_by_asking_again_at_once() {
+    let mut script = Script::new("edge-1", &["edge-1"]);
+    script.listen(0);
+    script.link(5, "origin", UP);
+    let refused = ParentMessage::Refused { channel: 0, why: "the room is over".into() };
+    let now = script.at(10);
+    script.take();
+    script.rooms.parent_said(now, UP, refused, &mut script.out);
+    script.wait(20, 4_980);
+    assert_eq!(script.take().up, [unsubscribed(UP, 0)]);
+    script.wait(5_000, 5_300);
+    assert_eq!(script.take().up, [subscribed(UP, 1)]);
+}
+
+#[test]
+fn a_new_hub_takes_over_without_a_hole() {
+    let (hub, leaf) = hub_and_leaf();
+    let mut script = Script::new(leaf, &[leaf]);
+    script.listen(0);
+    script.link(5, "origin", UP);
+    script.path(10, UP, 0, &["origin"]);
+    script.take();
+    script.rooms.topology(topology(&[hub, leaf]));
+    script.wait(20, 140);
+    assert_eq!(script.dialled(), [hub]);
+    script.link(150, hub, UP_AGAIN);
+    assert_eq!(script.take().up, [subscribed(UP_AGAIN, 1)], "and the origin is not left yet");
+    script.path(160, UP_AGAIN, 1, &["origin", hub]);
+    assert_eq!(script.take().up, [unsubscribed(UP, 0)]);
+}
+
+#[test]
+fn a_newer_origin_is_followed_and_an_older_one_is_not() {
+    let mut script = Script::new("edge-1", &["edge-1"]);
+    let mut links = topology(&["edge-1"]);
+    links.links.insert(node("origin-2"), "127.0.0.1:7300".parse().unwrap());
+    script.rooms.topology(links);
+    script.listen(0);
+    script.link(5, "origin", UP);
+    script.path(10, UP, 0, &["origin"]);
+    script.take();
+    let now = script.at(20);
+    script.rooms.known(now, &room(), &node("origin-2"), Epoch(1));
+    script.wait(20, 140);
+    assert_eq!(script.dialled(), [""; 0]);
+    script.rooms.known(now, &room(), &node("origin-2"), Epoch(2));
+    script.wait(160, 300);
+    assert_eq!(script.dialled(), ["origin-2"]);
+    script.link(310, "origin-2", UP_AGAIN);
+    assert_eq!(script.take().changed, ["origin"]);
+}
