@@ -19,6 +19,7 @@ mod connection;
 mod counters;
 mod encode;
 mod entry;
+mod gzip;
 mod lanes;
 mod limits;
 mod live;

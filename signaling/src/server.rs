@@ -129,7 +129,7 @@ async fn headers(State(app): State<Shared>, request: Request, next: Next) -> Res
     let mut put = |name: HeaderName, value: &'static str| out.insert(name, HeaderValue::from_static(value));
     put(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     put(header::REFERRER_POLICY, "no-referrer");
-    put(header::VARY, "Origin");
+    put(header::VARY, "Origin, Accept-Encoding");
     if is_preflight {
         put(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE, OPTIONS");
         put(header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type");

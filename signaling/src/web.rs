@@ -2,13 +2,19 @@
 //!
 //! The policy lets the page load nothing that is not ours: no other host, no inline script.
 
+use std::sync::LazyLock;
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use crate::answer;
 use crate::app::Shared;
+use crate::gzip::Gzip;
+use crate::{answer, gzip};
+
+/// Small copies of the files, for all connections.
+static SMALL: LazyLock<Gzip> = LazyLock::new(Gzip::default);
 
 #[derive(RustEmbed)]
 #[folder = "../web/"]
@@ -38,17 +44,26 @@ pub(crate) async fn page(
 }
 
 async fn serve(app: &Shared, headers: &HeaderMap, path: &str) -> Response {
-    let Some(file) = Files::get(path) else {
+    // Out of the binary there is no way up, but in debug builds there is a folder above.
+    let file = Files::get(path).filter(|_| !path.split('/').any(|part| part == ".."));
+    let Some(file) = file else {
         return answer::not_found().await.into_response();
     };
     let etag = etag(&file);
     let is_known = headers.get_all(header::IF_NONE_MATCH).iter().any(|known| lists(known, &etag));
+    let kind = content_type(path);
+    let is_small = is_text(kind) && gzip::is_accepted(headers);
     let mut response = if is_known {
         StatusCode::NOT_MODIFIED.into_response()
+    } else if is_small {
+        let small = SMALL.pack(file.metadata.sha256_hash(), &file.data);
+        ([(header::CONTENT_TYPE, kind), (header::CONTENT_ENCODING, "gzip")], small).into_response()
     } else {
-        ([(header::CONTENT_TYPE, content_type(path))], file.data).into_response()
+        ([(header::CONTENT_TYPE, kind)], file.data).into_response()
     };
     let out = response.headers_mut();
+    // Two encodings of the same: so the mark says that it means the content, not the bytes.
+    let etag = if is_small { format!("W/{etag}") } else { etag };
     out.insert(header::ETAG, HeaderValue::from_str(&etag).expect("hexadecimal digits in quotes"));
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     if let Ok(policy) = HeaderValue::from_str(&policy(&app.config.allow_origins.frame_ancestors())) {
@@ -57,6 +72,11 @@ async fn serve(app: &Shared, headers: &HeaderMap, path: &str) -> Response {
     let microphone = HeaderValue::from_static("microphone=(self), camera=(), geolocation=(), payment=()");
     out.insert("permissions-policy", microphone);
     response
+}
+
+fn is_text(kind: &str) -> bool {
+    kind.starts_with("text/")
+        || matches!(kind, "application/json" | "application/manifest+json" | "image/svg+xml")
 }
 
 fn etag(file: &EmbeddedFile) -> String {
