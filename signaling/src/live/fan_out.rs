@@ -13,7 +13,6 @@ use room::{Change, Gone, Room};
 
 use super::LiveRoom;
 use super::note::Note;
-use super::people::Contact;
 use crate::app::now_ms;
 
 impl LiveRoom {
@@ -62,10 +61,13 @@ impl LiveRoom {
         self.people.count(&self.app.counters, self.room.as_deref());
     }
 
-    fn show_stage(&self, before: Option<&Room>, after: &Room) {
+    fn show_stage(&mut self, before: Option<&Room>, after: &Room) {
         let old = before.map(Room::members).unwrap_or_default();
         let new = after.members();
         let (set, gone) = stage_difference(&old, new);
+        for identity in &gone {
+            self.left_stage(identity);
+        }
         if !set.is_empty() || !gone.is_empty() {
             let message = ServerMessage::Stage { version: after.version(), set, gone };
             self.people.tell_all(&self.app.counters, &message);
@@ -89,7 +91,6 @@ impl LiveRoom {
         for gone in gone {
             self.put_out(gone);
         }
-        self.find_unseated(changes);
         if self.room.as_ref().is_some_and(|room| room.state() == RoomState::Ended) {
             self.end();
         }
@@ -104,7 +105,6 @@ impl LiveRoom {
             }
             Change::Demoted { identity, by } => {
                 self.people.tell(counters, &identity, &ServerMessage::Demoted { by });
-                self.linger_after_stage(&identity);
             }
             Change::Muted { identity, by } => {
                 self.people.tell(counters, &identity, &ServerMessage::Muted { by });
@@ -141,19 +141,8 @@ impl LiveRoom {
         for peer in here.take_peers() {
             self.app.remove_peer(peer.node, peer.peer);
         }
+        self.forget_lingering(identity);
         self.presence.board(|board| board.leave(now_ms(), identity));
-    }
-
-    /// Notes WHIP clients who are no longer on stage: nobody can tell them but by ending their session.
-    fn find_unseated(&mut self, changes: &[Change]) {
-        for change in changes {
-            if let Change::Demoted { identity, .. } = change
-                && let Some(here) = self.people.get_mut(identity)
-                && matches!(here.contact, Contact::Whip { .. })
-            {
-                self.unseated.push(identity.clone());
-            }
-        }
     }
 
     /// The room is over: everybody goes, and the nodes forget it.

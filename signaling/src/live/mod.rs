@@ -35,6 +35,7 @@ use crate::app::{Shared, now_ms};
 use crate::lanes::Lanes;
 use crate::presence::Presence;
 use crate::rooms::{Entered, Member, Reply};
+use peers::Lingering;
 use people::People;
 use stage_push::StagePush;
 
@@ -123,8 +124,8 @@ pub(crate) struct LiveRoom {
     push: StagePush,
     /// Those whose session must end because they have no socket that could be told.
     unseated: Vec<Identity>,
-    /// Peers that were replaced or left behind, and when they are to be removed.
-    lingering: Vec<(Instant, NodeId, PeerId)>,
+    /// Peers that were replaced or left behind.
+    lingering: Vec<Lingering>,
     /// The nodes have been told that the room is over.
     is_closed: bool,
     /// Since when nobody is here.
@@ -229,7 +230,7 @@ impl LiveRoom {
         let presence = self.presence.board(|board| board.next_deadline());
         let presence = presence.map(|at| Duration::from_millis(at.saturating_sub(now)));
         let presence = Instant::now() + presence.map_or(IDLE, |wait| wait.min(IDLE));
-        let lingering = self.lingering.iter().map(|(until, ..)| *until).min();
+        let lingering = self.lingering.iter().map(|lingering| lingering.until).min();
         lingering.map_or(presence, |until| until.min(presence))
     }
 

@@ -26,6 +26,14 @@ const REPLACED: Duration = Duration::from_secs(6);
 /// microphone, while they get one at an edge.
 const OFF_STAGE: Duration = Duration::from_secs(15);
 
+/// A peer that was replaced or left behind.
+pub(super) struct Lingering {
+    /// When it is to be removed.
+    pub(super) until: Instant,
+    identity: Identity,
+    peer: Peer,
+}
+
 impl LiveRoom {
     /// Whether somebody may have media, and from where it comes.
     pub(super) async fn permit(&mut self, who: &Member, purpose: Purpose) -> Result<Permit, ApiError> {
@@ -74,24 +82,39 @@ impl LiveRoom {
             return Err(ApiError::new(Code::Conflict, "a later request has replaced this one"));
         }
         if let Some(old) = place.replace(Peer { node, peer, turn }) {
-            self.lingering.push((Instant::now() + REPLACED, old.node, old.peer));
+            self.linger(&who.identity, old, REPLACED);
         }
         Ok(())
     }
 
-    /// Somebody is no longer on stage: they hear the origin until they have an edge.
-    pub(super) fn linger_after_stage(&mut self, identity: &Identity) {
+    /// Somebody is no longer on stage: they hear the origin until they have an edge. A WHIP client
+    /// cannot be told, so its session ends.
+    pub(super) fn left_stage(&mut self, identity: &Identity) {
         let Some(here) = self.people.get_mut(identity) else { return };
-        if let Some(peer) = here.speak.take_if(|_| matches!(here.contact, Contact::Socket(_))) {
-            self.lingering.push((Instant::now() + OFF_STAGE, peer.node, peer.peer));
+        if matches!(here.contact, Contact::Whip { .. }) {
+            self.unseated.push(identity.clone());
+        } else if let Some(peer) = here.speak.take() {
+            self.linger(identity, peer, OFF_STAGE);
         }
+    }
+
+    fn linger(&mut self, identity: &Identity, peer: Peer, time: Duration) {
+        let until = Instant::now() + time;
+        self.lingering.push(Lingering { until, identity: identity.clone(), peer });
     }
 
     /// Removes the peers whose time is over.
     pub(super) fn let_go_of_lingering(&mut self) {
         let now = Instant::now();
-        for (_, node, peer) in self.lingering.extract_if(.., |(until, ..)| *until <= now) {
-            self.app.remove_peer(node, peer);
+        for over in self.lingering.extract_if(.., |lingering| lingering.until <= now) {
+            self.app.remove_peer(over.peer.node, over.peer.peer);
+        }
+    }
+
+    /// Removes what somebody left behind, at once: they are out.
+    pub(super) fn forget_lingering(&mut self, identity: &Identity) {
+        for theirs in self.lingering.extract_if(.., |lingering| lingering.identity == *identity) {
+            self.app.remove_peer(theirs.peer.node, theirs.peer.peer);
         }
     }
 
@@ -104,13 +127,12 @@ impl LiveRoom {
     }
 
     async fn peer_gone(&mut self, node: &NodeId, peer: PeerId) {
-        self.lingering.retain(|(_, its_node, its_peer)| (its_node, *its_peer) != (node, peer));
-        let is_it =
-            |had: &Option<Peer>| had.as_ref().is_some_and(|had| had.node == *node && had.peer == peer);
+        let is_it = |had: &Peer| had.node == *node && had.peer == peer;
+        self.lingering.retain(|lingering| !is_it(&lingering.peer));
         let found = self.people.iter_mut().find_map(|(identity, here)| {
-            let purpose = if is_it(&here.listen) { Purpose::Listen } else { Purpose::Speak };
-            here.peer(purpose).take_if(|had| had.node == *node && had.peer == peer)?;
-            Some((identity.clone(), purpose))
+            let purposes = [Purpose::Listen, Purpose::Speak].into_iter();
+            let mut lost = purposes.filter(|purpose| here.peer(*purpose).take_if(|had| is_it(had)).is_some());
+            lost.next().map(|purpose| (identity.clone(), purpose))
         });
         if let Some((identity, purpose)) = found {
             self.peer_lost(&identity, purpose, MoveReason::PeerLost).await;

@@ -1,0 +1,112 @@
+//! Who gets media from where, and what happens when it is lost.
+
+use protocol::node::Request;
+use protocol::token::Role;
+use serde_json::json;
+
+use crate::venue::{Venue, offer};
+
+#[tokio::test]
+async fn listeners_are_spread_over_the_edges_and_speakers_go_to_the_origin() {
+    let venue = Venue::open().await;
+    let (mut anna, mut ben) =
+        (venue.join(Role::Listener, "anna").await, venue.join(Role::Listener, "ben").await);
+    let (one, two) = (anna.media("listen").await, ben.media("listen").await);
+    let mut nodes = [one["node"].as_str().unwrap(), two["node"].as_str().unwrap()];
+    nodes.sort_unstable();
+    assert_eq!(nodes, ["edge-1", "edge-2"]);
+    assert_eq!(one["answer"]["ssrcs"].as_array().unwrap().len(), 3);
+    let admit = |request| if let Request::Admit(admit) = request { Some(admit) } else { None };
+    let told = venue.edges[0].asked(admit).await;
+    assert_eq!((told.origin.as_str(), told.speaker), ("origin-1", None));
+
+    let mut sam = venue.join(Role::Speaker, "sam").await;
+    let media = sam.media("speak").await;
+    assert_eq!(media["node"], "origin-1");
+    let told = venue.origin.asked(admit).await;
+    assert_eq!(told.speaker.map(|number| json!(number)), Some(sam.welcome["you"]["number"].clone()));
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn a_description_costs_at_most_1200_bytes_both_ways_together() {
+    let venue = Venue::open().await;
+    let mut anna = venue.join(Role::Listener, "anna").await;
+    let ask = json!({"type": "media", "purpose": "listen", "offer": offer(3), "id": 1}).to_string();
+    let answer = anna.media("listen").await.to_string();
+    assert!(ask.len() + answer.len() <= 1_200, "{}", ask.len() + answer.len());
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn only_those_on_stage_may_speak() {
+    let venue = Venue::open().await;
+    let mut anna = venue.join(Role::Listener, "anna").await;
+    assert_eq!(anna.media("speak").await["code"], "forbidden");
+    let none = anna.ask(json!({"type": "media", "purpose": "listen", "offer": offer(0)})).await;
+    assert_eq!(none["code"], "bad_offer");
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn an_edge_that_refuses_is_passed_over() {
+    let venue = Venue::open().await;
+    venue.edges[0].refuse();
+    for name in ["anna", "ben", "carl"] {
+        let mut client = venue.join(Role::Listener, name).await;
+        assert_eq!(client.media("listen").await["node"], "edge-2");
+    }
+    venue.edges[1].refuse();
+    let mut dora = venue.join(Role::Listener, "dora").await;
+    let answer = dora.media("listen").await;
+    assert_eq!(answer["code"], "unavailable");
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn an_edge_that_does_not_answer_is_passed_over() {
+    let venue = Venue::with(|config| config.times.node = std::time::Duration::from_millis(200)).await;
+    venue.edges[0].kill();
+    for name in ["anna", "ben"] {
+        let mut client = venue.join(Role::Listener, name).await;
+        assert_eq!(client.media("listen").await["node"], "edge-2");
+    }
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn whose_peer_is_lost_is_asked_to_come_again() {
+    let venue = Venue::open().await;
+    let mut anna = venue.join(Role::Listener, "anna").await;
+    let node = anna.media("listen").await["node"].clone();
+    let edge = venue.edges.iter().find(|edge| node == edge.name).unwrap();
+    edge.lose(1).await;
+    let moved = anna.until("moved").await;
+    assert_eq!((&moved["purpose"], &moved["why"]), (&json!("listen"), &json!("peer_lost")));
+    assert_eq!(anna.media("listen").await["type"], "media");
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn whose_node_falls_silent_is_moved() {
+    let venue = Venue::open().await;
+    let mut anna = venue.join(Role::Listener, "anna").await;
+    let node = anna.media("listen").await["node"].clone();
+    venue.edges.iter().find(|edge| node == edge.name).unwrap().kill();
+    let moved = anna.until("moved").await;
+    assert_eq!(moved["why"], "node_lost");
+    assert_ne!(anna.media("listen").await["node"], node);
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn whoever_leaves_takes_their_peers_along() {
+    let venue = Venue::open().await;
+    let mut sam = venue.join(Role::Speaker, "sam").await;
+    sam.media("speak").await;
+    sam.media("listen").await;
+    sam.send(json!({"type": "leave"})).await;
+    assert_eq!(sam.removed().await, "left");
+    assert_eq!(venue.origin.removed().await, 1);
+    venue.close().await;
+}
