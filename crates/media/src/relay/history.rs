@@ -3,10 +3,16 @@
 use std::collections::VecDeque;
 
 use protocol::frame::Frame;
-use protocol::{Epoch, VOICES, VoiceId};
+use protocol::{Epoch, FRAME_TICKS, VOICES, VoiceId};
+
+use crate::voice::since;
 
 /// Frames kept of each voice: 1.28 s. Nobody asks for older ones, they would come too late to be heard.
 pub const MAX_HISTORY: usize = 64;
+
+/// A frame this much older than its voice's newest helps nobody: after a pause it would come seconds
+/// late, and jitter buffers would grow for it.
+const STALE: i32 = 12 * FRAME_TICKS as i32;
 
 /// Recent frames of each voice, in the order of their numbers, of one epoch.
 #[derive(Debug, Default)]
@@ -36,15 +42,25 @@ impl History {
         }
     }
 
-    /// The frame with this number, if it is kept.
+    /// The frame with this number, if it is kept and can still be heard.
     pub fn get(&self, epoch: Epoch, voice: VoiceId, number: u32) -> Option<&Frame> {
+        let newest = self.voices[voice.index()].back()?;
+        self.find(epoch, voice, number).filter(|frame| is_fresh(frame, newest))
+    }
+
+    /// The frame `back` places before `frame` on its voice, if it is kept and can still be heard.
+    pub fn before(&self, frame: &Frame, back: u32) -> Option<&Frame> {
+        let earlier = self.find(frame.epoch, frame.voice, frame.number.checked_sub(back)?);
+        earlier.filter(|earlier| is_fresh(earlier, frame))
+    }
+
+    fn find(&self, epoch: Epoch, voice: VoiceId, number: u32) -> Option<&Frame> {
         let voice = &self.voices[voice.index()];
         let index = voice.binary_search_by_key(&number, |frame| frame.number).ok()?;
         (epoch == self.epoch).then(|| &voice[index])
     }
+}
 
-    /// The frame `back` places before `frame` on its voice, if it is kept.
-    pub fn before(&self, frame: &Frame, back: u32) -> Option<&Frame> {
-        self.get(frame.epoch, frame.voice, frame.number.checked_sub(back)?)
-    }
+fn is_fresh(frame: &Frame, newest: &Frame) -> bool {
+    since(newest.timestamp, frame.timestamp) <= STALE
 }
