@@ -71,6 +71,8 @@ pub(super) struct Check {
     pub(super) credit: usize,
     /// It has been sent at least once.
     pub(super) sent: bool,
+    /// The last request from there, if there was no credit left to answer it.
+    pub(super) owed: Option<TransactionId>,
 }
 
 /// How far the handshake is.

@@ -15,8 +15,8 @@ use protocol::session::IceText;
 use rand::RngCore;
 use rand::rngs::StdRng;
 
-use super::association::{Check, Path, Phase};
-use super::{Credentials, PeerChange, Peers, Stats};
+use super::association::{Check, Path, Peer, Phase};
+use super::{Credentials, PeerChange, Peers};
 use crate::Batch;
 use crate::stun::{self, Kind, Message, Request};
 
@@ -28,6 +28,8 @@ const CHECK_LIFE: Duration = Duration::from_secs(5);
 
 /// For so long it is not replaced by that of yet another address.
 const CHECK_TURN: Duration = Duration::from_secs(1);
+
+type Pwd = IceText<22, 64>;
 
 /// Bytes of a user name fragment before base64: the peer's id, and what cannot be guessed.
 const UFRAG: usize = 12;
@@ -64,49 +66,46 @@ impl Peers {
             return;
         };
         match message.kind {
-            Kind::Request => self.on_request(now, from, datagram.len(), &message, out),
-            Kind::Success => self.on_answer(now, from, &message),
+            Kind::Request => {
+                self.on_request(now, &Asked { from, len: datagram.len(), request: message }, out)
+            }
+            Kind::Success => self.on_answer(now, from, &message, out),
             // Keep-alives ask for nothing. A check that was refused is as good as not answered.
             Kind::Indication | Kind::Error => {}
         }
     }
 
-    fn on_request(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        len: usize,
-        request: &Message<'_>,
-        out: &mut Batch,
-    ) {
-        let Some(id) = self.addressee(request) else {
+    fn on_request(&mut self, now: Instant, asked: &Asked<'_>, out: &mut Batch) {
+        let Some(id) = self.addressee(&asked.request) else {
             self.stats.stun_unknown += 1;
             return;
         };
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        let pwd = peer.credentials.pwd.as_str().as_bytes();
-        if !request.is_signed_with(pwd) {
+        let pwd = &peer.credentials.pwd;
+        if !asked.request.is_signed_with(pwd.as_str().as_bytes()) {
             self.stats.stun_password += 1;
             return;
         }
-        let mut credit = len;
-        if let Some(attribute) = request.unknown {
-            spend(&mut credit, &mut self.stats, from, out, |bytes| {
-                stun::write_unknown_attribute(bytes, &request.transaction, attribute, pwd);
-            });
+        if let Some(attribute) = asked.request.unknown {
+            let sent = asked.refuse(attribute, pwd, out);
+            self.stats.amplification += u64::from(!sent);
             return;
         }
-        peer.hear(now, from, request.use_candidate);
-        let pwd = peer.credentials.pwd.as_str().as_bytes();
-        let owner = self.by_addr.get(&from).copied();
-        if owner.is_some_and(|owner| owner != id) || peer.wants_to_move(now, from) {
-            self.check(now, id, from, len, request, out);
-            return;
+        peer.hear(now, asked.from, asked.request.use_candidate);
+        let owner = self.by_addr.get(&asked.from).copied();
+        if owner.is_some_and(|owner| owner != id) || peer.wants_to_move(now, asked.from) {
+            return self.check(now, id, asked, out);
         }
-        answer(&mut credit, &mut self.stats, from, out, request, pwd);
+        self.answer(id, asked, out);
         if owner.is_none() {
-            self.learn(id, from);
+            self.learn(id, asked.from);
         }
+    }
+
+    fn answer(&mut self, id: PeerId, asked: &Asked<'_>, out: &mut Batch) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        let sent = asked.answer(&mut { asked.len }, &peer.credentials.pwd, out);
+        *if sent { &mut self.stats.stun_answered } else { &mut self.stats.amplification } += 1;
     }
 
     /// The peer that a request names, on both sides of the colon.
@@ -119,78 +118,68 @@ impl Peers {
         known.then_some(id)
     }
 
-    /// Asks the address that sent this request whether it can hear us. Both the check and the answer
-    /// to the request are paid for by what it has sent, the check first, and then the answers: a
-    /// client asks again, and goes on without this answer.
-    fn check(
-        &mut self,
-        now: Instant,
-        id: PeerId,
-        from: SocketAddr,
-        len: usize,
-        request: &Message<'_>,
-        out: &mut Batch,
-    ) {
+    /// Asks the address that sent this request whether it can hear us, out of what it has sent. That
+    /// leaves too little for an answer: it is owed until we have ours.
+    fn check(&mut self, now: Instant, id: PeerId, asked: &Asked<'_>, out: &mut Batch) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        let going = peer.check.as_ref().map(|check| (check.addr == from, now - check.since));
+        let going = peer.check.as_ref().map(|check| (check.addr == asked.from, now - check.since));
         match going {
             Some((true, age)) if age < CHECK_LIFE => {}
-            Some((false, age)) if age < CHECK_TURN => {
-                let pwd = peer.credentials.pwd.as_str().as_bytes();
-                return answer(&mut { len }, &mut self.stats, from, out, request, pwd);
-            }
-            _ => {
-                let mut transaction = [0; 12];
-                self.rng.fill_bytes(&mut transaction);
-                let check = Check { addr: from, transaction, since: now, credit: 0, sent: false };
-                if let Some(old) = peer.check.replace(Box::new(check)) {
-                    self.checks.remove(&old.transaction);
-                }
-                self.checks.insert(transaction, id);
-            }
+            Some((false, age)) if age < CHECK_TURN => return self.answer(id, asked, out),
+            _ => self.begin_check(now, id, asked.from),
         }
-        let Some(check) = peer.check.as_mut() else { return };
-        check.credit += len;
-        let pwd = peer.credentials.pwd.as_str().as_bytes();
-        if check.sent {
-            answer(&mut check.credit, &mut self.stats, from, out, request, pwd);
-        }
+        let Some(Peer { check: Some(check), credentials, client, .. }) = self.peers.get_mut(&id) else {
+            return;
+        };
+        check.credit += asked.len;
+        let answered = check.sent && asked.answer(&mut check.credit, &credentials.pwd, out);
+        self.stats.stun_answered += u64::from(answered);
+        check.owed = (!answered).then_some(asked.request.transaction);
         let ours = Request {
             transaction: check.transaction,
-            remote_ufrag: peer.client.ufrag.as_str(),
-            local_ufrag: peer.credentials.ufrag.as_str(),
-            remote_pwd: peer.client.pwd.as_str(),
+            remote_ufrag: client.ufrag.as_str(),
+            local_ufrag: credentials.ufrag.as_str(),
+            remote_pwd: client.pwd.as_str(),
             controlling: false,
             use_candidate: false,
         };
-        let sent = spend(&mut check.credit, &mut self.stats, from, out, |bytes| {
-            stun::write_request(bytes, &ours);
-        });
+        let sent = spend(&mut check.credit, asked.from, out, |bytes| stun::write_request(bytes, &ours));
         self.stats.checks_sent += u64::from(sent);
-        if !check.sent {
-            answer(&mut check.credit, &mut self.stats, from, out, request, pwd);
-        }
         check.sent |= sent;
+    }
+
+    fn begin_check(&mut self, now: Instant, id: PeerId, addr: SocketAddr) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let mut transaction = [0; 12];
+        self.rng.fill_bytes(&mut transaction);
+        let check = Check { addr, transaction, since: now, credit: 0, sent: false, owed: None };
+        if let Some(old) = peer.check.replace(Box::new(check)) {
+            self.checks.remove(&old.transaction);
+        }
+        self.checks.insert(transaction, id);
     }
 
     /// An answer to a check of ours, from where it was sent to and signed with the client's password,
     /// moves the peer.
-    fn on_answer(&mut self, now: Instant, from: SocketAddr, answer: &Message<'_>) {
+    fn on_answer(&mut self, now: Instant, from: SocketAddr, answer: &Message<'_>, out: &mut Batch) {
         let id = self.checks.get(&answer.transaction).copied();
-        let peer = id.and_then(|id| self.peers.get_mut(&id));
-        let check = peer.as_ref().and_then(|peer| peer.check.as_ref());
-        let (Some(id), Some(peer), Some(check)) = (id, &peer, check) else {
+        let peer = id.and_then(|id| self.peers.get(&id));
+        let (Some(id), Some(Peer { check: Some(check), client, credentials, .. })) = (id, peer) else {
             self.stats.checks_unknown += 1;
             return;
         };
         if check.addr != from || now - check.since >= CHECK_LIFE {
             self.stats.checks_unknown += 1;
-        } else if !answer.is_signed_with(peer.client.pwd.as_str().as_bytes()) {
+        } else if !answer.is_signed_with(client.pwd.as_str().as_bytes()) {
             self.stats.stun_password += 1;
         } else {
-            let path = Path::new(now, from, true);
+            if let Some(owed) = check.owed {
+                let pwd = credentials.pwd.as_str().as_bytes();
+                out.push_with(from, |bytes| stun::write_success(bytes, &owed, from, pwd));
+                self.stats.stun_answered += 1;
+            }
             self.checks.remove(&answer.transaction);
-            self.move_to(id, path);
+            self.move_to(id, Path::new(now, from, true));
         }
     }
 
@@ -229,26 +218,33 @@ impl Peers {
     }
 }
 
-fn answer(
-    credit: &mut usize,
-    stats: &mut Stats,
+/// A request as it came.
+struct Asked<'d> {
     from: SocketAddr,
-    out: &mut Batch,
-    request: &Message<'_>,
-    pwd: &[u8],
-) {
-    let write = |bytes: &mut Vec<u8>| stun::write_success(bytes, &request.transaction, from, pwd);
-    stats.stun_answered += u64::from(spend(credit, stats, from, out, write));
+    /// Bytes of it: no more is sent back, unless the address has proven itself.
+    len: usize,
+    request: Message<'d>,
+}
+
+impl Asked<'_> {
+    /// Answers; false where the credit does not cover it.
+    fn answer(&self, credit: &mut usize, pwd: &Pwd, out: &mut Batch) -> bool {
+        let transaction = &self.request.transaction;
+        spend(credit, self.from, out, |bytes| {
+            stun::write_success(bytes, transaction, self.from, pwd.as_str().as_bytes());
+        })
+    }
+
+    fn refuse(&self, attribute: u16, pwd: &Pwd, out: &mut Batch) -> bool {
+        let transaction = &self.request.transaction;
+        spend(&mut { self.len }, self.from, out, |bytes| {
+            stun::write_unknown_attribute(bytes, transaction, attribute, pwd.as_str().as_bytes());
+        })
+    }
 }
 
 /// Sends what `write` writes, if the credit covers it.
-fn spend(
-    credit: &mut usize,
-    stats: &mut Stats,
-    to: SocketAddr,
-    out: &mut Batch,
-    write: impl FnOnce(&mut Vec<u8>),
-) -> bool {
+fn spend(credit: &mut usize, to: SocketAddr, out: &mut Batch, write: impl FnOnce(&mut Vec<u8>)) -> bool {
     let mut covered = false;
     out.push_with(to, |bytes| {
         let start = bytes.len();
@@ -258,6 +254,5 @@ fn spend(
             None => bytes.truncate(start),
         }
     });
-    stats.amplification += u64::from(!covered);
     covered
 }

@@ -30,7 +30,7 @@ pub struct Stats {
     pub dtls_malformed: u64,
     /// DTLS that the handshake refused.
     pub dtls_refused: u64,
-    /// Answers not sent, because the address has not sent as much itself.
+    /// Answers and flights not sent, because the address has not sent as much itself.
     pub amplification: u64,
     /// Handshakes done.
     pub handshakes_done: u64,

@@ -36,7 +36,8 @@ fn a_peer_moves_once_it_has_answered_from_its_new_address() {
         world.send_from(addr(50_002), &answer);
         assert_eq!(world.peers.poll(), None, "wrong password, wrong address");
 
-        world.send(&client, &answer);
+        let owed = world.send(&client, &answer);
+        client.assert_success(&owed[0]);
         assert_eq!(world.peers.poll(), moved(&client));
         world.send(&client, &answer);
         assert_eq!(world.peers.poll(), None, "an answer is good once");
