@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -61,7 +62,7 @@ class Town:
         status, headers, answer = await asyncio.to_thread(request, "POST", url, token, sdp)
         assert status == 201, answer
         await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        location = urllib.request.urljoin(url, headers["Location"])
+        location = urllib.parse.urljoin(url, headers["Location"])
 
         async def leave():
             status, _, says = await asyncio.to_thread(request, "DELETE", location, token)
