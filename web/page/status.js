@@ -59,7 +59,7 @@ function why(/** @type {Room} */ room, /** @type {string} */ code) {
   if (!navigator.onLine) return words.status.offline
   if (code === 'udp_blocked') return words.status.udp
   if (code === 'media_failed') return words.status.media
-  if (!room.signaling) return words.status.signaling
+  if (!room.signaling) return room.hearing ? words.status.signaling : words.status.lost
   if (code === 'unavailable' || code === 'room_full') return words.status.server
   return words.status.sound
 }

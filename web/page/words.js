@@ -81,6 +81,7 @@ export const words = {
     backstageListener: 'The host has not begun yet. Stay here, it starts by itself.',
     backstageSpeaker: 'Backstage: only those on stage hear each other.',
     signaling: 'The connection is interrupted. You go on hearing the stage, we are reconnecting.',
+    lost: 'The connection is lost. We are reconnecting.',
     offline: 'You are offline. We reconnect as soon as your network is back.',
     sound: 'The sound stopped. We are repairing it.',
     udp: 'This network blocks UDP, which live sound needs. Try another network, or ask your IT department to allow it.',

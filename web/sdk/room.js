@@ -121,6 +121,8 @@ export class Room extends EventTarget {
   get problem() { return this.#door.problem ?? mediaProblem(this.#media.problem) }
   /** Whether the socket is there; audio does not depend on it. */
   get signaling() { return this.#door.connected }
+  /** Whether voices arrive; a cut socket does not stop them. */
+  get hearing() { return this.#media.ok }
   /** The voices, as one track that stays; for an `<audio>`. */
   get stream() { return this.#mixer.stream }
   /** The browser waits for a touch before anything sounds: call `resumePlayback` from a click. */
