@@ -5,11 +5,45 @@
 
 use protocol::node::NodeKind;
 use service::config::Values;
+use signaling::Limits;
 
 use crate::failure::Failure;
-use crate::options::{Access, Missing, Place, Process, Web};
+use crate::media::{Nodes, Spot};
+use crate::options::{Access, Framing, Media, Missing, Place, Process, Web};
 use crate::process;
 use crate::shared::Shared;
+
+/// Runs an origin until the shutdown.
+pub(crate) fn origin(values: Values) -> Result<(), Failure> {
+    media_node(values, NodeKind::Origin)
+}
+
+/// Runs an edge until the shutdown.
+pub(crate) fn edge(values: Values) -> Result<(), Failure> {
+    media_node(values, NodeKind::Edge)
+}
+
+fn media_node(mut values: Values, kind: NodeKind) -> Result<(), Failure> {
+    let media = Media::read(&mut values, false);
+    let framing = Framing::read(&mut values);
+    let place = Place::read(&mut values, kind);
+    let options = Process::read(&mut values);
+    values.check()?;
+
+    Ok(process::run(&options, &values, async |around| {
+        stands_alone(&place);
+        let shared = Shared::new(&Limits::default());
+        let metrics = around.registry.node(place.node.as_str(), &place.region);
+        shared.start(&around.tasks, &metrics, &around.readiness, vec![place.node.clone()]);
+        let nodes = Nodes::new(&shared, &around.tasks, &around.registry, &media)?;
+        let spot = Spot { place, media: media.bind, link: media.link_or_any(), shards: media.shards };
+        match kind {
+            NodeKind::Origin => nodes.origin(spot).await?,
+            _ => nodes.edge(spot, framing).await?,
+        }
+        around.tasks.watch().await
+    })?)
+}
 
 /// Runs signaling until the shutdown.
 pub(crate) fn signaling(mut values: Values) -> Result<(), Failure> {

@@ -6,10 +6,12 @@ mod doctor;
 mod failure;
 mod files;
 mod layout;
+mod media;
 mod options;
 mod process;
 mod shared;
 mod token;
+mod up;
 mod welcome;
 
 use std::process::ExitCode;
@@ -36,6 +38,9 @@ fn main() -> ExitCode {
 
 fn run(command: &str, values: Values) -> ExitCode {
     let result = match command {
+        "up" => up::run(values),
+        "origin" => alone::origin(values),
+        "edge" => alone::edge(values),
         "signaling" => alone::signaling(values),
         "token" => token::run(values),
         "doctor" => doctor::run(values),

@@ -14,7 +14,7 @@ mod web;
 use service::config::{Command, Kind, Program, Setting};
 
 pub(crate) use keys::{Access, Missing};
-pub(crate) use media::Media;
+pub(crate) use media::{Framing, Media};
 pub(crate) use process::{Place, Process};
 pub(crate) use token::Wish;
 #[cfg(test)]
@@ -92,6 +92,7 @@ const MEDIA: &[Setting] = &[
     Setting::one("media", "ADDR", "First UDP port, one for each shard from there [0.0.0.0:7100]"),
     Setting::many("media-ip", "IP", "Address to tell clients [loopback, or the host's own]"),
     Setting::one("shards", "N", "Worker threads for media [number of cores]"),
+    Setting::one("capacity", "N", "Most peers of each node [10000 for each shard]"),
     Setting::one("link", "ADDR", "First UDP port of the links between nodes [0.0.0.0:7200; up: loopback]"),
 ];
 

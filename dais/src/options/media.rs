@@ -1,7 +1,8 @@
 //! Where media and links are, and which addresses clients are told.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, NonZeroU32};
+use std::str::FromStr;
 
 use service::config::Values;
 
@@ -20,7 +21,13 @@ pub(crate) struct Media {
     pub(crate) shards: usize,
     /// First address of the links.
     pub(crate) link: Option<SocketAddr>,
+    /// Most peers of a node, if somebody chose.
+    capacity: Option<NonZeroU32>,
 }
+
+/// Peers of one shard where nobody chose: what a core serves at 60 ms framing and three voices, with
+/// room to spare for joins.
+const PEERS_PER_SHARD: u32 = 10_000;
 
 impl Media {
     /// Reads the values; `local` says that only this machine is served.
@@ -37,7 +44,54 @@ impl Media {
             values.wrong("media-ip", "this host has no address that clients could be told; give one");
         }
         let shards = values.one("shards").map_or_else(cores, |n: NonZeroU8| usize::from(n.get()));
-        Self { bind, ips, guessed, shards, link: values.one("link") }
+        Self { bind, ips, guessed, shards, link: values.one("link"), capacity: values.one("capacity") }
+    }
+
+    /// Where the links of a node alone are: others reach it from elsewhere.
+    pub(crate) fn link_or_any(&self) -> SocketAddr {
+        self.link.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7200)))
+    }
+
+    /// Most peers of a node with so many shards.
+    pub(crate) fn capacity_of(&self, shards: usize) -> u32 {
+        self.capacity.map_or(PEERS_PER_SHARD.saturating_mul(shards as u32), NonZeroU32::get)
+    }
+}
+
+/// How many ms of audio are in one packet to a listener who asks for nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// Always 20.
+    Short,
+    /// Always 60.
+    Long,
+    /// What the node finds best: 60.
+    Auto,
+}
+
+impl Framing {
+    pub(crate) fn read(values: &mut Values) -> Self {
+        values.or("framing", Self::Auto)
+    }
+
+    pub(crate) fn default_ms(self) -> u8 {
+        match self {
+            Self::Short => 20,
+            Self::Long | Self::Auto => 60,
+        }
+    }
+}
+
+impl FromStr for Framing {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "20" => Ok(Self::Short),
+            "60" => Ok(Self::Long),
+            "auto" => Ok(Self::Auto),
+            _ => Err("must be 20, 60 or auto"),
+        }
     }
 }
 

@@ -1,0 +1,87 @@
+//! Starts origins and edges: the same for one alone and for a whole system.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use media::dtls::Certificate;
+use node::{Config, Surroundings};
+use protocol::node::NodeKind;
+use service::{Registry, Tasks};
+use transport::Authority;
+
+use crate::options::{Framing, Media, Place};
+use crate::shared::Shared;
+
+/// What all media nodes of a process have in common.
+pub(crate) struct Nodes<'a> {
+    shared: &'a Shared,
+    tasks: &'a Tasks,
+    registry: &'a Registry,
+    media: &'a Media,
+    /// Signs the nodes' links; it lives as long as the process, so nobody else can link to them.
+    authority: Authority,
+    /// Of all nodes: clients compare its fingerprint, nothing else.
+    certificate: Arc<Certificate>,
+}
+
+/// Where one node is.
+pub(crate) struct Spot {
+    /// Its name and region.
+    pub(crate) place: Place,
+    /// First media address.
+    pub(crate) media: SocketAddr,
+    /// Of its links.
+    pub(crate) link: SocketAddr,
+    /// Threads.
+    pub(crate) shards: usize,
+}
+
+impl<'a> Nodes<'a> {
+    pub(crate) fn new(
+        shared: &'a Shared,
+        tasks: &'a Tasks,
+        registry: &'a Registry,
+        media: &'a Media,
+    ) -> anyhow::Result<Self> {
+        let authority = Authority::ephemeral().context("the authority of the links")?;
+        let certificate = Arc::new(Certificate::generate().context("the certificate of the media")?);
+        Ok(Self { shared, tasks, registry, media, authority, certificate })
+    }
+
+    pub(crate) async fn origin(&self, spot: Spot) -> anyhow::Result<()> {
+        let (config, surroundings) = self.node(spot, NodeKind::Origin)?;
+        let name = config.node.clone();
+        let origin = origin::start(config, surroundings).await?;
+        tracing::info!("{name}: media on {}, links on {}", list(&origin.media), origin.link);
+        Ok(())
+    }
+
+    pub(crate) async fn edge(&self, spot: Spot, framing: Framing) -> anyhow::Result<()> {
+        let (config, surroundings) = self.node(spot, NodeKind::Edge)?;
+        let name = config.node.clone();
+        let live = self.shared.nodes.watch();
+        let edge = edge::start(config, surroundings, live, framing.default_ms()).await?;
+        tracing::info!("{name}: media on {}, links on {}", list(&edge.media), edge.link);
+        Ok(())
+    }
+
+    fn node(&self, spot: Spot, kind: NodeKind) -> anyhow::Result<(Config, Surroundings)> {
+        let Spot { place, media, link, shards } = spot;
+        let surroundings = Surroundings {
+            bus: self.shared.bus.clone(),
+            identity: self.authority.issue(&place.node, kind)?,
+            certificate: self.certificate.clone(),
+            metrics: self.registry.node(place.node.as_str(), &place.region),
+            tasks: self.tasks.clone(),
+        };
+        let capacity = self.media.capacity_of(shards);
+        let media_ips = self.media.ips.clone();
+        let Place { node, region } = place;
+        Ok((Config { node, region, media, media_ips, shards, link, capacity }, surroundings))
+    }
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,108 @@
+//! `dais up`: signaling, one origin and two edges in one process, over real sockets and real links.
+//!
+//! It stops in two steps: first signaling says goodbye to everybody, then the media nodes drain; so
+//! nobody is cut off before they know why.
+
+use protocol::NodeId;
+use protocol::node::NodeKind;
+use service::config::Values;
+use service::{Tasks, shutdown};
+
+use crate::failure::Failure;
+use crate::layout::{EDGES, Layout};
+use crate::media::{Nodes, Spot};
+use crate::options::{Access, Framing, Media, Missing, Place, Process, Web};
+use crate::process::{self, Surroundings};
+use crate::shared::Shared;
+use crate::welcome::Welcome;
+
+/// What it runs with.
+struct Options {
+    web: Web,
+    access: Access,
+    media: Media,
+    framing: Framing,
+}
+
+/// Runs until the shutdown.
+pub(crate) fn run(mut values: Values) -> Result<(), Failure> {
+    let web = Web::read(&mut values);
+    let missing = if web.is_local() {
+        Missing::Invent
+    } else {
+        Missing::Refuse("is needed where it listens beyond this machine")
+    };
+    let options = Options {
+        access: Access::read(&mut values, missing),
+        media: Media::read(&mut values, web.is_local()),
+        framing: Framing::read(&mut values),
+        web,
+    };
+    let process = Process::read(&mut values);
+    values.check()?;
+    Ok(process::run(&process, &values, async |around| up(&options, around).await)?)
+}
+
+async fn up(options: &Options, people: Surroundings) -> anyhow::Result<()> {
+    let (drain, draining) = shutdown::channel();
+    let media = Tasks::new(draining);
+    let shared = Shared::new(&options.web.limits);
+    let place = Place::numbered(NodeKind::Signaling, 1);
+    let metrics = people.registry.node(place.node.as_str(), &place.region);
+    shared.start(&media, &metrics, &people.readiness, media_nodes());
+
+    start_media(options, &shared, &media, &people).await?;
+    let server = shared.signaling(&options.web, &options.access, &place, &people).await?;
+    let bound = server.address()?;
+    people.tasks.part("signaling", server.run());
+
+    let goodbye = async {
+        people.tasks.watch().await?;
+        drain.begin();
+        media.watch().await
+    };
+    let welcome = async {
+        ready(&people).await;
+        print!("{}", Welcome::new(&options.web, &options.media, &options.access, bound)?);
+        std::future::pending().await
+    };
+    tokio::select! {
+        result = media.watch() => result,
+        result = goodbye => result,
+        result = welcome => result,
+    }
+}
+
+async fn start_media(
+    options: &Options,
+    shared: &Shared,
+    tasks: &Tasks,
+    people: &Surroundings,
+) -> anyhow::Result<()> {
+    let layout = Layout::of_system(&options.media);
+    let nodes = Nodes::new(shared, tasks, &people.registry, &options.media)?;
+    let spot = |index: usize, place| Spot {
+        place,
+        media: layout.media(index),
+        link: layout.link(index),
+        shards: layout.share(index),
+    };
+    nodes.origin(spot(0, Place::numbered(NodeKind::Origin, 1))).await?;
+    for number in 1..=EDGES {
+        nodes.edge(spot(number, Place::numbered(NodeKind::Edge, number)), options.framing).await?;
+    }
+    Ok(())
+}
+
+fn media_nodes() -> Vec<NodeId> {
+    let edges = (1..=EDGES).map(|number| Place::numbered(NodeKind::Edge, number));
+    [Place::numbered(NodeKind::Origin, 1)].into_iter().chain(edges).map(|place| place.node).collect()
+}
+
+/// Waits until everybody admits newcomers: the first announcements are heard within a second.
+async fn ready(around: &Surroundings) {
+    let mut tick = tokio::time::interval(std::time::Duration::from_millis(20));
+    while !around.readiness.waits_for().is_empty() {
+        tick.tick().await;
+    }
+}
