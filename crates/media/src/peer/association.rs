@@ -71,7 +71,8 @@ pub(super) struct Check {
     pub(super) credit: usize,
     /// It has been sent at least once.
     pub(super) sent: bool,
-    /// The last request from there, if there was no credit left to answer it.
+    /// The first request from there that there was no credit to answer. Firefox misses that answer: it
+    /// takes the peer for disconnected.
     pub(super) owed: Option<TransactionId>,
 }
 

@@ -134,7 +134,9 @@ impl Peers {
         check.credit += asked.len;
         let answered = check.sent && asked.answer(&mut check.credit, &credentials.pwd, out);
         self.stats.stun_answered += u64::from(answered);
-        check.owed = (!answered).then_some(asked.request.transaction);
+        if !answered {
+            check.owed.get_or_insert(asked.request.transaction);
+        }
         let ours = Request {
             transaction: check.transaction,
             remote_ufrag: client.ufrag.as_str(),

@@ -162,6 +162,8 @@ pub(super) struct Client {
     pub(super) addr: SocketAddr,
     pub(super) offer: Offer,
     pub(super) credentials: Option<Credentials>,
+    /// Of its next request.
+    pub(super) transaction: TransactionId,
     /// Its handshake is done.
     pub(super) done: bool,
     /// It was told goodbye.
@@ -199,6 +201,7 @@ impl Client {
             addr: addr(50_000),
             offer: offer(Fingerprint(digest.as_ref().try_into().unwrap())),
             credentials: None,
+            transaction: *b"by a client.",
             done: false,
             closed: false,
             config,
@@ -223,7 +226,7 @@ impl Client {
     fn written(&self, use_candidate: bool, pwd: Option<&str>) -> Vec<u8> {
         let node = self.credentials.as_ref().unwrap();
         let request = Request {
-            transaction: *b"by a client.",
+            transaction: self.transaction,
             remote_ufrag: node.ufrag.as_str(),
             local_ufrag: self.offer.ufrag.as_str(),
             remote_pwd: pwd.unwrap_or(node.pwd.as_str()),
@@ -237,7 +240,7 @@ impl Client {
 
     pub(super) fn assert_success(&self, answer: &[u8]) {
         let message = Message::parse(answer).unwrap();
-        assert_eq!((message.kind, message.transaction), (Kind::Success, *b"by a client."));
+        assert_eq!((message.kind, message.transaction), (Kind::Success, self.transaction));
         assert!(message.is_signed_with(self.credentials.as_ref().unwrap().pwd.as_str().as_bytes()));
     }
 

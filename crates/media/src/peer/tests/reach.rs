@@ -47,6 +47,23 @@ fn a_peer_moves_once_it_has_answered_from_its_new_address() {
     }
 }
 
+/// Firefox asks, asks again because we ask, and misses any answer.
+#[test]
+fn all_requests_of_a_moving_peer_are_answered() {
+    let mut world = World::new();
+    let mut client = connected(&mut world);
+    client.addr = addr(50_001);
+    let check = world.send(&client, &client.request());
+    assert_eq!(check.len(), 1);
+    client.transaction = *b"second of it";
+    let answers = world.send(&client, &client.request());
+    client.assert_success(&answers[0]);
+    let answers = world.send(&client, &client.answer(&check[0], client.offer.pwd.as_str()));
+    client.transaction = *b"by a client.";
+    client.assert_success(&answers[0]);
+    assert_eq!(world.peers.poll(), moved(&client));
+}
+
 #[test]
 fn a_speaker_is_heard_from_a_new_address_as_soon_as_the_check_is_answered() {
     let mut world = World::new();
