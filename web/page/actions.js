@@ -119,6 +119,12 @@ export function actions(room, microphone) {
     setMuted,
     attempt,
 
+    /** One came to speak, and every seat was taken. */
+    noSeat() {
+      use(undefined)
+      toast(words.errors.stage_full ?? '', 'error')
+    },
+
     async toggleHand() {
       if (room.me.onStage) return
       if (room.me.hand) {

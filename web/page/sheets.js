@@ -35,6 +35,7 @@ export function helpSheet() {
 export function statsSheet(room) {
   const line = h('p', { class: 'grade' })
   const list = h('ul', { class: 'facts-list' })
+  const byHand = h('pre', { hidden: true, tabIndex: 0 })
   const copied = h('span', { role: 'status', class: 'quiet' })
   /** @type {object} */
   let last = {}
@@ -53,10 +54,18 @@ export function statsSheet(room) {
   }
   const copy = async () => {
     const report = { ...last, room: room.info.room, at: new Date().toISOString(), problem: room.problem ?? null, browser: navigator.userAgent }
-    await navigator.clipboard.writeText(JSON.stringify(report, null, 2)).then(() => fill(copied, words.stats.copied), () => {})
+    const text = JSON.stringify(report, null, 2)
+    try {
+      await navigator.clipboard.writeText(text)
+      fill(copied, words.stats.copied)
+    } catch {
+      // Pages without https have no clipboard.
+      fill(byHand, text)
+      byHand.hidden = false
+    }
   }
   const timer = setInterval(() => show().catch(() => {}), 2000)
-  dialog(words.stats.title, () => [line, list,
+  dialog(words.stats.title, () => [line, list, byHand,
     h('div', { class: 'actions' }, copied, h('button', { type: 'button', onclick: copy }, words.stats.copy))],
   () => clearInterval(timer))
   show().catch(() => {})

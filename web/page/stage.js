@@ -75,6 +75,7 @@ export function stagePage(room, { microphone, reopen }) {
   everything()
   tellStage(room, {})
   if (reopen && room.me.onStage) act.openMicrophone()
+  if (microphone && !room.me.onStage) act.noSeat()
   listenOnLockScreen(room, audio)
   audio.play().catch(() => {})
   setTimeout(() => tapToListen(room, audio), BLOCKED_MS)
