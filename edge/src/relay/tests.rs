@@ -1,1 +1,338 @@
+//! Edges with real links on loopback: a root that the test speaks through, and shards that only listen.
 
+use std::collections::BTreeMap;
+
+use ::room::tree::{self, Parent};
+use media::listeners::ListenersEvent;
+use media::relay::Downstream;
+use media::{Batch, Plane};
+use protocol::node::Announcement;
+use protocol::{Frame, SpeakerNumber, VoiceId};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use service::{Registry, shutdown};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use transport::shard::Observer;
+use transport::{Authority, Shard};
+
+use super::*;
+
+fn name(text: &str) -> NodeId {
+    NodeId::new(text).unwrap()
+}
+
+fn room() -> RoomId {
+    RoomId::new("all-hands").unwrap()
+}
+
+fn member(node: &str) -> Member {
+    Member { node: name(node), region: "home".into() }
+}
+
+/// Of two edges, the hub of the room and the other.
+fn hub_and_leaf() -> (&'static str, &'static str) {
+    let edges = [member("edge-1"), member("edge-2")];
+    match tree::parent(&room(), &edges, &edges[0]) {
+        Parent::Origin => ("edge-1", "edge-2"),
+        Parent::Edge(_) => ("edge-2", "edge-1"),
+    }
+}
+
+fn frame(number: u32) -> Frame {
+    Frame {
+        epoch: Epoch(1),
+        number,
+        timestamp: number.wrapping_mul(960),
+        speaker: SpeakerNumber(1),
+        voice: VoiceId::new(0).unwrap(),
+        level: 20,
+        payload: vec![number as u8; 80].into(),
+    }
+}
+
+/// A plane that tells the test what it is given.
+struct Tap(mpsc::UnboundedSender<Frame>);
+
+impl Plane for Tap {
+    type Command = ListenersCommand;
+    type Event = ListenersEvent;
+
+    fn receive(&mut self, _now: Instant, _from: SocketAddr, _datagram: &mut [u8], _out: &mut Batch) {}
+
+    fn handle(&mut self, _now: Instant, command: ListenersCommand, _out: &mut Batch) {
+        if let ListenersCommand::Frame { frame, .. } = command {
+            let _ = self.0.send(frame);
+        }
+    }
+
+    fn on_timeout(&mut self, _now: Instant, _out: &mut Batch) {}
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    fn poll(&mut self) -> Option<ListenersEvent> {
+        None
+    }
+}
+
+struct Nothing;
+
+impl Observer<Tap> for Nothing {
+    fn event(&mut self, _event: ListenersEvent) {}
+}
+
+/// What all nodes of a test share.
+struct World {
+    authority: Authority,
+    tasks: Tasks,
+    _running: shutdown::Trigger,
+    registry: Registry,
+    live: watch::Sender<Live>,
+}
+
+impl World {
+    fn new() -> Self {
+        let (running, shutdown) = shutdown::channel();
+        Self {
+            authority: Authority::ephemeral().unwrap(),
+            tasks: Tasks::new(shutdown),
+            _running: running,
+            registry: Registry::default(),
+            live: watch::Sender::default(),
+        }
+    }
+
+    fn bind(&self, node: &str, kind: NodeKind) -> Links {
+        let identity = self.authority.issue(&name(node), kind).unwrap();
+        Links::bind("127.0.0.1:0".parse().unwrap(), &identity).unwrap()
+    }
+
+    /// Everybody hears of a node, and that its links are at `link`.
+    fn announce(&self, node: &str, kind: NodeKind, link: SocketAddr) {
+        let said = Announcement {
+            node: name(node),
+            kind,
+            region: "home".into(),
+            boot: 1,
+            link,
+            peers: 0,
+            capacity: 100,
+            admits: true,
+        };
+        let mut live: BTreeMap<_, _> = (**self.live.borrow()).clone();
+        live.insert(said.node.clone(), said);
+        self.live.send_replace(Arc::new(live));
+    }
+}
+
+/// The root of the tree: what the test speaks goes down.
+struct Root {
+    addr: SocketAddr,
+    speak: mpsc::UnboundedSender<Frame>,
+    /// Who has linked, in order.
+    linked: mpsc::UnboundedReceiver<NodeId>,
+}
+
+impl Root {
+    fn start(world: &World) -> Self {
+        let links = world.bind("origin-1", NodeKind::Origin);
+        let addr = links.local_addr();
+        let (tell, told) = mpsc::unbounded_channel();
+        let (speak, spoken) = mpsc::unbounded_channel();
+        let (who, linked) = mpsc::unbounded_channel();
+        let refused =
+            world.registry.node("origin-1", "home").counters("dais_link_refused_total", "Links not taken.", &["reason"]);
+        let tell = move |id, child| drop(tell.send((id, child)));
+        tokio::spawn(node::serve::children(links, node::ids(), world.tasks.clone(), refused, tell));
+        tokio::spawn(Self::work(told, spoken, who));
+        Self { addr, speak, linked }
+    }
+
+    async fn work(
+        mut told: mpsc::UnboundedReceiver<(LinkId, Child)>,
+        mut spoken: mpsc::UnboundedReceiver<Frame>,
+        who: mpsc::UnboundedSender<NodeId>,
+    ) {
+        let (mut downstream, mut links, mut out) = (Downstream::default(), HashMap::new(), Vec::new());
+        downstream.set_path(&room(), vec![name("origin-1")], Epoch(1), &mut out);
+        loop {
+            tokio::select! {
+                Some((id, child)) = told.recv() => match child {
+                    Child::Up(handle) => {
+                        let _ = who.send(handle.remote().node.clone());
+                        links.insert(id, handle);
+                        downstream.link_up(id);
+                    }
+                    Child::Said(Event::Message(ChildMessage::Subscribe { room, channel, .. })) => {
+                        downstream.subscribe(id, &room, channel, &mut out).unwrap();
+                    }
+                    Child::Said(Event::Message(ChildMessage::Unsubscribe { channel })) => {
+                        downstream.unsubscribe(id, channel);
+                    }
+                    Child::Said(Event::Datagram(Datagram::Missing(missing))) => {
+                        downstream.missing(id, &missing, &mut out);
+                    }
+                    Child::Said(Event::Datagram(_)) => {}
+                    Child::Lost => drop(downstream.link_lost(id)),
+                },
+                Some(frame) = spoken.recv() => downstream.forward(&room(), &frame, &mut out),
+                else => return,
+            }
+            out.drain(..).for_each(|output| send(&links, output));
+        }
+    }
+}
+
+/// An edge whose shard is a tap.
+struct TestEdge {
+    addr: SocketAddr,
+    queue: Arc<RelayQueue>,
+    heard: mpsc::UnboundedReceiver<Frame>,
+    end: shutdown::Trigger,
+}
+
+impl TestEdge {
+    fn start(world: &World, node: &str) -> Self {
+        let links = world.bind(node, NodeKind::Edge);
+        let addr = links.local_addr();
+        let (shard, handle) = Shard::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (tell, heard) = mpsc::unbounded_channel();
+        std::thread::spawn(move || shard.run(Tap(tell), Nothing).unwrap());
+        let queue: Arc<RelayQueue> = Arc::new(Queue::new(Notify::new()));
+        let (end, ended) = shutdown::channel();
+        let metrics = world.registry.node(node, "home");
+        let (ids, tasks) = (node::ids(), world.tasks.clone());
+        let refused = metrics.counters("dais_link_refused_total", "Links not taken.", &["reason"]);
+        let taken = queue.clone();
+        let tell = move |id, child| child_told(&taken, id, child);
+        tokio::spawn(node::serve::children(links.clone(), ids.clone(), tasks.clone(), refused, tell));
+        let (shards, live) = (vec![handle.clone()], world.live.subscribe());
+        let tools = Tools { queue: queue.clone(), shards, links: links.clone(), ids, tasks, live };
+        let rooms = Rooms::new(member(node), StdRng::seed_from_u64(1));
+        let relay = Relay::new(tools, rooms, RelayMeters::new(metrics));
+        tokio::spawn(async move {
+            relay.run(ended).await;
+            links.close().await;
+            handle.stop();
+        });
+        Self { addr, queue, heard, end }
+    }
+
+    /// There is a listener on its shard.
+    fn listen(&self) {
+        let known = Input::Known { room: room(), origin: name("origin-1"), epoch: Epoch(1) };
+        self.queue.push(known).ok().unwrap();
+        self.queue.push(Input::Wanted(0, room())).ok().unwrap();
+    }
+}
+
+/// Speaks a frame every 10 ms, until `until` says that it is enough; what was heard meanwhile.
+async fn speak(
+    root: &Root,
+    next: &mut u32,
+    edge: &mut TestEdge,
+    until: impl Fn(&[Frame]) -> bool,
+) -> Vec<Frame> {
+    let mut pace = tokio::time::interval(Duration::from_millis(10));
+    let mut heard = Vec::new();
+    while !until(&heard) {
+        tokio::select! {
+            _ = pace.tick() => {
+                root.speak.send(frame(*next)).unwrap();
+                *next += 1;
+            }
+            frame = edge.heard.recv() => heard.push(frame.unwrap()),
+        }
+    }
+    heard
+}
+
+fn sorted(heard: &[Frame]) -> Vec<u32> {
+    let mut numbers: Vec<_> = heard.iter().map(|frame| frame.number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+fn assert_unbroken(heard: &[Frame]) {
+    let numbers = sorted(heard);
+    let expected: Vec<_> = (numbers[0]..numbers[0] + numbers.len() as u32).collect();
+    assert_eq!(numbers, expected);
+}
+
+#[tokio::test]
+async fn a_listener_of_the_second_edge_hears_through_the_first_and_when_that_dies_without_it() {
+    let world = World::new();
+    let (hub, leaf) = hub_and_leaf();
+    let mut root = Root::start(&world);
+    let (hub_edge, mut leaf_edge) = (TestEdge::start(&world, hub), TestEdge::start(&world, leaf));
+    world.announce("origin-1", NodeKind::Origin, root.addr);
+    world.announce(hub, NodeKind::Edge, hub_edge.addr);
+    world.announce(leaf, NodeKind::Edge, leaf_edge.addr);
+    leaf_edge.listen();
+
+    let mut next = 1;
+    let mut heard = speak(&root, &mut next, &mut leaf_edge, |heard| heard.len() >= 50).await;
+    assert_eq!(root.linked.recv().await.unwrap(), name(hub));
+    assert!(root.linked.try_recv().is_err(), "one copy leaves the root");
+
+    hub_edge.end.begin();
+    let last = next + 50;
+    let enough = |heard: &[Frame]| heard.iter().any(|frame| frame.number >= last);
+    heard.extend(speak(&root, &mut next, &mut leaf_edge, enough).await);
+    assert_eq!(root.linked.recv().await.unwrap(), name(leaf));
+    assert_unbroken(&heard);
+}
+
+#[tokio::test]
+async fn a_link_survives_loss_and_its_frames_are_repaired() {
+    let world = World::new();
+    let root = Root::start(&world);
+    let mut edge = TestEdge::start(&world, "edge-1");
+    world.announce("origin-1", NodeKind::Origin, lossy(root.addr, 0.1).await);
+    world.announce("edge-1", NodeKind::Edge, edge.addr);
+    edge.listen();
+    let mut next = 1;
+    let heard = speak(&root, &mut next, &mut edge, |heard| heard.len() >= 300).await;
+    let numbers = sorted(&heard);
+    let span = numbers[numbers.len() - 1] - numbers[0] + 1;
+    assert!(span - numbers.len() as u32 <= 6, "{} of {span} came", numbers.len());
+
+    // What was counted is shown within the next look.
+    let repaired = |text: &str| {
+        let of_edge = "dais_link_repaired_frames_total{node=\"edge-1\",region=\"home\"} ";
+        text.lines().find_map(|line| line.strip_prefix(of_edge)?.parse().ok()).unwrap_or(0u32)
+    };
+    while repaired(&world.registry.render()) == 0 {
+        speak(&root, &mut next, &mut edge, |heard| heard.len() >= 10).await;
+    }
+}
+
+/// An address that leads to `server`, less what is lost each way.
+async fn lossy(server: SocketAddr, loss: f64) -> SocketAddr {
+    let front = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let addr = front.local_addr().unwrap();
+    let mut rng = StdRng::seed_from_u64(4);
+    tokio::spawn(async move {
+        let (mut up, mut down, mut client) = ([0; 2_000], [0; 2_000], None);
+        loop {
+            let (socket, to, datagram) = tokio::select! {
+                received = front.recv_from(&mut up) => {
+                    let (length, from) = received.unwrap();
+                    client = Some(from);
+                    (&back, server, &up[..length])
+                }
+                received = back.recv_from(&mut down) => {
+                    let (length, _) = received.unwrap();
+                    (&front, client.unwrap(), &down[..length])
+                }
+            };
+            if !rng.random_bool(loss) {
+                socket.send_to(datagram, to).await.unwrap();
+            }
+        }
+    });
+    addr
+}
