@@ -31,8 +31,10 @@ const MAX_JOINED: usize = opus::MAX_FRAMES;
 /// Length of a tick.
 const FRAME: Duration = Duration::from_millis(20);
 
-/// A packet leaves this much before its framing has passed: the wait must not add to the delay.
-const EARLY: Duration = Duration::from_millis(5);
+/// How much longer than its framing a packet waits for a hole to be filled: until the next frame, which
+/// on a link that loses brings along the one before it, has come in any case. A whole packet never waits
+/// so long, nor does the last one before silence, which DTX pushes out.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// Silence longer than this makes what follows a talkspurt of its own, in ticks.
 const TALKSPURT_GAP: i64 = 5;
@@ -135,7 +137,7 @@ impl Framing {
             lane.emit(&[timed], arrived, out);
         } else {
             let block = (timed.tick - self.phase).div_euclid(self.frames as i64);
-            let patience = FRAME * self.frames as u32 - EARLY;
+            let patience = FRAME * self.frames as u32 + PATIENCE;
             lane.wait(timed, block, patience, out);
         }
         self.release(arrived, out);

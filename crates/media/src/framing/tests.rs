@@ -134,9 +134,9 @@ fn what_has_waited_long_enough_leaves() {
     let mut scene = Scene::new(3, 0);
     scene.say(0);
     scene.say(1);
-    assert_eq!(scene.framing.deadline(), Some(scene.start + ms(55)));
+    assert_eq!(scene.framing.deadline(), Some(scene.start + ms(65)));
     assert_eq!(scene.wait_until(ms(54)), NOTHING);
-    assert_eq!(scene.wait_until(ms(55)), [joined(true, 0..=1)]);
+    assert_eq!(scene.wait_until(ms(65)), [joined(true, 0..=1)]);
     assert_eq!(scene.framing.deadline(), None);
     assert_eq!(scene.say(2), [joined(false, 2..=2)]);
 }
@@ -156,7 +156,7 @@ fn a_hole_that_stays_cuts_the_packet_and_its_frame_comes_too_late() {
     scene.say(0);
     let lost = scene.frame(1);
     scene.say(2);
-    assert_eq!(scene.wait_until(ms(55)), [joined(true, 0..=0), joined(false, 2..=2)]);
+    assert_eq!(scene.wait_until(ms(65)), [joined(true, 0..=0), joined(false, 2..=2)]);
     assert_eq!(scene.push(lost), Err(TooLate));
 }
 
@@ -241,8 +241,8 @@ fn one_voice_does_not_wait_for_another_beyond_its_time() {
     let other = scene.frame_of(1, 1);
     scene.push(other).unwrap();
     assert_eq!(scene.say(2), NOTHING);
-    assert_eq!(scene.wait_until(ms(55)), [joined(true, 0..=2)]);
-    assert_eq!(scene.wait_until(ms(75)), [joined(true, 1..=1)]);
+    assert_eq!(scene.wait_until(ms(65)), [joined(true, 0..=2)]);
+    assert_eq!(scene.wait_until(ms(85)), [joined(true, 1..=1)]);
 }
 
 #[test]
