@@ -19,7 +19,7 @@ pub struct Credentials {
 /// Why a peer was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AdmitError {
-    /// There are [`PeersConfig::max_peers`].
+    /// There are [`PeersConfig::max_peers`](super::PeersConfig::max_peers).
     #[error("this shard has all the peers it can take")]
     Full,
     /// The id is in use.
@@ -65,7 +65,7 @@ pub enum PeerChange {
         /// Where to send.
         addr: SocketAddr,
     },
-    /// The peer is forgotten. Not told of those that [`Peers::remove`] ended.
+    /// The peer is forgotten. Not told of those that [`Peers::remove`](super::Peers::remove) ended.
     Gone {
         /// Who.
         peer: PeerId,

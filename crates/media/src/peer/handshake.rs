@@ -8,7 +8,7 @@ use protocol::PeerId;
 use super::association::{Peer, Phase};
 use super::{GoneReason, PeerChange, Peers};
 use crate::Batch;
-use crate::dtls::{self, Hello, Offered, Progress};
+use crate::dtls::{self, Hello, Holds, Offered, Progress};
 use crate::srtp::{Opener, Profile};
 
 /// Most bytes that one handshake may take. With a certificate of 1 KB and every flight repeated
@@ -41,29 +41,12 @@ impl Peers {
         if let Some(path) = peer.path.as_mut().filter(|path| path.addr == from) {
             path.credit += datagram.len();
         }
-        match &mut peer.phase {
-            Phase::Hello(_) => self.on_hello(now, id, datagram, out),
-            // rtc-dtls would disarm its timer for a repeated ClientHello, and never send its flight again.
-            Phase::Shaking { answered: true, .. } if holds.client_hello => {}
-            Phase::Shaking { profile, fed, .. } => {
-                *fed += datagram.len();
-                let (profile, fed) = (*profile, *fed);
-                if fed > MAX_FED {
-                    self.gone(now, id, GoneReason::Handshake, out);
-                } else {
-                    self.feed(now, id, profile, datagram, out);
-                }
-            }
-            Phase::Connected { profile: Some(profile), repeats, .. } => {
-                *repeats += usize::from(holds.handshake);
-                let profile = *profile;
-                if holds.handshake && *repeats > MAX_REPEATS {
-                    self.stats.dtls_malformed += 1;
-                } else {
-                    self.feed(now, id, profile, datagram, out);
-                }
-            }
-            Phase::Connected { profile: None, .. } => self.stats.dtls_refused += 1,
+        match peer.phase.weigh(holds, datagram.len()) {
+            Verdict::Hello => self.on_hello(now, id, datagram, out),
+            Verdict::Feed(profile) => self.feed(now, id, profile, datagram, out),
+            Verdict::Skip => {}
+            Verdict::Junk => self.stats.dtls_malformed += 1,
+            Verdict::Hopeless => self.gone(now, id, GoneReason::Handshake, out),
         }
         self.rearm(now, id);
     }
@@ -155,6 +138,43 @@ impl Peers {
         } else {
             peer.path = None;
             peer.phase = Phase::Hello(Hello::default());
+        }
+    }
+}
+
+/// What is to become of a datagram.
+enum Verdict {
+    /// It belongs to the first ClientHello.
+    Hello,
+    /// The handshake may have it.
+    Feed(Profile),
+    /// It says nothing new.
+    Skip,
+    /// It is not wanted.
+    Junk,
+    /// There have been too many.
+    Hopeless,
+}
+
+impl Phase {
+    fn weigh(&mut self, holds: Holds, len: usize) -> Verdict {
+        match self {
+            Self::Hello(_) => Verdict::Hello,
+            // rtc-dtls would disarm its timer for a repeated ClientHello, and never send its flight again.
+            Self::Shaking { answered: true, .. } if holds.client_hello => Verdict::Skip,
+            Self::Shaking { profile, fed, .. } => {
+                *fed += len;
+                if *fed > MAX_FED { Verdict::Hopeless } else { Verdict::Feed(*profile) }
+            }
+            Self::Connected { profile: Some(profile), repeats, .. } => {
+                *repeats += usize::from(holds.handshake);
+                if holds.handshake && *repeats > MAX_REPEATS {
+                    Verdict::Junk
+                } else {
+                    Verdict::Feed(*profile)
+                }
+            }
+            Self::Connected { profile: None, .. } => Verdict::Junk,
         }
     }
 }
