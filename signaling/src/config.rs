@@ -117,19 +117,14 @@ impl Default for Limits {
     }
 }
 
-/// How long things may take. Tests shorten them; nobody else needs to.
+/// How long things may take here; what outlives a process is timed by `room::limits`. Tests shorten
+/// these, nobody else needs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Times {
     /// From the opened WebSocket to its `join`.
     pub join: Duration,
     /// Between two pings. After two without an answer the connection counts as cut.
     pub ping: Duration,
-    /// How long a participant whose connection was cut keeps seat, hand and audio.
-    pub resume: Duration,
-    /// After which an empty room ends.
-    pub empty: Duration,
-    /// For which an ended room is remembered: its name says `ended` until then.
-    pub ended: Duration,
     /// How long one write to a client may take.
     pub write: Duration,
     /// How long a node may take to answer.
@@ -143,9 +138,6 @@ impl Default for Times {
         Self {
             join: Duration::from_secs(5),
             ping: Duration::from_secs(15),
-            resume: Duration::from_secs(60),
-            empty: Duration::from_secs(600),
-            ended: Duration::from_secs(600),
             write: Duration::from_secs(10),
             node: Duration::from_secs(2),
             repeat: Duration::from_secs(5),

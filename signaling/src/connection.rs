@@ -23,7 +23,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use crate::app::Shared;
 use crate::entry;
-use crate::lanes::{Lanes, Next};
+use crate::lanes::{End, Lanes, Next};
 use crate::limits::Pace;
 use crate::media::{self, Asked};
 use crate::rooms::Entered;
@@ -216,7 +216,7 @@ impl Writer<'_> {
         loop {
             let written = tokio::select! {
                 next = self.lanes.next(&mut self.entered.presence) => match next {
-                    Next::End(reason) => return self.goodbye(reason).await,
+                    Next::End(end) => return self.goodbye(end).await,
                     next => self.write(next).await,
                 },
                 _ = pings.tick() => self.send(Message::Ping(Default::default())).await,
@@ -239,14 +239,20 @@ impl Writer<'_> {
         }
     }
 
-    async fn goodbye(&mut self, reason: RemoveReason) {
-        let body = ServerMessage::Removed { reason };
-        self.app.counters.sent(&body);
-        if self.send(Message::Text(encode::message(&body))).await {
-            let code =
-                if reason == RemoveReason::Shutdown { close_code::RESTART } else { close_code::NORMAL };
-            self.send(close(code, "removed")).await;
-        }
+    async fn goodbye(&mut self, end: End) {
+        let frame = match end {
+            End::Closed => close(close_code::SIZE, "too large"),
+            End::Removed(reason) => {
+                let body = ServerMessage::Removed { reason };
+                self.app.counters.sent(&body);
+                if !self.send(Message::Text(encode::message(&body))).await {
+                    return;
+                }
+                let is_shutdown = reason == RemoveReason::Shutdown;
+                close(if is_shutdown { close_code::RESTART } else { close_code::NORMAL }, "removed")
+            }
+        };
+        self.send(frame).await;
     }
 
     /// Says whether it was written in time.
@@ -332,11 +338,13 @@ impl Reader<'_> {
 
     /// The connection cannot be read any further; where the client is to blame it is told so.
     async fn broken(&self, error: &axum::Error) {
-        if let Some(error) = too_large(error) {
-            self.app.counters.bad("message");
-            self.answer(refusal(None, error));
-            self.lanes.emptied().await;
-        }
+        let Some(error) = too_large(error) else { return };
+        self.app.counters.bad("message");
+        self.app.counters.refused(&error);
+        self.answer(refusal(None, error));
+        self.lanes.close(End::Closed);
+        // The writer ends the connection.
+        std::future::pending().await
     }
 }
 

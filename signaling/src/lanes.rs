@@ -26,15 +26,22 @@ struct Shared {
     state: Mutex<State>,
     /// Something is there for the writer.
     wake: Notify,
-    /// Something has been taken by the writer.
-    taken: Notify,
 }
 
 struct State {
     control: VecDeque<Utf8Bytes>,
     /// Most messages that may wait.
     most: usize,
-    end: Option<RemoveReason>,
+    end: Option<End>,
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The participant is out: they are told why.
+    Removed(RemoveReason),
+    /// What had to be said stands on the control lane.
+    Closed,
 }
 
 /// What comes next on the wire.
@@ -45,14 +52,14 @@ pub(crate) enum Next {
     /// What has changed around the stage.
     Presence(News),
     /// Say why, and close.
-    End(RemoveReason),
+    End(End),
 }
 
 impl Lanes {
     /// Empty lanes of which the control lane holds at most `most` messages.
     pub(crate) fn new(most: usize) -> Self {
         let state = State { control: VecDeque::new(), most, end: None };
-        Self(Arc::new(Shared { state: Mutex::new(state), wake: Notify::new(), taken: Notify::new() }))
+        Self(Arc::new(Shared { state: Mutex::new(state), wake: Notify::new() }))
     }
 
     /// Puts a message on the control lane. Says whether the client was found too slow by it.
@@ -65,7 +72,7 @@ impl Lanes {
         if is_full {
             // What has piled up is of no use to somebody who is about to join anew.
             state.control.clear();
-            state.end = Some(RemoveReason::TooSlow);
+            state.end = Some(End::Removed(RemoveReason::TooSlow));
         } else {
             state.control.push_back(text);
         }
@@ -76,7 +83,12 @@ impl Lanes {
 
     /// Ends the connection after what waits on the control lane. The first reason stays.
     pub(crate) fn end(&self, reason: RemoveReason) {
-        self.state().end.get_or_insert(reason);
+        self.close(End::Removed(reason));
+    }
+
+    /// The same, without a reason that would concern the participant.
+    pub(crate) fn close(&self, end: End) {
+        self.state().end.get_or_insert(end);
         self.0.wake.notify_one();
     }
 
@@ -96,20 +108,10 @@ impl Lanes {
         }
     }
 
-    /// Waits until what is on the control lane now has been taken from it.
-    pub(crate) async fn emptied(&self) {
-        while !self.state().control.is_empty() {
-            self.0.taken.notified().await;
-        }
-    }
-
     fn ready(&self) -> Option<Next> {
         let mut state = self.state();
         match state.control.pop_front() {
-            Some(text) => {
-                self.0.taken.notify_one();
-                Some(Next::Text(text))
-            }
+            Some(text) => Some(Next::Text(text)),
             None => state.end.map(Next::End),
         }
     }
@@ -135,7 +137,8 @@ mod tests {
         match lanes.next(reader).await {
             Next::Text(text) => text.to_string(),
             Next::Presence(_) => "presence".into(),
-            Next::End(reason) => format!("{reason:?}"),
+            Next::End(End::Removed(reason)) => format!("{reason:?}"),
+            Next::End(End::Closed) => "closed".into(),
         }
     }
 

@@ -59,6 +59,9 @@ impl LiveRoom {
                 let body = ServerMessage::Welcome(Box::new(self.welcome(&arrival, &room, &ticket)));
                 self.app.counters.sent(&body);
                 lanes.control(crate::encode::reply(&Answer { body, id }));
+                if let Some(invited) = invited(&room, &arrival.identity) {
+                    lanes.control(crate::encode::message(&invited));
+                }
                 Contact::Socket(lanes)
             }
             Body::Whip { key, place } => Contact::Whip { key, _place: place },
@@ -182,4 +185,11 @@ impl LiveRoom {
     fn session_of(&self, number: u64) -> Session {
         Session { node: self.app.config.node.clone(), number }
     }
+}
+
+/// What somebody is told whose invitation outlived their connection.
+fn invited(room: &Room, identity: &Identity) -> Option<ServerMessage> {
+    let invitation = room.invitation(identity)?;
+    let expires_ms = invitation.expires.saturating_sub(now_ms());
+    Some(ServerMessage::Invited { identity: None, by: invitation.by.clone(), expires_ms })
 }

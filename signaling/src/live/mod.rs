@@ -126,6 +126,8 @@ pub(crate) struct LiveRoom {
     unseated: Vec<Identity>,
     /// Peers that were replaced or left behind.
     lingering: Vec<Lingering>,
+    /// The origin of this epoch is gone, and another one is to be assigned.
+    lost_origin: Option<Epoch>,
     /// The nodes have been told that the room is over.
     is_closed: bool,
     /// Since when nobody is here.
@@ -149,6 +151,7 @@ impl LiveRoom {
             room: None,
             unseated: Vec::new(),
             lingering: Vec::new(),
+            lost_origin: None,
             is_closed: false,
             empty_since: Some(Instant::now()),
             to_inbox,
@@ -252,6 +255,7 @@ impl LiveRoom {
     async fn look(&mut self) -> Result<Looked, ApiError> {
         self.reload().await;
         let room = self.room.clone().ok_or_else(no_room)?;
+        self.presence.poll(now_ms());
         let counts = self.presence.board(|board| board.counts());
         Ok(Looked { room, counts })
     }

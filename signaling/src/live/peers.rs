@@ -56,11 +56,15 @@ impl LiveRoom {
     async fn origin(&mut self, room: &Arc<Room>) -> Result<(NodeId, Epoch), ApiError> {
         let known = room.origin().map(|(node, epoch)| (node.clone(), epoch));
         if let Some((node, epoch)) = &known
+            && self.lost_origin != Some(*epoch)
             && self.app.nodes.live().contains_key(node)
         {
             return Ok((node.clone(), *epoch));
         }
-        let lost = known.map(|(_, epoch)| epoch);
+        self.assign_origin(known.map(|(_, epoch)| epoch)).await
+    }
+
+    async fn assign_origin(&mut self, lost: Option<Epoch>) -> Result<(NodeId, Epoch), ApiError> {
         let chosen =
             self.app.nodes.place(NodeKind::Origin, &self.app.config.region, &[]).ok_or_else(no_node)?;
         let acted = self.app.store.assign_origin(now_ms(), &self.id, &chosen.node, lost).await?;
@@ -141,6 +145,9 @@ impl LiveRoom {
 
     /// All peers at a node are gone, or will be.
     pub(super) async fn node_changed(&mut self, node: &NodeId, why: MoveReason) {
+        if why == MoveReason::NodeLost {
+            self.origin_lost(node).await;
+        }
         let mut found = Vec::new();
         for (identity, here) in self.people.iter_mut() {
             for purpose in [Purpose::Listen, Purpose::Speak] {
@@ -156,8 +163,16 @@ impl LiveRoom {
         for (identity, purpose) in found {
             self.peer_lost(&identity, purpose, why).await;
         }
-        if self.room.as_ref().and_then(|room| room.origin()).is_some_and(|(origin, _)| origin == node) {
-            self.push.doubt();
+    }
+
+    /// The room's origin is gone, or has forgotten everything: another one takes over, or the same one
+    /// with a higher epoch.
+    async fn origin_lost(&mut self, node: &NodeId) {
+        let epoch = self.room.as_ref().and_then(|room| room.origin()).filter(|(origin, _)| *origin == node);
+        let Some(epoch) = epoch.map(|(_, epoch)| epoch) else { return };
+        self.lost_origin = Some(epoch);
+        if let Err(error) = self.assign_origin(Some(epoch)).await {
+            tracing::warn!(%error, "a room has lost its origin, and there is no other yet");
         }
     }
 

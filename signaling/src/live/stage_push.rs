@@ -35,11 +35,6 @@ impl StagePush {
         self.wanted = stage;
     }
 
-    /// The origin may have forgotten everything.
-    pub(super) fn doubt(&mut self) {
-        self.acknowledged = None;
-    }
-
     /// Returns after each step. Cancelling loses nothing.
     pub(super) async fn work(&mut self) {
         if let Some(underway) = &mut self.underway {

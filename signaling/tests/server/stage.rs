@@ -70,6 +70,11 @@ async fn an_invitation_can_be_accepted_or_declined() {
 
     host.ask(json!({"type": "promote", "identity": "ben"})).await;
     ben.until("invited").await;
+    let resume = ben.resume();
+    ben.cut();
+    let mut ben = venue.join_with(resume).await;
+    let again = ben.until("invited").await;
+    assert!(again["expires_ms"].as_u64() <= Some(30_000), "it outlives a reload: {again}");
     assert_eq!(ben.ask(json!({"type": "accept"})).await["type"], "ok");
     ben.until("promoted").await;
     venue.close().await;
