@@ -358,6 +358,3 @@ pub(crate) fn refusal(error: AdmitError) -> ApiError {
         AdmitError::Taken => ApiError::new(Code::Internal, error.to_string()),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -124,7 +124,7 @@ impl<'a> Packet<'a> {
     }
 
     fn add_equal(&mut self, count: usize, rest: &'a [u8]) -> Result<(), OpusError> {
-        if rest.len() % count != 0 {
+        if !rest.len().is_multiple_of(count) {
             return Err(OpusError::Unequal);
         }
         let len = rest.len() / count;

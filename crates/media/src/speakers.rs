@@ -370,6 +370,3 @@ fn unavailable(what: &str) -> ApiError {
     ApiError::new(Code::Unavailable, format!("this node has all the {what} it can take"))
         .retry_after_ms(1_000)
 }
-
-#[cfg(test)]
-mod tests;

@@ -117,8 +117,8 @@ impl Voice {
                 let end = self.end.unwrap_or(clock);
                 match since(mapped, end) {
                     ahead if ahead >= 0 && self.in_step(clock, mapped, frame) => mapped,
-                    behind if -LATE <= behind && behind < 0 => return turn.late(mapped),
-                    behind if -BEHIND <= behind && behind < 0 => return Err(Misplaced::Late),
+                    behind if (-LATE..0).contains(&behind) => return turn.late(mapped),
+                    behind if (-BEHIND..0).contains(&behind) => return Err(Misplaced::Late),
                     _ => self.anchor(clock, frame.source),
                 }
             }

@@ -172,14 +172,14 @@ impl Microphone {
             stream.make_report();
             stream.report_due = now + REPORT_INTERVAL;
         }
-        let asks = nack && stream.missing.iter().any(|missing| missing.due <= now);
+        stream.missing.retain(|missing| nack && (missing.asked < MAX_ASKED || missing.due > now));
+        let asks = stream.missing.iter().any(|missing| missing.due <= now);
         if reports || asks {
             stream.write_report(now, out);
         }
         if asks {
             stream.ask(now, out);
         }
-        stream.missing.retain(|missing| nack && missing.asked < MAX_ASKED || missing.due > now);
     }
 }
 
