@@ -7,6 +7,7 @@ mod door;
 mod http;
 mod limits;
 mod media;
+mod openapi;
 mod stage;
 mod venue;
 mod web;

@@ -110,3 +110,16 @@ async fn whoever_leaves_takes_their_peers_along() {
     assert_eq!(venue.origin.removed().await, 1);
     venue.close().await;
 }
+
+#[tokio::test]
+async fn a_lost_origin_is_replaced_by_a_higher_epoch() {
+    let venue = Venue::open().await;
+    let mut sam = venue.join(Role::Speaker, "sam").await;
+    sam.media("speak").await;
+    let first = venue.origin.stage(|_| true).await;
+    venue.origin.restart();
+    assert_eq!(sam.until("moved").await["why"], "node_lost");
+    let second = venue.origin.stage(|stage| stage.epoch > first.epoch).await;
+    assert_eq!(second.speakers, first.speakers);
+    venue.close().await;
+}

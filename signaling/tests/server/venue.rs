@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster::store::{Limits as StoreLimits, MemoryStore};
@@ -256,6 +256,7 @@ pub(crate) struct Node {
     bus: Arc<MemoryBus>,
     requests: tokio::sync::Mutex<mpsc::UnboundedReceiver<Request>>,
     refuses: Arc<AtomicBool>,
+    boot: Arc<AtomicU64>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -264,16 +265,18 @@ impl Node {
         let (tell, requests) = mpsc::unbounded_channel();
         let refuses = Arc::new(AtomicBool::new(false));
         let mut inbox = bus.subscribe(&node::subject(&self::name(name))).await.unwrap();
-        let announcement = serde_json::to_vec(&announcement(name, kind)).unwrap();
+        let boot = Arc::new(AtomicU64::new(1));
         let task = tokio::spawn({
-            let (bus, refuses) = (bus.clone(), refuses.clone());
+            let (bus, refuses, boot) = (bus.clone(), refuses.clone(), boot.clone());
             async move {
                 let mut second = tokio::time::interval(Duration::from_millis(200));
                 let mut peers = 0;
                 loop {
                     tokio::select! {
                         _ = second.tick() => {
-                            bus.publish(node::NODES, announcement.clone().into()).await.unwrap();
+                            let said = announcement(name, kind, boot.load(Ordering::Relaxed));
+                            let said = serde_json::to_vec(&said).unwrap();
+                            bus.publish(node::NODES, said.into()).await.unwrap();
                         }
                         Some(message) = inbox.recv() => {
                             let request: Request = serde_json::from_slice(&message.payload).unwrap();
@@ -286,12 +289,17 @@ impl Node {
                 }
             }
         });
-        Self { name, bus: bus.clone(), requests: tokio::sync::Mutex::new(requests), refuses, task }
+        Self { name, bus: bus.clone(), requests: tokio::sync::Mutex::new(requests), refuses, boot, task }
     }
 
     /// From now on nobody is admitted.
     pub(crate) fn refuse(&self) {
         self.refuses.store(true, Ordering::Relaxed);
+    }
+
+    /// Starts anew, with all its peers forgotten.
+    pub(crate) fn restart(&self) {
+        self.boot.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Falls silent.
@@ -359,12 +367,12 @@ fn answer(lines: u8) -> Answer {
     }
 }
 
-fn announcement(text: &str, kind: NodeKind) -> Announcement {
+fn announcement(text: &str, kind: NodeKind, boot: u64) -> Announcement {
     Announcement {
         node: name(text),
         kind,
         region: "local".into(),
-        boot: 1,
+        boot,
         link: "127.0.0.1:7200".parse().unwrap(),
         peers: 0,
         capacity: 1_000,
