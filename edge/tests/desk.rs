@@ -1,0 +1,134 @@
+//! An edge seen from the bus: it announces itself, admits, refuses and drains.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::{Bus, MemoryBus, Subscription};
+use media::dtls::Certificate;
+use node::{Config, Surroundings};
+use protocol::node::{self as wire, Admit, Announcement, NodeKind, Request, Response};
+use protocol::{Code, Epoch, Identity, NodeId, RoomId};
+use service::{Registry, Tasks, shutdown};
+use tokio::sync::watch;
+use transport::Authority;
+
+fn name(text: &str) -> NodeId {
+    NodeId::new(text).unwrap()
+}
+
+/// An edge at work, and the bus that it is on.
+struct Running {
+    bus: Arc<MemoryBus>,
+    edge: edge::Edge,
+    tasks: Tasks,
+    drain: shutdown::Trigger,
+    announcements: Subscription,
+}
+
+impl Running {
+    async fn start(capacity: u32) -> Self {
+        let bus = MemoryBus::new();
+        let announcements = bus.subscribe(wire::NODES).await.unwrap();
+        let (drain, shutdown) = shutdown::channel();
+        let tasks = Tasks::new(shutdown);
+        let config = Config {
+            node: name("edge-1"),
+            region: "home".into(),
+            media: "127.0.0.1:0".parse().unwrap(),
+            media_ips: vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()],
+            shards: 2,
+            link: "127.0.0.1:0".parse().unwrap(),
+            capacity,
+        };
+        let surroundings = Surroundings {
+            bus: bus.clone(),
+            identity: Authority::ephemeral().unwrap().issue(&config.node, NodeKind::Edge).unwrap(),
+            certificate: Arc::new(Certificate::generate().unwrap()),
+            metrics: Registry::default().node("edge-1", "home"),
+            tasks: tasks.clone(),
+        };
+        let live = watch::Sender::default();
+        let edge = edge::start(config, surroundings, live.subscribe(), 60).await.unwrap();
+        Self { bus, edge, tasks, drain, announcements }
+    }
+
+    async fn ask(&self, payload: Vec<u8>) -> Response {
+        let subject = wire::subject(&name("edge-1"));
+        let reply = self.bus.request(&subject, payload.into(), Duration::from_secs(5)).await;
+        serde_json::from_slice(&reply.unwrap()).unwrap()
+    }
+
+    async fn admit(&self) -> Response {
+        let offer = r#"{"ufrag":"abcd","pwd":"abcdefghijklmnopqrstuv","opus":111,"level_ext":1,"lines":3,
+            "fingerprint":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
+        let admit = Admit {
+            room: RoomId::new("all-hands").unwrap(),
+            identity: Identity::new("anna").unwrap(),
+            speaker: None,
+            origin: name("origin-1"),
+            epoch: Epoch(1),
+            offer: serde_json::from_str(offer).unwrap(),
+        };
+        self.ask(serde_json::to_vec(&Request::Admit(Box::new(admit))).unwrap()).await
+    }
+
+    async fn announcement(&mut self) -> Announcement {
+        serde_json::from_slice(&self.announcements.recv().await.unwrap().payload).unwrap()
+    }
+}
+
+fn code(response: Response) -> Code {
+    match response {
+        Response::Refused(error) => error.code,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn listeners_are_spread_over_the_shards_and_told_where_theirs_is() {
+    let running = Running::start(100).await;
+    let mut ports = Vec::new();
+    for _ in 0..2 {
+        let Response::Admitted { answer, .. } = running.admit().await else { panic!() };
+        assert_eq!(answer.ssrcs.len(), 3);
+        let [v4, v6] = answer.candidates[..] else { panic!() };
+        assert_eq!(
+            (v4.ip.to_string(), v6.ip.to_string(), v4.port),
+            ("127.0.0.1".into(), "::1".into(), v6.port)
+        );
+        ports.push(v4.port);
+    }
+    let shards: Vec<_> = running.edge.media.iter().map(|addr| addr.port()).collect();
+    assert_eq!(ports, shards);
+}
+
+#[tokio::test]
+async fn a_full_edge_refuses_until_somebody_leaves() {
+    let running = Running::start(1).await;
+    let Response::Admitted { peer, .. } = running.admit().await else { panic!() };
+    assert_eq!(code(running.admit().await), Code::Unavailable);
+    let remove = serde_json::to_vec(&Request::Remove { peer }).unwrap();
+    assert_eq!(running.ask(remove).await, Response::Done);
+    assert!(matches!(running.admit().await, Response::Admitted { .. }));
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_refused_and_the_desk_goes_on() {
+    let running = Running::start(1).await;
+    assert_eq!(code(running.ask(b"{\"type\":\"dance\"}".to_vec()).await), Code::BadRequest);
+    assert!(matches!(running.admit().await, Response::Admitted { .. }));
+}
+
+#[tokio::test]
+async fn a_drain_is_announced_admits_nobody_and_waits_for_those_who_are_here() {
+    let mut running = Running::start(100).await;
+    let Response::Admitted { peer, .. } = running.admit().await else { panic!() };
+    let first = running.announcement().await;
+    assert_eq!((first.kind, first.admits, first.link), (NodeKind::Edge, true, running.edge.link));
+    running.drain.begin();
+    while running.announcement().await.admits {}
+    assert_eq!(code(running.admit().await), Code::Unavailable);
+    let remove = serde_json::to_vec(&Request::Remove { peer }).unwrap();
+    assert_eq!(running.ask(remove).await, Response::Done);
+    running.tasks.watch().await.unwrap();
+}

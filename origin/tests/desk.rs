@@ -1,0 +1,108 @@
+//! An origin seen from the bus: it admits speakers, one shard for each room, and takes stages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::{Bus, MemoryBus};
+use media::dtls::Certificate;
+use node::{Config, Surroundings};
+use protocol::message::RoomState;
+use protocol::node::{self as wire, Admit, NodeKind, Request, Response, Stage, StageSpeaker};
+use protocol::{Code, Epoch, Identity, NodeId, RoomId, SpeakerNumber};
+use service::{Registry, Tasks, shutdown};
+use transport::Authority;
+
+fn name(text: &str) -> NodeId {
+    NodeId::new(text).unwrap()
+}
+
+async fn start(bus: &Arc<MemoryBus>) -> (origin::Origin, Tasks, shutdown::Trigger) {
+    let (drain, shutdown) = shutdown::channel();
+    let tasks = Tasks::new(shutdown);
+    let config = Config {
+        node: name("origin-1"),
+        region: "home".into(),
+        media: "127.0.0.1:0".parse().unwrap(),
+        media_ips: vec!["127.0.0.1".parse().unwrap()],
+        shards: 4,
+        link: "127.0.0.1:0".parse().unwrap(),
+        capacity: 100,
+    };
+    let surroundings = Surroundings {
+        bus: bus.clone(),
+        identity: Authority::ephemeral().unwrap().issue(&config.node, NodeKind::Origin).unwrap(),
+        certificate: Arc::new(Certificate::generate().unwrap()),
+        metrics: Registry::default().node("origin-1", "home"),
+        tasks: tasks.clone(),
+    };
+    (origin::start(config, surroundings).await.unwrap(), tasks, drain)
+}
+
+async fn ask(bus: &MemoryBus, request: &Request) -> Response {
+    let payload = serde_json::to_vec(request).unwrap();
+    let reply = bus.request(&wire::subject(&name("origin-1")), payload.into(), Duration::from_secs(5)).await;
+    serde_json::from_slice(&reply.unwrap()).unwrap()
+}
+
+fn admit(identity: &str, speaker: Option<SpeakerNumber>) -> Request {
+    let offer = r#"{"ufrag":"abcd","pwd":"abcdefghijklmnopqrstuv","opus":111,"red":63,"lines":3,
+        "fingerprint":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
+    Request::Admit(Box::new(Admit {
+        room: RoomId::new("all-hands").unwrap(),
+        identity: Identity::new(identity).unwrap(),
+        speaker,
+        origin: name("origin-1"),
+        epoch: Epoch(1),
+        offer: serde_json::from_str(offer).unwrap(),
+    }))
+}
+
+#[tokio::test]
+async fn speakers_of_one_room_share_a_shard_and_a_drain_ends_when_they_have_left() {
+    let bus = MemoryBus::new();
+    let (origin, tasks, drain) = start(&bus).await;
+    let mut ports = Vec::new();
+    let mut peers = Vec::new();
+    for number in 1..=3 {
+        let admitted = ask(&bus, &admit(&format!("speaker-{number}"), Some(SpeakerNumber(number)))).await;
+        let Response::Admitted { peer, answer } = admitted else { panic!("{admitted:?}") };
+        assert!(answer.red);
+        ports.push(answer.candidates[0].port);
+        peers.push(peer);
+    }
+    ports.dedup();
+    assert_eq!(ports.len(), 1);
+    assert!(origin.media.iter().any(|addr| addr.port() == ports[0]));
+
+    drain.begin();
+    for peer in peers {
+        assert_eq!(ask(&bus, &Request::Remove { peer }).await, Response::Done);
+    }
+    tasks.watch().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_has_no_number_is_no_speaker() {
+    let bus = MemoryBus::new();
+    let (_origin, _tasks, _drain) = start(&bus).await;
+    let Response::Refused(error) = ask(&bus, &admit("anna", None)).await else { panic!() };
+    assert_eq!(error.code, Code::BadRequest);
+}
+
+#[tokio::test]
+async fn a_stage_is_taken_and_a_room_closed() {
+    let bus = MemoryBus::new();
+    let (_origin, _tasks, _drain) = start(&bus).await;
+    let room = RoomId::new("all-hands").unwrap();
+    let speaker =
+        StageSpeaker { identity: Identity::new("anna").unwrap(), number: SpeakerNumber(1), muted: false };
+    let stage = Stage {
+        room: room.clone(),
+        epoch: Epoch(1),
+        version: 1,
+        state: RoomState::Live,
+        speakers: vec![speaker],
+    };
+    assert_eq!(ask(&bus, &Request::Stage(stage)).await, Response::Done);
+    assert_eq!(ask(&bus, &Request::Close { room }).await, Response::Done);
+}
