@@ -41,6 +41,8 @@ pub(super) struct Peer {
     /// Our question to another address.
     pub(super) check: Option<Box<Check>>,
     pub(super) phase: Phase,
+    /// Bytes that its handshake has taken, with all its beginnings.
+    pub(super) fed: usize,
     /// When it is looked at again; its place among the timers.
     pub(super) wake: Instant,
 }
@@ -83,8 +85,6 @@ pub(super) enum Phase {
     /// Under way.
     Shaking {
         profile: Profile,
-        /// Bytes it has taken.
-        fed: usize,
         /// The ServerHello is out: the client returned the cookie.
         answered: bool,
     },
@@ -114,6 +114,7 @@ impl Peer {
             path: None,
             check: None,
             phase: Phase::Hello(Hello::default()),
+            fed: 0,
             wake: now,
         }
     }

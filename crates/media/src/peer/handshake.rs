@@ -11,8 +11,8 @@ use crate::Batch;
 use crate::dtls::{self, Hello, Holds, Offered, Progress};
 use crate::srtp::{Opener, Profile};
 
-/// Most bytes that one handshake may take. With a certificate of 1 KB and every flight repeated
-/// seven times it is half of that; what rtc-dtls would buffer is 2 MB.
+/// Most bytes that a handshake may take, however often it begins anew. With a certificate of 1 KB and
+/// every flight repeated seven times it is half of that; what rtc-dtls would buffer is 2 MB.
 const MAX_FED: usize = 64 * 1024;
 
 /// Most datagrams with handshake records that are looked at once it is done: repeats of the client's
@@ -41,7 +41,7 @@ impl Peers {
         if let Some(path) = peer.path.as_mut().filter(|path| path.addr == from) {
             path.credit += datagram.len();
         }
-        match peer.phase.weigh(holds, datagram.len()) {
+        match peer.weigh(holds, datagram.len()) {
             Verdict::Hello => self.on_hello(now, id, datagram, out),
             Verdict::Feed(profile) => self.feed(now, id, profile, datagram, out),
             Verdict::Skip => {}
@@ -58,8 +58,7 @@ impl Peers {
             Offered::Incomplete => {}
             Offered::Nothing => self.stats.dtls_malformed += 1,
             Offered::Whole(profile, datagrams) => {
-                let fed = datagrams.iter().map(Vec::len).sum();
-                *phase = Phase::Shaking { profile, fed, answered: false };
+                *phase = Phase::Shaking { profile, answered: false };
                 for datagram in datagrams {
                     self.feed(now, id, profile, &datagram, out);
                 }
@@ -156,25 +155,20 @@ enum Verdict {
     Hopeless,
 }
 
-impl Phase {
+impl Peer {
     fn weigh(&mut self, holds: Holds, len: usize) -> Verdict {
-        match self {
-            Self::Hello(_) => Verdict::Hello,
+        if let Phase::Connected { profile, repeats, .. } = &mut self.phase {
+            *repeats += usize::from(holds.handshake);
+            let spent = holds.handshake && *repeats > MAX_REPEATS;
+            return profile.filter(|_| !spent).map_or(Verdict::Junk, Verdict::Feed);
+        }
+        self.fed += len;
+        match self.phase {
+            _ if self.fed > MAX_FED => Verdict::Hopeless,
             // rtc-dtls would disarm its timer for a repeated ClientHello, and never send its flight again.
-            Self::Shaking { answered: true, .. } if holds.client_hello => Verdict::Skip,
-            Self::Shaking { profile, fed, .. } => {
-                *fed += len;
-                if *fed > MAX_FED { Verdict::Hopeless } else { Verdict::Feed(*profile) }
-            }
-            Self::Connected { profile: Some(profile), repeats, .. } => {
-                *repeats += usize::from(holds.handshake);
-                if holds.handshake && *repeats > MAX_REPEATS {
-                    Verdict::Junk
-                } else {
-                    Verdict::Feed(*profile)
-                }
-            }
-            Self::Connected { profile: None, .. } => Verdict::Junk,
+            Phase::Shaking { answered: true, .. } if holds.client_hello => Verdict::Skip,
+            Phase::Shaking { profile, .. } => Verdict::Feed(profile),
+            _ => Verdict::Hello,
         }
     }
 }

@@ -206,6 +206,25 @@ fn a_handshake_that_nobody_answers_ends() {
 }
 
 #[test]
+fn a_client_cannot_begin_for_ever() {
+    let mut world = World::new();
+    let mut client = Client::new();
+    world.admit(&mut client, true);
+    world.check(&client);
+    client.hello(world.now);
+    let hello = client.datagrams().remove(0);
+    let goodbye = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 1, 0];
+    let mut begun = 0;
+    while world.peers.len() == 1 {
+        begun += usize::from(world.send(&client, &hello).iter().any(|answer| answer[0] == 22));
+        world.send(&client, &goodbye);
+    }
+    assert!((2..1000).contains(&begun), "{begun} cookies");
+    let gone = PeerChange::Gone { peer: client.id, why: GoneReason::Handshake };
+    assert_eq!(world.peers.poll(), Some(gone));
+}
+
+#[test]
 fn a_client_without_extended_master_secret_is_refused() {
     let mut world = World::new();
     let mut client = Client::with(GCM_LAST, |config| {
