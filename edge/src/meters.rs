@@ -35,6 +35,9 @@ const RECEIVED: &[(&str, Received)] = &[
     ("relay_late", |stats| stats.late),
 ];
 
+/// Why rooms change their parent: shown from the start, so that none is no gap in a graph.
+const CHANGES: [&str; 6] = ["link_lost", "loop", "no_path", "origin", "refused", "tree"];
+
 fn dropped(metrics: &Metrics) -> IntCounterVec {
     let help = "Frames that came and were not sent on.";
     metrics.counters("dais_edge_dropped_frames_total", help, &["reason"])
@@ -103,6 +106,14 @@ pub(crate) struct RelayMeters {
 impl RelayMeters {
     pub(crate) fn new(metrics: Metrics) -> Self {
         let counter = |name: &str, help: &str| Follower::new(metrics.counter(name, help));
+        let changes = metrics.counters(
+            "dais_link_parent_changes_total",
+            "Rooms that changed their parent.",
+            &["reason"],
+        );
+        for reason in CHANGES {
+            changes.with_label_values(&[reason]);
+        }
         let reasons = dropped(&metrics);
         let received = RECEIVED.iter().map(|&(reason, total)| (total, reasons.with_label_values(&[reason])));
         Self {
@@ -115,11 +126,7 @@ impl RelayMeters {
             unknown_channel: Follower::new(bad_input(&metrics, "relay_channel")),
             refused: Follower::new(queue_full(&metrics, "relay_commands")),
             dropped: Follower::new(queue_full(&metrics, "relay_frames")),
-            changes: metrics.counters(
-                "dais_link_parent_changes_total",
-                "Rooms that changed their parent.",
-                &["reason"],
-            ),
+            changes,
             children: metrics.gauge("dais_link_children", "Nodes that take rooms from this one."),
             rooms: metrics.gauge("dais_edge_rooms", "Rooms that this edge takes."),
             metrics,

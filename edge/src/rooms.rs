@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ::room::tree::{self, Member, Parent};
-use media::relay::{Downstream, LinkId, Output, Told, Upstream};
+use media::relay::{Downstream, LinkId, MAX_ROOMS, Output, Told, Upstream};
 use protocol::link::{ChildMessage, Heartbeat, Missing, ParentMessage};
 use protocol::{Epoch, Frame, NodeId, RoomId};
 use rand::rngs::StdRng;
@@ -105,8 +105,12 @@ impl Rooms {
         }
     }
 
-    /// Somebody has said where a room comes from. A higher epoch is a newer origin.
+    /// Somebody has said where a room comes from. A higher epoch is a newer origin. Beyond [`MAX_ROOMS`] it
+    /// stays unknown, and is not taken.
     pub(crate) fn known(&mut self, now: Instant, id: &RoomId, origin: &NodeId, epoch: Epoch) {
+        if self.rooms.len() >= MAX_ROOMS && !self.rooms.contains_key(id) {
+            return;
+        }
         let room = self.rooms.entry(id.clone()).or_insert_with(|| Room::new(now, origin.clone(), epoch));
         if epoch > room.epoch {
             room.epoch = epoch;

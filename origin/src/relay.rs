@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use media::relay::{Downstream, LinkId, Output};
+use media::relay::{Downstream, LinkId, MAX_ROOMS, Output};
 use node::Child;
 use node::meters::{LinkMeter, bad_input, queue_full};
 use protocol::link::{ChildMessage, Datagram, ParentMessage};
@@ -138,7 +138,11 @@ impl Relay {
         }
     }
 
+    /// Beyond [`MAX_ROOMS`] a room has no children, as its shard refuses it.
     fn open(&mut self, room: RoomId, epoch: Epoch) {
+        if self.rooms.len() >= MAX_ROOMS && !self.rooms.contains_key(&room) {
+            return;
+        }
         let known = self.rooms.entry(room.clone()).or_default();
         *known = epoch.max(*known);
         self.downstream.set_path(&room, vec![self.me.clone()], *known, &mut self.out);

@@ -125,10 +125,12 @@ impl<C> Shard<C> {
             }
             let due = running.plane.poll_timeout().map_or(inspect, |at| at.min(inspect));
             let timeout = due.saturating_duration_since(now);
-            socket::wait(&self.socket, self.shared.queue.waker(), Some(timeout))?;
+            let arrived = socket::wait(&self.socket, self.shared.queue.waker(), Some(timeout))?;
             self.shared.queue.take(&mut control, &mut frames);
             running.handle(&mut control, &mut frames);
-            running.receive(&mut inbound)?;
+            if arrived {
+                running.receive(&mut inbound)?;
+            }
         }
         self.shared.queue.take(&mut control, &mut frames);
         running.handle(&mut control, &mut frames);

@@ -18,8 +18,11 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::queue::Wake;
 
-/// Most datagrams in one call. From 32 to 512 the cost of each is the same.
+/// Most datagrams sent in one call. From 32 to 512 the cost of each is the same.
 const CALL: usize = 128;
+
+/// Most datagrams received in one call. Clients say little, and each place costs even when it stays empty.
+const RECEIVE_CALL: usize = 32;
 
 /// Longest datagram that is received whole; WebRTC stays below 1,500.
 const MAX_DATAGRAM: usize = 2_048;
@@ -86,8 +89,8 @@ impl BatchSocket {
     /// Takes what has arrived, at most one call's worth; false when there was nothing.
     pub fn receive(&self, inbound: &mut Inbound) -> io::Result<bool> {
         inbound.count = 0;
-        let mut iovecs: [libc::iovec; CALL] = zeroed_array();
-        let mut messages: [libc::mmsghdr; CALL] = zeroed_array();
+        let mut iovecs: [libc::iovec; RECEIVE_CALL] = zeroed_array();
+        let mut messages: [libc::mmsghdr; RECEIVE_CALL] = zeroed_array();
         let buffers = inbound.bytes.chunks_exact_mut(MAX_DATAGRAM);
         for (((message, iovec), buffer), name) in
             messages.iter_mut().zip(&mut iovecs).zip(buffers).zip(&mut inbound.names)
@@ -103,7 +106,7 @@ impl BatchSocket {
             libc::recvmmsg(
                 self.socket.as_raw_fd(),
                 messages.as_mut_ptr(),
-                CALL as libc::c_uint,
+                RECEIVE_CALL as libc::c_uint,
                 libc::MSG_DONTWAIT,
                 std::ptr::null_mut(),
             )
@@ -240,18 +243,18 @@ impl Sent {
 pub struct Inbound {
     bytes: Vec<u8>,
     names: Vec<MaybeUninit<libc::sockaddr_storage>>,
-    lengths: [usize; CALL],
-    truncated: [bool; CALL],
+    lengths: [usize; RECEIVE_CALL],
+    truncated: [bool; RECEIVE_CALL],
     count: usize,
 }
 
 impl Default for Inbound {
     fn default() -> Self {
         Self {
-            bytes: vec![0; CALL * MAX_DATAGRAM],
-            names: vec![MaybeUninit::zeroed(); CALL],
-            lengths: [0; CALL],
-            truncated: [false; CALL],
+            bytes: vec![0; RECEIVE_CALL * MAX_DATAGRAM],
+            names: vec![MaybeUninit::zeroed(); RECEIVE_CALL],
+            lengths: [0; RECEIVE_CALL],
+            truncated: [false; RECEIVE_CALL],
             count: 0,
         }
     }
@@ -306,15 +309,16 @@ impl Wake for EventFd {
     }
 }
 
-/// Waits until a datagram has arrived, somebody called [`EventFd::wake`], or `timeout` has passed.
-pub fn wait(socket: &BatchSocket, waker: &EventFd, timeout: Option<Duration>) -> io::Result<()> {
+/// Waits until a datagram has arrived, which gives true, somebody called [`EventFd::wake`], or `timeout` has
+/// passed.
+pub fn wait(socket: &BatchSocket, waker: &EventFd, timeout: Option<Duration>) -> io::Result<bool> {
     let mut fds =
         [poll_fd(socket.socket.as_raw_fd(), libc::POLLIN), poll_fd(waker.0.as_raw_fd(), libc::POLLIN)];
     poll(&mut fds, timeout)?;
     if fds[1].revents != 0 {
         waker.clear();
     }
-    Ok(())
+    Ok(fds[0].revents != 0)
 }
 
 /// The control data that carries a segment size, aligned as the kernel wants it.
@@ -426,7 +430,7 @@ fn nothing_yet(error: io::Error) -> io::Result<bool> {
     }
 }
 
-fn zeroed_array<T: Copy>() -> [T; CALL] {
+fn zeroed_array<T: Copy>() -> [T; RECEIVE_CALL] {
     // SAFETY: only used with the kernel's plain structs, of which all-zero is a valid value.
     unsafe { mem::zeroed() }
 }

@@ -142,8 +142,11 @@ impl Root {
         let (tell, told) = mpsc::unbounded_channel();
         let (speak, spoken) = mpsc::unbounded_channel();
         let (who, linked) = mpsc::unbounded_channel();
-        let refused =
-            world.registry.node("origin-1", "home").counters("dais_link_refused_total", "Links not taken.", &["reason"]);
+        let refused = world.registry.node("origin-1", "home").counters(
+            "dais_link_refused_total",
+            "Links not taken.",
+            &["reason"],
+        );
         let tell = move |id, child| drop(tell.send((id, child)));
         tokio::spawn(node::serve::children(links, node::ids(), world.tasks.clone(), refused, tell));
         tokio::spawn(Self::work(told, spoken, who));

@@ -9,6 +9,7 @@ use protocol::NodeId;
 use protocol::node::NodeKind;
 use quinn::{EndpointConfig, IdleTimeout, TransportConfig, VarInt};
 use rustls::pki_types::CertificateDer;
+use socket2::{Domain, Protocol, Type};
 
 use super::{LinkError, Remote, ToChild, ToParent};
 use crate::authority::{self, AuthorityError, LinkIdentity};
@@ -26,6 +27,9 @@ const MAX_LINKS: usize = 1_024;
 /// Bytes of datagrams that wait to be sent: what a link of 200 rooms makes in 100 ms. What does not go
 /// out within that is worth less than what comes next.
 const SEND_BUFFER: usize = 256 << 10;
+
+/// Bytes that the kernel is asked to hold in each direction, for all links together.
+const SOCKET_BUFFER: usize = 4 << 20;
 
 /// Bytes of datagrams that wait to be read.
 const RECEIVE_BUFFER: usize = 1 << 20;
@@ -48,11 +52,14 @@ impl Links {
         server.transport_config(transport.clone());
         let mut client = quinn::ClientConfig::new(Arc::new(identity.client()?));
         client.transport_config(transport);
-        let socket = std::net::UdpSocket::bind(addr)?;
+        let socket = socket2::Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_recv_buffer_size(SOCKET_BUFFER)?;
+        socket.set_send_buffer_size(SOCKET_BUFFER)?;
+        socket.bind(&addr.into())?;
         let mut endpoint = quinn::Endpoint::new(
             EndpointConfig::default(),
             Some(server),
-            socket,
+            socket.into(),
             Arc::new(quinn::TokioRuntime),
         )?;
         endpoint.set_default_client_config(client);
