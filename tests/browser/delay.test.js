@@ -21,7 +21,7 @@ for (const framing of [20, 60]) {
       const { Dais } = await import('/sdk/v1/dais.js')
       const mouth = window.probe.clicks(clicks)
       const host = await Dais.join({ token, name: 'Hanna', microphone: mouth.stream.getAudioTracks()[0] })
-      await new Promise(resolve => host.addEventListener('stage', () => host.me.live && resolve()) || host.me.live && resolve())
+      await new Promise(resolve => host.addEventListener('me', () => host.me.live && resolve()) || host.me.live && resolve())
       const tape = await window.probe.record([mouth.stream, window.room.stream])
       await mouth.play()
       const delays = window.probe.delaysMs(...tape.stop())
