@@ -28,9 +28,10 @@ use crate::srtp::{Profile, SessionKeys};
 
 pub(crate) use hello::{Hello, Offered};
 
-/// After this an unanswered flight is sent again, seven times at most. Lower, and a client far away
-/// gets everything twice; higher, and a lost flight keeps a listener waiting.
-const FLIGHT_INTERVAL: Duration = Duration::from_millis(500);
+/// After this an unanswered flight is sent again, seven times at most. Browsers get it sooner, by
+/// repeating their own (see `peer::handshake`). A client of rtc-dtls repeats its last flight each
+/// second, but no more once ours has come again: so it must have had some turns by then.
+const FLIGHT_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]

@@ -85,8 +85,8 @@ pub(super) enum Phase {
     /// Under way.
     Shaking {
         profile: Profile,
-        /// The ServerHello is out: the client returned the cookie.
-        answered: bool,
+        /// Our flight from the ServerHello on, once the client has returned the cookie.
+        flight: Flight,
     },
     /// Done.
     Connected {
@@ -97,6 +97,15 @@ pub(super) enum Phase {
         /// For peers that receive.
         opener: Option<Box<Opener>>,
     },
+}
+
+/// What was sent last, to be sent again when the client asks for it.
+#[derive(Default)]
+pub(super) struct Flight {
+    pub(super) datagrams: Vec<Vec<u8>>,
+    /// When it was last sent again.
+    pub(super) repeated: Option<Instant>,
+    pub(super) repeats: u32,
 }
 
 impl Peer {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use protocol::PeerId;
 
-use super::association::{Peer, Phase};
+use super::association::{Flight, Peer, Phase};
 use super::{GoneReason, PeerChange, Peers};
 use crate::Batch;
 use crate::dtls::{self, Hello, Holds, Offered, Progress};
@@ -18,6 +18,11 @@ const MAX_FED: usize = 64 * 1024;
 /// Most datagrams with handshake records that are looked at once it is done: repeats of the client's
 /// last flight, or anybody's junk, of which rtc-dtls keeps parts.
 const MAX_REPEATS: usize = 16;
+
+/// How often, and how soon after one another, a flight is sent again because the client asks for it.
+/// Chrome asks after 50 ms, and then waits twice as long each time.
+const MAX_FLIGHT_REPEATS: u32 = 8;
+const REPEAT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A handshake that has proven no address yet begins anew when the client turns up at another one
 /// after this time.
@@ -44,7 +49,7 @@ impl Peers {
         match peer.weigh(holds, datagram.len()) {
             Verdict::Hello => self.on_hello(now, id, datagram, out),
             Verdict::Feed(profile) => self.feed(now, id, profile, datagram, out),
-            Verdict::Skip => {}
+            Verdict::Again => self.repeat_flight(now, id, out),
             Verdict::Junk => self.stats.dtls_malformed += 1,
             Verdict::Hopeless => self.gone(now, id, GoneReason::Handshake, out),
         }
@@ -58,7 +63,7 @@ impl Peers {
             Offered::Incomplete => {}
             Offered::Nothing => self.stats.dtls_malformed += 1,
             Offered::Whole(profile, datagrams) => {
-                *phase = Phase::Shaking { profile, answered: false };
+                *phase = Phase::Shaking { profile, flight: Flight::default() };
                 for datagram in datagrams {
                     self.feed(now, id, profile, &datagram, out);
                 }
@@ -100,9 +105,14 @@ impl Peers {
             let Some(Peer { path: Some(path), phase, .. }) = self.peers.get_mut(&id) else { continue };
             if dtls::holds(&datagram).is_some_and(|holds| holds.server_hello) {
                 path.proven = true;
-                if let Phase::Shaking { answered, .. } = phase {
-                    *answered = true;
+                if let Phase::Shaking { flight, .. } = phase {
+                    flight.datagrams.clear();
+                    flight.datagrams.push(datagram.to_vec());
                 }
+            } else if let Phase::Shaking { flight, .. } = phase
+                && flight.is_out()
+            {
+                flight.datagrams.push(datagram.to_vec());
             }
             if path.spend(datagram.len()) {
                 out.push(path.addr, &datagram);
@@ -110,6 +120,21 @@ impl Peers {
                 self.stats.amplification += 1;
             }
         }
+    }
+
+    /// Sends our flight again as it was: what has arrived of it, the client drops.
+    fn repeat_flight(&mut self, now: Instant, id: PeerId, out: &mut Batch) {
+        let Some(Peer { path: Some(path), phase: Phase::Shaking { flight, .. }, .. }) =
+            self.peers.get_mut(&id)
+        else {
+            return;
+        };
+        let soon = flight.repeated.is_some_and(|repeated| now < repeated + REPEAT_PAUSE);
+        if soon || flight.repeats >= MAX_FLIGHT_REPEATS {
+            return;
+        }
+        (flight.repeated, flight.repeats) = (Some(now), flight.repeats + 1);
+        flight.datagrams.iter().for_each(|datagram| out.push(path.addr, datagram));
     }
 
     fn on_done(&mut self, now: Instant, id: PeerId, profile: Profile, out: &mut Batch) {
@@ -147,12 +172,18 @@ enum Verdict {
     Hello,
     /// The handshake may have it.
     Feed(Profile),
-    /// It says nothing new.
-    Skip,
+    /// It says that our last flight was lost.
+    Again,
     /// It is not wanted.
     Junk,
     /// There have been too many.
     Hopeless,
+}
+
+impl Flight {
+    fn is_out(&self) -> bool {
+        !self.datagrams.is_empty()
+    }
 }
 
 impl Peer {
@@ -166,7 +197,7 @@ impl Peer {
         match self.phase {
             _ if self.fed > MAX_FED => Verdict::Hopeless,
             // rtc-dtls would disarm its timer for a repeated ClientHello, and never send its flight again.
-            Phase::Shaking { answered: true, .. } if holds.client_hello => Verdict::Skip,
+            Phase::Shaking { ref flight, .. } if holds.client_hello && flight.is_out() => Verdict::Again,
             Phase::Shaking { profile, .. } => Verdict::Feed(profile),
             _ => Verdict::Hello,
         }

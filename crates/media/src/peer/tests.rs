@@ -169,11 +169,13 @@ fn lost_flights_are_sent_again() {
     client.take(world.now, &cookie);
     let _lost = world.exchange(&mut client);
 
-    // The client repeats its hello; that must not keep us from repeating our flight.
+    // The client repeats its hello: then it gets the flight at once, but not any number of times.
     client.on_timeout(world.now + SECOND);
-    let _nothing = world.exchange(&mut client);
-    world.now = world.peers.poll_timeout().unwrap();
-    let flight = world.wake(&client);
+    let hello = client.datagrams();
+    let _lost_again = world.send_all(&client, &hello);
+    assert_eq!(world.send_all(&client, &hello), [] as [Vec<u8>; 0]);
+    world.now += SECOND;
+    let flight = world.send_all(&client, &hello);
     assert!(!flight.is_empty());
     client.take(world.now, &flight);
 
@@ -202,7 +204,7 @@ fn a_handshake_that_nobody_answers_ends() {
     }
     let gone = PeerChange::Gone { peer: client.id, why: GoneReason::Handshake };
     assert_eq!(world.peers.poll(), Some(gone));
-    assert!(world.now - begun < 5 * SECOND && flights < 12, "{flights} flights");
+    assert!(world.now - begun < 25 * SECOND && flights < 12, "{flights} flights");
 }
 
 #[test]
