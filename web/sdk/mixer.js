@@ -6,7 +6,8 @@
 //   session ─▶ 3 tracks ─▶ gain ┐
 //   session ─▶ 3 tracks ─▶ gain ┴▶ destination ─▶ stream
 
-const FADE_S = 0.03
+/** Long enough not to click, short enough that two phases of one tone do not cancel out for long. */
+const FADE_S = 0.012
 
 export class Mixer {
   #context = new AudioContext({ latencyHint: 'interactive' })
