@@ -5,7 +5,7 @@ use protocol::{ApiError, Code, Identity, VOICES};
 use room::presence::NAMED;
 use room::{Arrival, Room, Session};
 
-use super::people::{Contact, Here, Peer};
+use super::people::{Contact, Here};
 use super::{Ask, Body, Enter, LiveRoom};
 use crate::app::now_ms;
 use crate::entry;
@@ -13,13 +13,6 @@ use crate::rooms::{Entered, Member, Reply};
 
 /// Names in the `welcome` of a room that is too large for all of them.
 const SOME: usize = 24;
-
-/// What somebody had here before they came again.
-#[derive(Default)]
-struct Kept {
-    listen: Option<Peer>,
-    speak: Option<Peer>,
-}
 
 impl LiveRoom {
     pub(super) async fn enter(&mut self, enter: Enter, reply: Reply<Entered>) {
@@ -48,9 +41,9 @@ impl LiveRoom {
             let _ = store.cut(now, acted.room.id(), &arrival.identity, &session).await;
             return Err(ApiError::new(Code::ResumeInvalid, "`resume` belongs to another room"));
         }
-        let kept = if is_resumed { self.keep_peers(&arrival.identity) } else { Kept::default() };
+        let kept = if is_resumed { self.people.take_peers(&arrival.identity) } else { None };
         let (room, is_full) = (acted.room.clone(), acted.outcome.answer == room::Answer::StageFull);
-        self.spread(acted).await;
+        self.spread_entry(acted, is_resumed).await;
         // Whoever is elsewhere in the store and still here in our books was replaced there and then.
         self.let_go(&arrival.identity, RemoveReason::Replaced);
         let seen = self.presence.board(|board| board.version());
@@ -66,15 +59,16 @@ impl LiveRoom {
             }
             Body::Whip { key, place } => Contact::Whip { key, _place: place },
         };
-        let member = self.seat(&arrival, session.number, contact, kept);
+        let (listen, speak) = kept.unwrap_or_default();
+        let here = Here { number: session.number, contact, listen, speak };
+        let member = self.seat(&arrival, here);
         Ok(Entered { member, presence: self.presence.reader(seen), is_full })
     }
 
-    fn seat(&mut self, arrival: &Arrival, number: u64, contact: Contact, kept: Kept) -> Member {
-        let identity = arrival.identity.clone();
-        let Kept { listen, speak } = kept;
+    fn seat(&mut self, arrival: &Arrival, here: Here) -> Member {
+        let (identity, number) = (arrival.identity.clone(), here.number);
         let is_host = self.room.as_ref().is_some_and(|room| room.is_host(&identity));
-        self.people.insert(identity.clone(), Here { number, contact, listen, speak }, is_host);
+        self.people.insert(identity.clone(), here, is_host);
         if !arrival.hidden {
             let person = Person { identity: identity.clone(), name: arrival.name.clone() };
             self.presence.board(|board| board.join(now_ms(), person));
@@ -134,12 +128,6 @@ impl LiveRoom {
             return Err(ApiError::new(Code::RoomFull, says).retry_after_ms(room::limits::ROOM_FULL_RETRY_MS));
         }
         Ok(())
-    }
-
-    /// Takes the peers of somebody who comes back, so that their audio goes on.
-    fn keep_peers(&mut self, identity: &Identity) -> Kept {
-        let here = self.people.get_mut(identity);
-        here.map_or(Kept::default(), |here| Kept { listen: here.listen.take(), speak: here.speak.take() })
     }
 
     /// A socket is gone. Whoever has left or was put out before is not concerned.

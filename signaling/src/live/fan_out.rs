@@ -18,6 +18,11 @@ use crate::app::now_ms;
 impl LiveRoom {
     /// Takes what was done here, and tells the other nodes.
     pub(super) async fn spread(&mut self, acted: Acted) {
+        self.spread_entry(acted, false).await;
+    }
+
+    /// The same, where it may be that somebody `resumed`.
+    pub(super) async fn spread_entry(&mut self, acted: Acted, resumed: bool) {
         let Acted { room, outcome, gone } = &acted;
         let is_news = outcome.version != outcome.before || !outcome.changes.is_empty() || !gone.is_empty();
         let note = is_news.then(|| Note::Acted {
@@ -25,6 +30,7 @@ impl LiveRoom {
             version: room.version(),
             changes: outcome.changes.clone(),
             gone: gone.clone(),
+            resumed,
         });
         self.adopt(acted);
         if let Some(note) = note {
@@ -134,11 +140,12 @@ impl LiveRoom {
 
     /// Forgets somebody: their socket closes, and their peers go.
     pub(super) fn let_go(&mut self, identity: &Identity, reason: RemoveReason) {
-        let Some(mut here) = self.people.remove(identity) else { return };
+        let peers = self.people.take_peers(identity);
+        let Some(here) = self.people.remove(identity) else { return };
         if let Some(lanes) = here.lanes() {
             lanes.end(reason);
         }
-        for peer in here.take_peers() {
+        for peer in peers.into_iter().flat_map(|(listen, speak)| [listen, speak]).flatten() {
             self.app.remove_peer(peer.node, peer.peer);
         }
         self.forget_lingering(identity);
@@ -156,6 +163,7 @@ impl LiveRoom {
             }
             self.presence.board(|board| board.leave(now_ms(), &identity));
         }
+        self.lingering.clear();
         self.is_closed = true;
         self.push.want(None);
         self.app.close_room(&self.id);

@@ -85,7 +85,9 @@ impl LiveRoom {
         if place.as_ref().is_some_and(|other| other.turn > turn) {
             return Err(ApiError::new(Code::Conflict, "a later request has replaced this one"));
         }
-        if let Some(old) = place.replace(Peer { node, peer, turn }) {
+        let old = place.replace(Peer { node, peer, turn });
+        self.people.index(&who.identity);
+        if let Some(old) = old {
             self.linger(&who.identity, old, REPLACED);
         }
         Ok(())
@@ -104,6 +106,7 @@ impl LiveRoom {
 
     fn linger(&mut self, identity: &Identity, peer: Peer, time: Duration) {
         let until = Instant::now() + time;
+        self.people.forget_peer(&peer);
         self.lingering.push(Lingering { until, identity: identity.clone(), peer });
     }
 
@@ -131,14 +134,8 @@ impl LiveRoom {
     }
 
     async fn peer_gone(&mut self, node: &NodeId, peer: PeerId) {
-        let is_it = |had: &Peer| had.node == *node && had.peer == peer;
-        self.lingering.retain(|lingering| !is_it(&lingering.peer));
-        let found = self.people.iter_mut().find_map(|(identity, here)| {
-            let purposes = [Purpose::Listen, Purpose::Speak].into_iter();
-            let mut lost = purposes.filter(|purpose| here.peer(*purpose).take_if(|had| is_it(had)).is_some());
-            lost.next().map(|purpose| (identity.clone(), purpose))
-        });
-        if let Some((identity, purpose)) = found {
+        self.lingering.retain(|lingering| (&lingering.peer.node, lingering.peer.peer) != (node, peer));
+        if let Some((identity, purpose)) = self.people.lose_peer(node, peer) {
             self.peer_lost(&identity, purpose, MoveReason::PeerLost).await;
         }
     }
@@ -148,19 +145,7 @@ impl LiveRoom {
         if why == MoveReason::NodeLost {
             self.origin_lost(node).await;
         }
-        let mut found = Vec::new();
-        for (identity, here) in self.people.iter_mut() {
-            for purpose in [Purpose::Listen, Purpose::Speak] {
-                let place = here.peer(purpose);
-                if place.as_ref().is_some_and(|peer| peer.node == *node) {
-                    if why != MoveReason::Drain {
-                        *place = None;
-                    }
-                    found.push((identity.clone(), purpose));
-                }
-            }
-        }
-        for (identity, purpose) in found {
+        for (identity, purpose) in self.people.at_node(node, why != MoveReason::Drain) {
             self.peer_lost(&identity, purpose, why).await;
         }
     }

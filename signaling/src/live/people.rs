@@ -7,6 +7,7 @@ use protocol::message::{Purpose, RemoveReason, Reply, RequestId, ServerMessage};
 use protocol::token::Role;
 use protocol::{Identity, NodeId, PeerId};
 use room::Room;
+use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Said;
@@ -18,6 +19,8 @@ use crate::rooms::Member;
 #[derive(Default)]
 pub(super) struct People {
     here: HashMap<Identity, Here>,
+    /// Whose a peer is.
+    by_peer: HashMap<(NodeId, PeerId), Identity>,
     /// Hosts among them, so that what only hosts are told need not look at ten thousand people.
     hosts: BTreeSet<Identity>,
     /// What the gauges hold of this room: hosts, speakers, listeners.
@@ -43,7 +46,7 @@ pub(super) enum Contact {
 }
 
 /// A peer of theirs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Peer {
     pub(super) node: NodeId,
     pub(super) peer: PeerId,
@@ -57,10 +60,6 @@ impl Here {
             Purpose::Listen => &mut self.listen,
             Purpose::Speak => &mut self.speak,
         }
-    }
-
-    pub(super) fn take_peers(&mut self) -> impl Iterator<Item = Peer> + use<> {
-        [self.listen.take(), self.speak.take()].into_iter().flatten()
     }
 
     pub(super) fn lanes(&self) -> Option<&Lanes> {
@@ -97,7 +96,41 @@ impl People {
         if is_host {
             self.hosts.insert(identity.clone());
         }
-        self.here.insert(identity, here);
+        self.here.insert(identity.clone(), here);
+        self.index(&identity);
+    }
+
+    /// Notes whose the peers of somebody are; after each that they get.
+    pub(super) fn index(&mut self, identity: &Identity) {
+        let Some(here) = self.here.get(identity) else { return };
+        for peer in [&here.listen, &here.speak].into_iter().flatten() {
+            self.by_peer.insert((peer.node.clone(), peer.peer), identity.clone());
+        }
+    }
+
+    /// A peer is nobody's any more.
+    pub(super) fn forget_peer(&mut self, peer: &Peer) {
+        self.by_peer.remove(&(peer.node.clone(), peer.peer));
+    }
+
+    /// Takes a peer from whoever has it.
+    pub(super) fn lose_peer(&mut self, node: &NodeId, peer: PeerId) -> Option<(Identity, Purpose)> {
+        let identity = self.by_peer.remove(&(node.clone(), peer))?;
+        let here = self.here.get_mut(&identity)?;
+        let mut purposes = [Purpose::Listen, Purpose::Speak].into_iter();
+        let is_it = |had: &mut Peer| had.node == *node && had.peer == peer;
+        let purpose = purposes.find(|purpose| here.peer(*purpose).take_if(is_it).is_some())?;
+        Some((identity, purpose))
+    }
+
+    /// Takes all peers of somebody: at an edge, at the origin.
+    pub(super) fn take_peers(&mut self, identity: &Identity) -> Option<(Option<Peer>, Option<Peer>)> {
+        let here = self.here.get_mut(identity)?;
+        let taken = (here.listen.take(), here.speak.take());
+        for peer in [&taken.0, &taken.1].into_iter().flatten() {
+            self.by_peer.remove(&(peer.node.clone(), peer.peer));
+        }
+        Some(taken)
     }
 
     pub(super) fn remove(&mut self, identity: &Identity) -> Option<Here> {
@@ -108,11 +141,27 @@ impl People {
     /// Takes everybody out.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (Identity, Here)> {
         self.hosts.clear();
+        self.by_peer.clear();
         self.here.drain()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&Identity, &mut Here)> {
-        self.here.iter_mut()
+    /// Who has a peer at a node, and which; where the node is `lost`, they have it no longer.
+    pub(super) fn at_node(&mut self, node: &NodeId, lost: bool) -> Vec<(Identity, Purpose)> {
+        let mut found = Vec::new();
+        for (identity, here) in &mut self.here {
+            for purpose in [Purpose::Listen, Purpose::Speak] {
+                let place = here.peer(purpose);
+                if let Some(peer) = place.take_if(|peer| peer.node == *node) {
+                    found.push((identity.clone(), purpose));
+                    if lost {
+                        self.by_peer.remove(&(peer.node, peer.peer));
+                    } else {
+                        *place = Some(peer);
+                    }
+                }
+            }
+        }
+        found
     }
 
     /// Who has the WHIP or WHEP session of this key.

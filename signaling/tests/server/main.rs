@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod client;
 mod door;
 mod http;
 mod limits;
 mod media;
+mod node;
+mod nodes;
 mod openapi;
 mod stage;
 mod venue;

@@ -4,7 +4,8 @@ use protocol::node::Request;
 use protocol::token::Role;
 use serde_json::json;
 
-use crate::venue::{Venue, offer};
+use crate::client::offer;
+use crate::venue::Venue;
 
 #[tokio::test]
 async fn listeners_are_spread_over_the_edges_and_speakers_go_to_the_origin() {
