@@ -1,4 +1,5 @@
 //! An edge seen from the bus: it announces itself, admits, refuses and drains.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::sync::Arc;
 use std::time::Duration;

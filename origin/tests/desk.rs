@@ -1,4 +1,5 @@
 //! An origin seen from the bus: it admits speakers, one shard for each room, and takes stages.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::sync::Arc;
 use std::time::Duration;
