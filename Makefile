@@ -1,16 +1,17 @@
-# The map of daily work. `make test` is what CI runs; it installs what it needs (Debian, with sudo or as root).
+# The map of daily work. `make test` is what CI runs; it first installs what it needs (Debian, as root or with sudo).
 
-.PHONY: run test check fmt unit web browser interop fuzz bench setup deny
+.PHONY: run test setup check fmt unit build web browser aiortc fuzz bench deny
 
 run: ; cargo run --release
-test: setup check unit web browser interop fuzz
-
-check: ## formatting, lints, types
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+test: setup check unit web build browser aiortc fuzz
+setup: ; script/setup
+check: ; cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings
 fmt: ; cargo fmt --all
 unit: ; cargo test --workspace --locked
+build: ; cargo build --release --locked
+web: ; cd web && npm run --silent check && npm run --silent test
+browser: build ; tests/browser/run
+aiortc: build ; tests/aiortc/run
 fuzz: ; fuzz/run 30
 bench: ; cargo bench -p edge --bench fanout
 deny: ; cargo deny check
-setup: ; script/setup

@@ -3,10 +3,13 @@
 //! It stops in two steps: first signaling says goodbye to everybody, then the media nodes drain; so
 //! nobody is cut off before they know why.
 
+use std::time::Duration;
+
 use protocol::NodeId;
 use protocol::node::NodeKind;
 use service::config::Values;
 use service::{Tasks, shutdown};
+use tokio::time::{interval, timeout};
 
 use crate::failure::Failure;
 use crate::layout::{EDGES, Layout};
@@ -15,6 +18,10 @@ use crate::options::{Access, Framing, Media, Missing, Place, Process, Web};
 use crate::process::{self, Surroundings};
 use crate::shared::Shared;
 use crate::welcome::Welcome;
+
+/// How long the media nodes may drain. Everybody has been told to go by then, and whoever is still there
+/// was cut off before: there is no other node to move them to.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// What it runs with.
 struct Options {
@@ -59,7 +66,7 @@ async fn up(options: &Options, people: Surroundings) -> anyhow::Result<()> {
     let goodbye = async {
         people.tasks.watch().await?;
         drain.begin();
-        media.watch().await
+        timeout(DRAIN, media.watch()).await.unwrap_or(Ok(()))
     };
     let welcome = async {
         ready(&people).await;
@@ -101,7 +108,7 @@ fn media_nodes() -> Vec<NodeId> {
 
 /// Waits until everybody admits newcomers: the first announcements are heard within a second.
 async fn ready(around: &Surroundings) {
-    let mut tick = tokio::time::interval(std::time::Duration::from_millis(20));
+    let mut tick = interval(Duration::from_millis(20));
     while !around.readiness.waits_for().is_empty() {
         tick.tick().await;
     }

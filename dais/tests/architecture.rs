@@ -2,6 +2,7 @@
 //! pure crates have no way to a socket, a clock or a runtime.
 //!
 //! The compiler refuses a use without a dependency; this refuses the dependency.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -73,7 +74,8 @@ struct Workspace {
 
 impl Workspace {
     fn read() -> Self {
-        let arguments = ["metadata", "--format-version=1", "--offline", "--locked", "--all-features"];
+        let platform = format!("--filter-platform={}-unknown-linux-gnu", std::env::consts::ARCH);
+        let arguments = ["metadata", "--format-version=1", "--offline", "--locked", &platform];
         let output = Command::new(env!("CARGO")).args(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -148,9 +150,9 @@ fn arrows_only_point_down() {
 #[test]
 fn pure_crates_reach_no_socket_and_no_runtime() {
     let workspace = Workspace::read();
+    assert!(workspace.reachable("service").contains("tokio"), "the graph is not read right");
     for member in PURE {
         let reachable = workspace.reachable(member);
-        assert!(reachable.len() > 5, "the graph is empty: {reachable:?}");
         for impure in IMPURE {
             assert!(
                 !reachable.contains(*impure),

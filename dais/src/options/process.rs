@@ -7,6 +7,10 @@ use protocol::node::NodeKind;
 use service::config::Values;
 use service::log::{Filter, Format};
 
+/// What is logged unless told otherwise. Strangers make rtc_dtls complain as often as they like: what it
+/// complains about is counted.
+const FILTER: &str = "info,rtc_dtls=off";
+
 /// Plumbing of a process.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -30,7 +34,7 @@ impl Process {
         }
         Self {
             admin: values.or("admin", SocketAddr::from(([127, 0, 0, 1], 7001))),
-            filter: values.one("log").unwrap_or_else(|| "info".parse().expect("`info` is a filter")),
+            filter: values.one("log").unwrap_or_else(|| FILTER.parse().expect("a literal")),
             format: values.or("log-format", Format::Text),
         }
     }
