@@ -39,7 +39,8 @@ export function stageGrid(room, act) {
     })
   }
   const update = () => {
-    const stage = room.stage
+    // Hosts first: who comes later moves nobody.
+    const stage = room.stage.sort((a, b) => Number(b.host) - Number(a.host))
     empty.hidden = stage.length > 0
     keyed(grid, stage, member => member.identity, make)
   }

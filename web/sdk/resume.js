@@ -4,6 +4,9 @@ const VALID_MS = 60_000
 
 /** @typedef {{ resume: string, at: number }} Kept */
 
+/** Keys in use on this page: two joins with one guest pass are two people. @type {Set<string>} */
+const taken = new Set()
+
 export class ResumeToken {
   #key
   /** @type {string | undefined} */
@@ -11,39 +14,47 @@ export class ResumeToken {
 
   /** @param {string} url @param {string} token whose room and identity the resume token belongs to */
   constructor(url, token) {
-    const claims = readClaims(token)
-    this.#key = `dais.resume ${url} ${claims.room} ${claims.sub ?? ''}`
-    this.#value = this.#stored()
-    addEventListener('pagehide', this.#touch)
-  }
-
-  /** The 60 s run from the cut. */
-  #touch = () => this.set(this.#value)
-
-  /** For good. */
-  forget() {
-    removeEventListener('pagehide', this.#touch)
-    this.set(undefined)
+    const { room, sub = '' } = readClaims(token)
+    let key = `dais.resume ${url} ${room} ${sub}`
+    while (taken.has(key)) key += '+'
+    taken.add(key)
+    this.#key = key
+    this.#value = this.#unpack()
+    addEventListener('pagehide', this.#pack)
+    addEventListener('pageshow', this.#unpack)
   }
 
   /** It works once, so taking it forgets it. */
   take() {
     const value = this.#value
-    this.set(undefined)
+    this.#value = undefined
     return value
   }
 
   set(/** @type {string | undefined} */ value) {
     this.#value = value
+  }
+
+  /** For good. */
+  forget() {
+    this.#value = undefined
+    taken.delete(this.#key)
+    removeEventListener('pagehide', this.#pack)
+    removeEventListener('pageshow', this.#unpack)
+  }
+
+  /** Kept only between two pages: a tab that is duplicated meanwhile must not become the same person. */
+  #pack = () => {
+    if (!this.#value) return
     try {
-      if (value) sessionStorage.setItem(this.#key, JSON.stringify({ resume: value, at: Date.now() }))
-      else sessionStorage.removeItem(this.#key)
+      sessionStorage.setItem(this.#key, JSON.stringify({ resume: this.#value, at: Date.now() }))
     } catch { /* storage is forbidden: a reload then joins anew */ }
   }
 
-  #stored() {
+  #unpack = () => {
     try {
       const kept = /** @type {Kept | null} */ (JSON.parse(sessionStorage.getItem(this.#key) ?? 'null'))
+      sessionStorage.removeItem(this.#key)
       return kept && Date.now() - kept.at < VALID_MS ? kept.resume : undefined
     } catch {
       return undefined
