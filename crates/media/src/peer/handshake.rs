@@ -19,6 +19,9 @@ const MAX_FED: usize = 64 * 1024;
 /// last flight, or anybody's junk, of which rtc-dtls keeps parts.
 const MAX_REPEATS: usize = 16;
 
+/// Most datagrams of our flight: with a certificate of 400 bytes it is one.
+const MAX_FLIGHT: usize = 4;
+
 /// How often, and how soon after one another, a flight is sent again because the client asks for it.
 /// Chrome asks after 50 ms, and then waits twice as long each time.
 const MAX_FLIGHT_REPEATS: u32 = 8;
@@ -103,16 +106,10 @@ impl Peers {
     pub(super) fn send_flights(&mut self, out: &mut Batch) {
         while let Some((id, datagram)) = self.handshakes.poll_transmit() {
             let Some(Peer { path: Some(path), phase, .. }) = self.peers.get_mut(&id) else { continue };
-            if dtls::holds(&datagram).is_some_and(|holds| holds.server_hello) {
-                path.proven = true;
-                if let Phase::Shaking { flight, .. } = phase {
-                    flight.datagrams.clear();
-                    flight.datagrams.push(datagram.to_vec());
-                }
-            } else if let Phase::Shaking { flight, .. } = phase
-                && flight.is_out()
-            {
-                flight.datagrams.push(datagram.to_vec());
+            let holds = dtls::holds(&datagram).unwrap_or_default();
+            path.proven |= holds.server_hello;
+            if let Phase::Shaking { flight, .. } = phase {
+                flight.keep(&datagram, holds);
             }
             if path.spend(datagram.len()) {
                 out.push(path.addr, &datagram);
@@ -181,6 +178,16 @@ enum Verdict {
 }
 
 impl Flight {
+    fn keep(&mut self, datagram: &[u8], holds: Holds) {
+        if holds.server_hello {
+            self.datagrams.clear();
+        }
+        let belongs = holds.server_hello || self.is_out() && holds.handshake;
+        if belongs && self.datagrams.len() < MAX_FLIGHT {
+            self.datagrams.push(datagram.to_vec());
+        }
+    }
+
     fn is_out(&self) -> bool {
         !self.datagrams.is_empty()
     }
