@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn redundancy_comes_at_once_and_goes_slowly() {
-        let start = Instant::now();
+        let start = crate::testing::start();
         let at = |ms| start + Duration::from_millis(ms);
         let mut redundancy = Redundancy::default();
         let mut report = |ms, permille| {

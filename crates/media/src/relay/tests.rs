@@ -149,7 +149,7 @@ impl Hop {
 
 /// When each frame came out at the leaf, in ms after it was sent; and the two hops for their counts.
 fn run(seed: u64, loss: f64, frames: u32) -> (HashMap<(usize, u32), u64>, [Hop; 2]) {
-    let start = Instant::now();
+    let start = crate::testing::start();
     let mut hops = [Hop::new(seed, loss, "hub"), Hop::new(seed + 10, loss, "leaf")];
     let mut came = HashMap::new();
     for ms in 0..u64::from(frames) * 20 + 1_000 {
@@ -202,7 +202,7 @@ fn half_of_everything_lost_stays_bounded_and_true() {
 
 #[test]
 fn a_room_changes_its_parent_without_a_hole_and_without_hearing_anything_twice() {
-    let now = Instant::now();
+    let now = crate::testing::start();
     let (old, new) = (LinkId(1), LinkId(2));
     let mut upstream = Upstream::new(node("leaf"));
     let (mut out, mut fresh) = (Vec::new(), Vec::new());
@@ -230,7 +230,7 @@ fn a_room_changes_its_parent_without_a_hole_and_without_hearing_anything_twice()
 
 #[test]
 fn who_finds_itself_on_a_path_is_told_to_leave() {
-    let now = Instant::now();
+    let now = crate::testing::start();
     let mut upstream = Upstream::new(node("leaf"));
     let mut out = Vec::new();
     upstream.link_up(LINK);
@@ -300,7 +300,7 @@ fn a_long_frame_travels_alone_and_repairs_are_packed() {
     let mut out = Vec::new();
     downstream.link_up(LINK);
     downstream.subscribe(LINK, &room(), 0, &mut out).unwrap();
-    downstream.loss(Instant::now(), LINK, 100);
+    downstream.loss(crate::testing::start(), LINK, 100);
     out.clear();
     let long = |number| Frame { payload: vec![1; 600].into(), ..frame(1, 0, number) };
     downstream.forward(&room(), &frame(1, 0, 1), &mut out);

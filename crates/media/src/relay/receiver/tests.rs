@@ -25,7 +25,7 @@ struct Script {
 
 impl Script {
     fn new() -> Self {
-        Self { start: Instant::now(), receiver: Receiver::default() }
+        Self { start: crate::testing::start(), receiver: Receiver::default() }
     }
 
     fn receive(&mut self, ms: u64, frames: &[(u32, u32)]) -> (Vec<u32>, Tally) {
