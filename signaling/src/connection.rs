@@ -8,26 +8,27 @@
 //! Everything that a participant may do is decided in the room; here are only the limits of a
 //! connection. The reader never waits for the writer.
 
+mod reader;
+mod writer;
+
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{ConnectInfo, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{FuturesUnordered, SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
-use protocol::message::{self, ClientMessage, RemoveReason, Reply, Request, RequestId, ServerMessage};
+use futures_util::StreamExt;
+use protocol::message::{self, ClientMessage, Reply, Request, RequestId, ServerMessage};
 use protocol::{ApiError, Code};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::app::Shared;
 use crate::entry;
-use crate::lanes::{End, Lanes, Next};
-use crate::limits::Pace;
-use crate::media::{self, Asked};
+use crate::lanes::Lanes;
 use crate::rooms::Entered;
 use crate::{address, encode};
+use reader::Reader;
+use writer::Writer;
 
 /// A message that is this many times too large is not even read: the connection ends.
 const TOO_LARGE_TO_ANSWER: usize = 4;
@@ -37,9 +38,6 @@ const READ_BUFFER: usize = 4 * 1024;
 
 /// Bytes that may wait for a socket: more than the largest `welcome`.
 const WRITE_BUFFER: usize = 1024 * 1024;
-
-/// Media requests of one connection that may wait for a node: one for each purpose, and its successor.
-const MEDIA_AT_ONCE: usize = 4;
 
 /// `GET /v1/join`.
 pub(crate) async fn upgrade(
@@ -191,164 +189,12 @@ fn close(code: u16, reason: &'static str) -> Message {
 /// Serves a participant until they leave, are put out, or their connection is cut.
 async fn serve(app: &Shared, socket: WebSocket, entered: Entered, lanes: Lanes) {
     let (sink, stream) = socket.split();
-    let member = entered.member.clone();
-    let writer = Writer { app, sink, lanes: &lanes, entered };
-    let reader = Reader { app, stream, lanes: &lanes, pace: Pace::new(&app.config.limits), member: &member };
+    let Entered { member, presence, .. } = entered;
+    let writer = Writer { app, sink, lanes: &lanes, presence };
+    let reader = Reader::new(app, stream, &lanes, &member);
     tokio::select! {
         () = writer.run() => {}
         () = reader.run() => {}
     }
     member.cut().await;
-}
-
-struct Writer<'a> {
-    app: &'a Shared,
-    sink: SplitSink<WebSocket, Message>,
-    lanes: &'a Lanes,
-    entered: Entered,
-}
-
-impl Writer<'_> {
-    async fn run(mut self) {
-        let mut pings = interval(self.app.config.times.ping);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        pings.tick().await;
-        loop {
-            let written = tokio::select! {
-                next = self.lanes.next(&mut self.entered.presence) => match next {
-                    Next::End(end) => return self.goodbye(end).await,
-                    next => self.write(next).await,
-                },
-                _ = pings.tick() => self.send(Message::Ping(Default::default())).await,
-            };
-            if !written {
-                return;
-            }
-        }
-    }
-
-    async fn write(&mut self, next: Next) -> bool {
-        match next {
-            Next::Text(text) => self.send(Message::Text(text)).await,
-            Next::Presence(news) => {
-                let sent = self.send(Message::Text(news.text.clone())).await;
-                self.app.counters.presence_sent(&news);
-                sent
-            }
-            Next::End(_) => false,
-        }
-    }
-
-    async fn goodbye(&mut self, end: End) {
-        let frame = match end {
-            End::Closed => close(close_code::SIZE, "too large"),
-            End::Removed(reason) => {
-                let body = ServerMessage::Removed { reason };
-                self.app.counters.sent(&body);
-                if !self.send(Message::Text(encode::message(&body))).await {
-                    return;
-                }
-                let is_shutdown = reason == RemoveReason::Shutdown;
-                close(if is_shutdown { close_code::RESTART } else { close_code::NORMAL }, "removed")
-            }
-        };
-        self.send(frame).await;
-    }
-
-    /// Says whether it was written in time.
-    async fn send(&mut self, message: Message) -> bool {
-        matches!(timeout(self.app.config.times.write, self.sink.send(message)).await, Ok(Ok(())))
-    }
-}
-
-struct Reader<'a> {
-    app: &'a Shared,
-    stream: SplitStream<WebSocket>,
-    lanes: &'a Lanes,
-    pace: Pace,
-    member: &'a crate::rooms::Member,
-}
-
-impl Reader<'_> {
-    /// Returns when the client is gone or has left; whoever is put out is waited for by the writer.
-    async fn run(mut self) {
-        let silence = self.app.config.times.ping * 2 + Duration::from_secs(5);
-        let mut admissions = FuturesUnordered::new();
-        let mut asked = 0;
-        loop {
-            let message = tokio::select! {
-                message = timeout(silence, self.stream.next()) => message,
-                Some(reply) = admissions.next() => { self.answer(reply); continue }
-            };
-            let text = match message {
-                Ok(Some(Ok(Message::Text(text)))) => text,
-                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
-                Ok(Some(Ok(Message::Binary(_)))) => {
-                    self.answer(refusal(None, not_text()));
-                    continue;
-                }
-                Ok(Some(Err(error))) => return self.broken(&error).await,
-                _ => return,
-            };
-            let Some(request) = self.request(&text) else { continue };
-            match request.body {
-                ClientMessage::Media { purpose, offer } => {
-                    let busy = admissions.len() >= MEDIA_AT_ONCE;
-                    if let Err(error) = if busy { Err(too_many_at_once()) } else { self.pace.media() } {
-                        self.answer(refusal(request.id, error));
-                        continue;
-                    }
-                    asked += 1;
-                    let asked = Asked { purpose, offer: *offer, turn: asked };
-                    let admission = media::admit(self.app, self.member, asked);
-                    admissions.push(async move {
-                        let body = admission.await.unwrap_or_else(ServerMessage::Error);
-                        Reply { body, id: request.id }
-                    });
-                }
-                body => self.member.say(body, request.id).await,
-            }
-        }
-    }
-
-    fn request(&self, text: &str) -> Option<Request> {
-        let request = match read(self.app, text) {
-            Ok(request) => request,
-            Err(refusal) => {
-                self.answer(*refusal);
-                return None;
-            }
-        };
-        match self.pace.message() {
-            Ok(()) => Some(request),
-            Err(error) => {
-                self.app.counters.refused(&error);
-                self.answer(refusal(request.id, error));
-                None
-            }
-        }
-    }
-
-    fn answer(&self, reply: Reply) {
-        self.app.counters.sent(&reply.body);
-        if self.lanes.control(encode::reply(&reply)) {
-            self.app.counters.lane_full();
-        }
-    }
-
-    /// The connection cannot be read any further; where the client is to blame it is told so.
-    async fn broken(&self, error: &axum::Error) {
-        let Some(error) = too_large(error) else { return };
-        self.app.counters.bad("message");
-        self.app.counters.refused(&error);
-        self.answer(refusal(None, error));
-        self.lanes.close(End::Closed);
-        // The writer ends the connection.
-        std::future::pending().await
-    }
-}
-
-fn too_many_at_once() -> ApiError {
-    let says = format!("{MEDIA_AT_ONCE} requests for media are under way");
-    ApiError::new(Code::RateLimited, says).retry_after_ms(1_000)
 }

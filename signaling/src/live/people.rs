@@ -123,12 +123,14 @@ impl People {
         Some((identity, purpose))
     }
 
-    /// Takes all peers of somebody: at an edge, at the origin.
+    /// Takes all peers of somebody: at an edge, at the origin. Whatever their next connection asks for
+    /// is later than these.
     pub(super) fn take_peers(&mut self, identity: &Identity) -> Option<(Option<Peer>, Option<Peer>)> {
         let here = self.here.get_mut(identity)?;
-        let taken = (here.listen.take(), here.speak.take());
-        for peer in [&taken.0, &taken.1].into_iter().flatten() {
+        let mut taken = (here.listen.take(), here.speak.take());
+        for peer in [&mut taken.0, &mut taken.1].into_iter().flatten() {
             self.by_peer.remove(&(peer.node.clone(), peer.peer));
+            peer.turn = 0;
         }
         Some(taken)
     }

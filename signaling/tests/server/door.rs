@@ -89,6 +89,7 @@ async fn after_a_cut_one_resumes_as_who_one_was_with_audio_untouched() {
     let venue = Venue::open().await;
     let mut host = venue.join(Role::Host, "hanna").await;
     let mut sam = venue.join(Role::Speaker, "sam").await;
+    sam.media("listen").await;
     sam.media("speak").await;
     host.ask(json!({"type": "mute", "identity": "sam"})).await;
     let (before, resume) = (sam.welcome["you"].clone(), sam.resume());
@@ -103,6 +104,7 @@ async fn after_a_cut_one_resumes_as_who_one_was_with_audio_untouched() {
     // The peer that was made before is still theirs: when it goes, it is they who are told.
     venue.origin.lose(1).await;
     assert_eq!(sam.until("moved").await["purpose"], "speak");
+    assert_eq!(sam.media("listen").await["type"], "media", "and may be replaced");
 
     // Used once. After that the token still works, on the same socket.
     let mut again = venue.connect().await;
