@@ -125,10 +125,6 @@ impl Peer {
         connection.set_local_description(offer).await.expect("it is ours");
         handler.gathered.subscribe().wait_for(|gathered| *gathered).await.expect("it gathers");
         let offer = connection.local_description().await.expect("just set").sdp;
-        if let Ok(folder) = std::env::var("DAIS_KEEP_OFFERS") {
-            std::fs::write(format!("{folder}/webrtc-rs-{endpoint}.sdp"), &offer)
-                .expect("the folder is there");
-        }
         let response = town.offer(endpoint, &token, offer).await;
         let status = response.status();
         let location = response.headers().get("location").map(|it| it.to_str().expect("ASCII").to_owned());

@@ -15,7 +15,7 @@ macro_rules! sample {
 type Sample = (&'static str, &'static str);
 
 /// Speakers, with payload type, level extension and whether RED and NACK are there.
-const WHIP: [(Sample, u8, Option<u8>, bool); 9] = [
+const WHIP: [(Sample, u8, Option<u8>, bool); 10] = [
     (sample!("chromium-whip"), 111, Some(1), true),
     (sample!("chromium-whip-video"), 111, Some(14), true),
     (sample!("firefox-whip"), 109, Some(1), false),
@@ -25,10 +25,11 @@ const WHIP: [(Sample, u8, Option<u8>, bool); 9] = [
     (sample!("gstreamer-whip"), 97, None, false),
     (sample!("obs-whip"), 111, None, false),
     (sample!("obs30-whip"), 111, None, false),
+    (sample!("webrtc-rs-whip"), 111, Some(1), false),
 ];
 
 /// Listeners, with payload type, level extension and lines.
-const WHEP: [(Sample, u8, Option<u8>, u8); 9] = [
+const WHEP: [(Sample, u8, Option<u8>, u8); 11] = [
     (sample!("chromium-whep1"), 111, Some(1), 1),
     (sample!("chromium-whep3"), 111, Some(1), 3),
     (sample!("chromium-whep-video"), 111, Some(14), 1),
@@ -38,6 +39,8 @@ const WHEP: [(Sample, u8, Option<u8>, u8); 9] = [
     (sample!("aiortc-whep1"), 96, Some(2), 1),
     (sample!("aiortc-whep3"), 96, Some(2), 3),
     (sample!("gstreamer-whep1"), 97, None, 1),
+    (sample!("webrtc-rs-whep1"), 111, Some(1), 1),
+    (sample!("webrtc-rs-whep3"), 111, Some(1), 3),
 ];
 
 fn answer() -> Answer {
