@@ -46,7 +46,8 @@ export function dock(room, act, settings) {
         fill(air, words.air.noMicrophone, h('button', { class: 'link', type: 'button', onclick: () => act.chooseMicrophone() }, words.air.chooseMicrophone))
       }
     } else {
-      say(air, live ? words.air.live : !onStage ? words.air.hand : muted ? words.air.muted : words.air.waiting)
+      const pending = room.state === 'reconnecting' ? words.air.interrupted : words.air.waiting
+      say(air, live ? words.air.live : !onStage ? words.air.hand : muted ? words.air.muted : pending)
     }
   }
   return { box, update }

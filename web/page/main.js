@@ -30,7 +30,7 @@ function welcome(problem) {
   memory.inside = undefined
   const claims = Dais.readClaims(token)
   fill(app, joinScreen({ claims, problem, enter, prepare }))
-  import('./stage.js') // while the name is typed
+  app.addEventListener('focusin', () => import('./stage.js'), { once: true })
   document.title = `${claims.room ?? ''} · ${words.brand}`
 }
 

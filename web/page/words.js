@@ -71,6 +71,7 @@ export const words = {
     live: 'You are live',
     muted: 'You are on stage, muted',
     waiting: 'Bringing you on stage…',
+    interrupted: 'You are not heard at this moment',
     noMicrophone: 'You are on stage without a microphone',
     hand: 'Your hand is up. The host sees it.',
     chooseMicrophone: 'Choose one',

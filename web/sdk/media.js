@@ -73,9 +73,9 @@ export class Media {
     return this.#current
   }
 
-  /** The microphone reaches the origin. */
+  /** The microphone reaches the origin, as far as can be told. */
   get sending() {
-    return this.#current?.purpose === 'speak' && !this.#muted && this.#microphone !== null
+    return this.ok && this.#current?.purpose === 'speak' && !this.#muted && this.#microphone !== null
   }
 
   /** @param {Purpose} purpose */
