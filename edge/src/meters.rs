@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use media::listeners::{Listeners, ListenersCommand, ListenersStats};
+use media::listeners::{BUCKETS_US, Latency, Listeners, ListenersCommand, ListenersStats};
 use media::relay::{LinkId, ReceiverStats};
 use node::meters::{LinkMeter, PeerMeter, ShardMeter, bad_input, queue_full};
 use service::Metrics;
@@ -50,6 +50,7 @@ pub(crate) struct ShardMeters {
     peers: PeerMeter,
     totals: Vec<(Total, Follower)>,
     forward: Histogram,
+    framing: LatencyMeter,
     changes: IntCounter,
 }
 
@@ -67,11 +68,17 @@ impl ShardMeters {
                 "From a frame's arrival at the node to its hand-over to the kernel, without what framing holds back.",
                 MEDIA_SECONDS,
             ),
+            framing: LatencyMeter::new(
+                metrics,
+                "dais_edge_framing_seconds",
+                "For how long framing held back the first frame of a packet.",
+            ),
             changes: queue_full(metrics, "changes"),
         }
     }
 
     pub(crate) fn follow(&mut self, plane: &Listeners) {
+        self.framing.follow(&plane.stats().framing);
         self.shard.follow(&self.handle);
         self.peers.follow(plane.peer_stats());
         self.totals.iter_mut().for_each(|(total, follower)| follower.follow(total(plane.stats())));
@@ -83,6 +90,30 @@ impl ShardMeters {
 
     pub(crate) fn change_lost(&self) {
         self.changes.inc();
+    }
+}
+
+/// Carries a plane's histogram over to one of the metrics.
+struct LatencyMeter {
+    histogram: Histogram,
+    seen: Latency,
+}
+
+impl LatencyMeter {
+    fn new(metrics: &Metrics, name: &str, help: &str) -> Self {
+        let bounds = BUCKETS_US.map(|us| us as f64 / 1e6);
+        Self { histogram: metrics.histogram(name, help, &bounds), seen: Latency::default() }
+    }
+
+    /// Each bucket gets what it has grown by. The sum is an estimate from above: the bounds stand for what
+    /// is below them.
+    fn follow(&mut self, latency: &Latency) {
+        let grown = latency.buckets.iter().zip(&self.seen.buckets).map(|(now, seen)| now - seen);
+        let bounds = BUCKETS_US.iter().copied().chain([2 * BUCKETS_US[BUCKETS_US.len() - 1]]);
+        for (grown, bound) in grown.zip(bounds) {
+            (0..grown).for_each(|_| self.histogram.observe(bound as f64 / 1e6));
+        }
+        self.seen = latency.clone();
     }
 }
 
@@ -169,5 +200,30 @@ impl RelayMeters {
 
     pub(crate) fn upwards(&self) {
         bad_input(&self.metrics, "relay_upwards").inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use service::Registry;
+
+    use super::*;
+
+    #[test]
+    fn a_planes_histogram_keeps_its_buckets() {
+        let registry = Registry::default();
+        let mut meter = LatencyMeter::new(&registry.node("edge-1", "home"), "dais_test_seconds", "Test.");
+        let mut latency = Latency::default();
+        latency.record(Duration::from_millis(40), 2);
+        meter.follow(&latency);
+        latency.record(Duration::from_millis(20), 1);
+        latency.record(Duration::from_secs(3), 1);
+        meter.follow(&latency);
+        let text = registry.render();
+        for (le, count) in [("0.01", 0), ("0.02", 1), ("0.05", 3), ("0.5", 3), ("+Inf", 4)] {
+            let line =
+                format!("dais_test_seconds_bucket{{node=\"edge-1\",region=\"home\",le=\"{le}\"}} {count}");
+            assert!(text.contains(&line), "{line} in {text}");
+        }
     }
 }

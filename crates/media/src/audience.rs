@@ -10,7 +10,7 @@
 //! of the number space. Nothing is allocated per peer or per packet.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::session::{ExtensionId, PayloadType};
 use protocol::{Offer, PeerId, SpeakerNumber, VOICES, VoiceId};
@@ -212,6 +212,8 @@ struct Packet {
     voice: VoiceId,
     speaker: SpeakerNumber,
     due: Instant,
+    /// What framing took of its first frame's time.
+    held: Duration,
 }
 
 /// The header of a packet.
@@ -238,7 +240,13 @@ impl Packets {
         let header_len = (self.bytes.len() - start) as u8;
         write(&mut self.bytes);
         let len = self.bytes.len() - start;
-        self.list.push(Packet { start, len, header_len, voice: head.voice, speaker: head.speaker, due });
+        let Head { voice, speaker, .. } = head;
+        self.list.push(Packet { start, len, header_len, voice, speaker, due, held: Duration::ZERO });
+    }
+
+    /// Notes for how long the first frame of the last packet was held back.
+    pub(crate) fn held_last(&mut self, held: Duration) {
+        self.list.iter_mut().last().into_iter().for_each(|packet| packet.held = held);
     }
 
     /// Whether there is nothing.
@@ -249,6 +257,11 @@ impl Packets {
     /// When each could have left.
     pub fn due(&self) -> impl Iterator<Item = Instant> {
         self.list.iter().map(|packet| packet.due)
+    }
+
+    /// For how long framing held back the first frame of each.
+    pub(crate) fn held(&self) -> impl Iterator<Item = Duration> {
+        self.list.iter().map(|packet| packet.held)
     }
 
     /// Each packet as it is before anybody's patches.

@@ -238,6 +238,8 @@ impl Lane {
         } else {
             let head = Head { marker: self.starts_talkspurt(&run[0]), ..head(run) };
             out.push(head, due, |bytes| join(run, bytes));
+            let first = run.iter().map(|timed| timed.arrived).min().unwrap_or(due);
+            out.held_last(due.saturating_duration_since(first));
             self.note(&run[run.len() - 1]);
         }
     }

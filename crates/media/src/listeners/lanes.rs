@@ -6,7 +6,7 @@ use crate::Batch;
 use crate::audience::{Audience, Packets, Receiver, Sent};
 use crate::framing::{Framing, Timed, TooLate};
 
-use super::stats::Latency;
+use super::stats::ListenersStats;
 
 /// Frames per packet and phase of each lane.
 const LANES: [(usize, usize); 4] = [(1, 0), (3, 0), (3, 1), (3, 2)];
@@ -78,17 +78,20 @@ impl Lanes {
     }
 
     /// Sends what can leave by now.
-    pub(super) fn flush(&mut self, now: Instant, out: &mut Batch, latency: &mut Latency) -> Sent {
+    pub(super) fn flush(&mut self, now: Instant, out: &mut Batch, stats: &mut ListenersStats) {
         let mut sent = Sent::default();
         for lane in &mut self.lanes {
             lane.framing.on_timeout(now, &mut lane.packets);
             lane.packets.arrange();
             sent += lane.audience.send(&lane.packets, out);
             let listeners = lane.audience.len() as u64;
-            lane.packets.due().for_each(|due| latency.record(now.saturating_duration_since(due), listeners));
+            let ago = |due| now.saturating_duration_since(due);
+            lane.packets.due().for_each(|due| stats.forward.record(ago(due), listeners));
+            lane.packets.held().for_each(|held| stats.framing.record(held, 1));
             lane.packets.clear();
         }
-        sent
+        stats.egress_packets += sent.packets;
+        stats.egress_bytes += sent.bytes;
     }
 
     /// When [`flush`](Self::flush) has something to do; in the past: at once.

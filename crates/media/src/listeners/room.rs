@@ -106,9 +106,7 @@ impl Room {
     /// Sends what can leave by now.
     pub(super) fn flush(&mut self, now: Instant, out: &mut Batch, stats: &mut ListenersStats) {
         for lanes in [&mut self.voices, &mut self.line] {
-            let sent = lanes.flush(now, out, &mut stats.forward);
-            stats.egress_packets += sent.packets;
-            stats.egress_bytes += sent.bytes;
+            lanes.flush(now, out, stats);
         }
         while let Some(ready) = self.moves.iter().position(|&(peer, lane)| self.can_move(peer, lane)) {
             let (peer, lane) = self.moves.swap_remove(ready);

@@ -25,6 +25,8 @@ pub struct ListenersStats {
     pub refused: u64,
     /// From the moment a packet could leave, without what framing holds back, until it did.
     pub forward: Latency,
+    /// For how long framing held back the first frame of each packet; once for all who got it.
+    pub framing: Latency,
 }
 
 /// Upper bounds of the buckets, in µs.
