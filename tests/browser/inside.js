@@ -70,7 +70,7 @@
     }
   }
 
-  /** Records streams side by side, sample by sample on one clock. */
+  /** Records streams side by side, sample by sample on one clock; `seconds` says how far it is. */
   async function record(streams) {
     const source = `registerProcessor('tape', class extends AudioWorkletProcessor {
       process(inputs) {
@@ -85,14 +85,15 @@
     tape.port.onmessage = ({ data }) => blocks.push(data)
     streams.forEach((stream, input) => audio().createMediaStreamSource(stream).connect(tape, 0, input))
     tape.connect(audio().destination)
-    return { stop: () => {
+    const stop = () => {
       tape.disconnect()
       return streams.map((_, input) => {
         const samples = new Float32Array(blocks.length * 128)
         blocks.forEach((block, at) => samples.set(block[input], at * 128))
         return samples
       })
-    } }
+    }
+    return { stop, seconds: () => blocks.length * 128 / audio().sampleRate }
   }
 
   /** How loud a frequency is in a stretch of samples (Goertzel), 1 for a full sine. */
@@ -108,9 +109,10 @@
     return Array.from({ length: Math.floor(samples.length / length) }, (_, i) => share(samples, i * length, length, hz))
   }
 
-  /** The longest time for which a tone that should always sound does not. */
+  /** The longest time for which a tone that should always sound, once it has begun, does not. */
   function longestGapMs(samples, hz) {
-    const loudness = envelope(samples, hz)
+    const whole = envelope(samples, hz)
+    const loudness = whole.slice(whole.findIndex(level => level > 0.1))
     const usual = loudness.toSorted((a, b) => a - b)[Math.floor(loudness.length / 2)]
     let [longest, run] = [0, 0]
     for (const level of loudness) {

@@ -4,10 +4,12 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 
 import { openChromium } from './person.js'
-import { Town } from './town.js'
+import { eventually, Town } from './town.js'
 
 const HANNA = 440
 const LEA = 620
+/** How much is recorded before, between and after the changes. */
+const STRETCH_S = 2
 /** What nobody may hear missing. */
 const GAP_MS = 60
 
@@ -21,16 +23,24 @@ test('through promotion and demotion the host sounds on without a gap, and nobod
   const ludo = await (await browser.person(town)).join({ token: town.token('listener'), name: 'Ludo' })
   await lea.untilHears([HANNA], [HANNA, LEA])
   await lea.page.evaluate(async () => { window.tape = await window.probe.record([window.room.stream]) })
+  const stretch = async () => {
+    const seconds = () => lea.page.evaluate(() => window.tape.seconds())
+    const until = await seconds() + STRETCH_S
+    await eventually('the tape runs on', async () => await seconds() > until)
+  }
 
+  await stretch()
   await lea.do(room => room.raiseHand())
   await hanna.do(room => room.host.promote('lea'))
   await lea.until('is on stage', room => room.me.onStage)
   await lea.do(room => room.unmute())
   await ludo.untilHears([HANNA, LEA], [HANNA, LEA])
+  await stretch()
   await hanna.do(room => room.host.demote('lea'))
   await ludo.untilHears([HANNA], [HANNA, LEA])
   await lea.until('listens again', async room => (await room.stats()).purpose === 'listen')
   await lea.untilHears([HANNA], [HANNA, LEA])
+  await stretch()
 
   const [heard] = await lea.page.evaluate(([hanna, lea]) => window.tape.stop().map(samples => ({
     seconds: samples.length / 48_000,
