@@ -1,11 +1,17 @@
 //! Answers of the HTTP side: JSON, and errors as `{code, message, retry_after_ms?}` with their status.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use protocol::{ApiError, Code};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+/// How long a body may take to arrive: an SDP offer on the slowest phone.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// An error on its way out.
 #[derive(Debug)]
@@ -50,9 +56,13 @@ pub(crate) async fn wrong_method() -> Response {
     json(StatusCode::METHOD_NOT_ALLOWED, &error)
 }
 
-/// The whole body, if it is not longer than `most` bytes.
+/// The whole body, if it comes in time and is not longer than `most` bytes.
 pub(crate) async fn body(body: Body, most: usize) -> Result<Bytes, Refused> {
-    axum::body::to_bytes(body, most).await.map_err(|_| {
+    let whole = timeout(BODY_TIME, axum::body::to_bytes(body, most)).await.map_err(|_| {
+        let says = format!("the body must come within {BODY_TIME:?}");
+        Refused(ApiError::new(Code::BadRequest, says))
+    })?;
+    whole.map_err(|_| {
         let says = format!("the body may have {most} bytes (limit: body_bytes)");
         Refused(ApiError::new(Code::TooLarge, says))
     })

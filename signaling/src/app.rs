@@ -1,6 +1,7 @@
 //! What every request and connection of a signaling node shares.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cluster::{Bus, Nodes, Store};
@@ -36,6 +37,8 @@ pub(crate) struct App {
     pub(crate) rooms: Rooms,
     /// Differs after each start, and only grows.
     pub(crate) boot: u64,
+    /// How many times less often presence comes because there is more important work.
+    pub(crate) load: AtomicU64,
 }
 
 impl App {

@@ -1,6 +1,7 @@
 //! The server: the routes, and the parts that run beside them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -28,6 +29,12 @@ use crate::{answer, api, connection, web, whip};
 /// How often the store is asked whether something is due: an invitation lasts 30 s, and nobody minds
 /// a quarter more.
 const EXPIRY: Duration = Duration::from_millis(250);
+
+/// Lateness of a timer that doubles the intervals of presence, in ms. A few are normal.
+const LATE_MS: u64 = 50;
+
+/// Most that presence is slowed down.
+const MOST_LOAD: u64 = 8;
 
 /// How often limits forget whoever has not been here lately.
 const FORGET: Duration = Duration::from_secs(10);
@@ -64,6 +71,7 @@ impl Server {
             whip_sessions: Arc::new(Semaphore::new(config.limits.whip_sessions)),
             rooms: Rooms::default(),
             boot: now_ms(),
+            load: AtomicU64::new(1),
             config,
             store,
             bus,
@@ -148,7 +156,8 @@ async fn expire(app: &Shared) -> anyhow::Result<()> {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut forget_at = tokio::time::Instant::now() + FORGET;
     loop {
-        tick.tick().await;
+        let scheduled = tick.tick().await;
+        app.load.store(load(scheduled.elapsed()), Ordering::Relaxed);
         if forget_at <= tokio::time::Instant::now() {
             forget_at += FORGET;
             app.gates.forget();
@@ -163,6 +172,11 @@ async fn expire(app: &Shared) -> anyhow::Result<()> {
             Err(error) => tracing::warn!(%error, "what is due cannot be done"),
         }
     }
+}
+
+/// How busy the process is, told by how late a timer is: presence comes so many times less often.
+fn load(late: Duration) -> u64 {
+    (1 + late.as_millis() as u64 / LATE_MS).min(MOST_LOAD)
 }
 
 /// Passes on what media nodes tell about their peers.

@@ -52,8 +52,9 @@ pub struct Request {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the fields are described in docs/protocol.md, the messages below")]
 pub enum ClientMessage {
-    /// Enter the room. The first message, within 5 s.
+    /// Enter the room. The first message, within 5 s. With `resume` no token is needed.
     Join {
+        #[serde(default)]
         token: String,
         #[serde(default)]
         name: Option<String>,

@@ -83,10 +83,16 @@ impl LiveRoom {
     fn show_hands(&self, before: Option<&Room>, after: &Room) {
         let old = before.map(Room::hands).unwrap_or_default();
         let (up, down) = hands_difference(&old, after.hands());
-        if !up.is_empty() || !down.is_empty() {
-            let message = ServerMessage::Hands { version: after.version(), up, down };
-            self.people.tell_hosts(&self.app.counters, &message);
+        if up.is_empty() && down.is_empty() {
+            return;
         }
+        let version = after.version();
+        // Whose hand a host lowered would otherwise go on waiting. Those on stage have been told more.
+        for identity in down.iter().filter(|identity| after.place(identity).number.is_none()) {
+            let own = ServerMessage::Hands { version, up: Vec::new(), down: vec![identity.clone()] };
+            self.people.tell(&self.app.counters, identity, &own);
+        }
+        self.people.tell_hosts(&self.app.counters, &ServerMessage::Hands { version, up, down });
     }
 
     /// Tells single people, and lets go of those who are gone.

@@ -19,6 +19,7 @@ mod say;
 mod stage_push;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
@@ -216,6 +217,8 @@ impl LiveRoom {
             self.hang_up(&identity).await;
         }
         let now = now_ms();
+        let load = self.app.load.load(Ordering::Relaxed);
+        self.presence.board(|board| board.slow_down(load));
         self.presence.poll(now);
         if let Some(share) = self.presence.board(|board| board.share(now)) {
             self.publish(&note::Note::Presence(share)).await;

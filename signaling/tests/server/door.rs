@@ -108,7 +108,7 @@ async fn after_a_cut_one_resumes_as_who_one_was_with_audio_untouched() {
 
     // Used once. After that the token still works, on the same socket.
     let mut again = venue.connect().await;
-    again.send(resume).await;
+    again.send(json!({"type": "join", "resume": resume["resume"]})).await;
     assert_eq!(again.next().await["code"], "resume_invalid");
     let token = venue.token(Role::Listener, Some("sam"));
     again.send(json!({"type": "join", "token": token})).await;
