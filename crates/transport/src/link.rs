@@ -32,9 +32,10 @@ pub use endpoint::{Incoming, Links};
 /// Between two heartbeats.
 pub const HEARTBEAT: Duration = Duration::from_millis(50);
 
-/// A link on which nothing came for this long is lost. Lower and a burst of loss, or a machine that
-/// stalls, moves a room for nothing; higher and listeners hear the hole.
-pub const SILENCE: Duration = Duration::from_secs(1);
+/// A link on which nothing came for this long, 12 heartbeats, is lost. Lower and a burst of loss, or a
+/// machine that stalls, moves rooms for nothing; higher and listeners are without a packet for a second
+/// before the next parent is there, which their clients take for a failure.
+pub const SILENCE: Duration = Duration::from_millis(600);
 
 /// Most control messages that wait to be written. A peer that reads so slowly is lost.
 const MAX_CONTROL: usize = 8_192;

@@ -144,3 +144,17 @@ async fn nobody_of_another_cluster_and_nobody_else_than_was_dialled() {
     assert_eq!(accepted.await.unwrap(), [Some("connection"), Some("connection"), Some("stranger")]);
     drop(dialled);
 }
+
+#[tokio::test]
+async fn a_side_that_goes_silent_without_a_word_is_lost() {
+    let authority = Authority::ephemeral().unwrap();
+    let parent = bind(&authority, "origin-1", NodeKind::Origin);
+    let child = bind(&authority, "edge-1", NodeKind::Edge);
+    let accepting = parent.clone();
+    let down = tokio::spawn(async move { accepting.accept().await.unwrap().link().await });
+    let up = Side::run(child.dial(parent.local_addr(), &node("origin-1")).await.unwrap());
+    up.handle.send(subscribe());
+    // Nobody runs the parent's side: QUIC answers, but no heart beats.
+    let _silent = down.await.unwrap().unwrap();
+    assert_eq!(up.end.await.unwrap().reason(), "silent");
+}
