@@ -9,6 +9,7 @@ use std::sync::Arc;
 use cluster::Acted;
 use protocol::Identity;
 use protocol::message::{Hand, RemoveReason, RoomState, ServerMessage, StageMember};
+use protocol::token::Role;
 use room::{Change, Gone, Room};
 
 use super::LiveRoom;
@@ -87,8 +88,10 @@ impl LiveRoom {
             return;
         }
         let version = after.version();
-        // Whose hand a host lowered would otherwise go on waiting. Those on stage have been told more.
-        for identity in down.iter().filter(|identity| after.place(identity).number.is_none()) {
+        // Whose hand a host lowered would otherwise go on waiting. Those on stage have been told more,
+        // and hosts are told everything below.
+        let waits = |identity: &&Identity| after.place(identity).role == Role::Listener;
+        for identity in down.iter().filter(waits) {
             let own = ServerMessage::Hands { version, up: Vec::new(), down: vec![identity.clone()] };
             self.people.tell(&self.app.counters, identity, &own);
         }
