@@ -17,6 +17,13 @@ pub const GIVE_UP: Duration = Duration::from_millis(240);
 /// waiting for it.
 pub const MIN_RETRY: Duration = Duration::from_millis(20);
 
+/// A room that is silent sends something every 400 ms, on its first voice. After this long the next of
+/// those frames must be lost: no later one will tell, so it is asked for.
+pub const QUIET: Duration = Duration::from_millis(450);
+
+/// Between two such questions.
+const PROBE: Duration = Duration::from_millis(100);
+
 /// Frames behind the newest of which is known whether they came: 1.28 s. Older ones count as late.
 const WINDOW: u32 = u64::BITS;
 
@@ -63,6 +70,8 @@ pub struct Tally {
 pub struct Receiver {
     epoch: Epoch,
     lanes: [Lane; VOICES],
+    /// When to ask because nothing came, once something has.
+    probe: Option<Instant>,
     stats: ReceiverStats,
 }
 
@@ -98,6 +107,7 @@ impl Receiver {
     /// order of the datagram.
     pub fn receive(&mut self, now: Instant, frames: Vec<Frame>, fresh: &mut Vec<Frame>) -> Tally {
         let mut tally = Tally::default();
+        self.probe = Some(now + QUIET);
         let last = frames.len().saturating_sub(1);
         for (index, frame) in frames.into_iter().enumerate() {
             if !self.follow_epoch(frame.epoch) {
@@ -128,6 +138,9 @@ impl Receiver {
     /// none; `rtt` is the link's.
     pub fn poll_missing(&mut self, now: Instant, rtt: Duration) -> Option<(Epoch, VoiceId, Vec<u32>)> {
         let epoch = self.epoch;
+        if let Some((voice, number)) = self.poll_probe(now) {
+            return Some((epoch, voice, vec![number]));
+        }
         for voice in VoiceId::all() {
             let lane = &mut self.lanes[voice.index()];
             self.stats.lost += lane.give_up(now);
@@ -142,7 +155,7 @@ impl Receiver {
     /// When [`poll_missing`](Self::poll_missing) has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let gaps = self.lanes.iter().flat_map(|lane| &lane.missing);
-        gaps.map(|gap| gap.ask.min(gap.noticed + GIVE_UP)).min()
+        gaps.map(|gap| gap.ask.min(gap.noticed + GIVE_UP)).chain(self.probe).min()
     }
 
     /// There is a new parent: what is missing is asked of it at once.
@@ -158,6 +171,14 @@ impl Receiver {
     /// What came and what did not.
     pub fn stats(&self) -> &ReceiverStats {
         &self.stats
+    }
+
+    /// The frame to ask for because nothing has come for too long.
+    fn poll_probe(&mut self, now: Instant) -> Option<(VoiceId, u32)> {
+        self.probe.filter(|&at| at <= now)?;
+        self.probe = Some(now + PROBE);
+        let voice = VoiceId::all().next()?;
+        Some((voice, self.lanes[voice.index()].highest?.checked_add(1)?))
     }
 
     /// False for a frame of an origin that has been replaced.

@@ -112,3 +112,16 @@ fn a_new_parent_is_asked_at_once() {
     script.receiver.ask_again(now);
     assert_eq!(script.missing(10), [2]);
 }
+
+#[test]
+fn a_frame_of_silence_that_was_lost_is_asked_for_because_no_later_one_tells() {
+    let mut script = Script::new();
+    assert_eq!(script.missing(10_000), [0; 0], "nothing is expected of a room that never spoke");
+    script.fresh(10_000, &[10]);
+    assert_eq!(script.missing(10_449), [0; 0]);
+    assert_eq!(script.missing(10_450), [11]);
+    assert_eq!(script.missing(10_500), [0; 0], "the parent may have nothing either");
+    assert_eq!(script.missing(10_550), [11]);
+    assert_eq!(script.fresh(10_560, &[11]), [11]);
+    assert_eq!(script.missing(10_650), [0; 0]);
+}
