@@ -16,6 +16,8 @@ import { inWords, words } from './words.js'
 export function actions(room, microphone) {
   let track = microphone
   let arriveMuted = true
+  /** It is oneself who lowers the hand. */
+  let lowering = false
   /** Mute and unmute in the order they were asked for. */
   let muting = Promise.resolve()
 
@@ -65,6 +67,12 @@ export function actions(room, microphone) {
     arriveMuted = true
     use(undefined)
     toast(words.said.offStage)
+  })
+  room.addEventListener('hands', event => {
+    const { down = [] } = /** @type {CustomEvent} */ (event).detail
+    if (!down.includes(room.me.identity)) return
+    if (!lowering) toast(words.said.handLowered)
+    lowering = false
   })
   room.addEventListener('muted', () => toast(words.said.mutedBy))
   room.addEventListener('removed', () => track?.stop())
@@ -128,6 +136,7 @@ export function actions(room, microphone) {
     async toggleHand() {
       if (room.me.onStage) return
       if (room.me.hand) {
+        lowering = true
         if (await attempt(room.lowerHand())) announce(words.said.handDown)
         return
       }

@@ -196,6 +196,7 @@ export const words = {
     muted: 'Muted.',
     unmuted: 'Everybody hears you.',
     handUp: 'Your hand is up.',
+    handLowered: 'A host lowered your hand.',
     handDown: 'Your hand is down.',
     joinedStage: (/** @type {string} */ names) => `${names} joined the stage.`,
     leftStage: (/** @type {string} */ names) => `${names} left the stage.`,
