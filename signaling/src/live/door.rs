@@ -1,6 +1,7 @@
 //! How people come into a live room, and how they go.
 
 use protocol::message::{MediaInfo, Person, RemoveReason, Reply as Answer, ServerMessage, Welcome, You};
+use protocol::token::Role;
 use protocol::{ApiError, Code, Identity, VOICES};
 use room::presence::NAMED;
 use room::{Arrival, Room, Session};
@@ -119,11 +120,14 @@ impl LiveRoom {
 
     fn check_full(&mut self, ask: &Ask) -> Result<(), ApiError> {
         let most = self.app.config.limits.room_participants;
-        let is_known = match ask {
-            Ask::Token(arrival) => self.people.get_mut(&arrival.identity).is_some(),
-            Ask::Ticket(_) => true,
+        // Whoever may come on stage still gets in; how many of them, the store bounds.
+        let is_one_more = match ask {
+            Ask::Token(arrival) => {
+                arrival.role == Role::Listener && self.people.get_mut(&arrival.identity).is_none()
+            }
+            Ask::Ticket(_) => false,
         };
-        if !is_known && self.people.len() >= most {
+        if is_one_more && self.people.len() >= most {
             let says = format!("the room has {most} participants here (limit: room_participants)");
             return Err(ApiError::new(Code::RoomFull, says).retry_after_ms(room::limits::ROOM_FULL_RETRY_MS));
         }

@@ -41,6 +41,19 @@ async fn a_hand_goes_up_the_host_promotes_and_everybody_sees_it() {
 }
 
 #[tokio::test]
+async fn whose_hand_a_host_lowers_is_told_so() {
+    let venue = Venue::open().await;
+    let mut host = venue.join(Role::Host, "hanna").await;
+    let mut ben = venue.join(Role::Listener, "ben").await;
+    ben.ask(json!({"type": "raise_hand"})).await;
+    assert_eq!(names(&host.until("hands").await, "up"), ["ben"]);
+    host.send(json!({"type": "lower_hand", "identity": "ben"})).await;
+    assert_eq!(names(&ben.until("hands").await, "down"), ["ben"]);
+    assert_eq!(names(&host.until("hands").await, "down"), ["ben"]);
+    venue.close().await;
+}
+
+#[tokio::test]
 async fn only_a_host_does_what_hosts_do() {
     let venue = Venue::open().await;
     let _host = venue.join(Role::Host, "hanna").await;
