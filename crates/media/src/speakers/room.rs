@@ -5,18 +5,17 @@
 //!            muted: no    sent less   loudest  time   └─▶ Frame, down the tree, if live
 //! ```
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use protocol::message::RoomState;
 use protocol::node::{self, StageSpeaker};
-use protocol::{Epoch, FRAME_TICKS, Frame, Identity, PeerId, RoomId, SpeakerNumber, VOICES, VoiceId};
+use protocol::{Epoch, FRAME_TICKS, Frame, PeerId, RoomId, SpeakerNumber, VOICES, VoiceId};
 
-use super::microphone::{Microphone, Said};
-use super::{AdmitSpeaker, SpeakersEvent, SpeakersStats};
-use crate::Batch;
-use crate::audience::{Head, NO_LEVEL, Negotiated, Packets, Receiver};
+use super::SpeakersEvent;
+use super::microphone::Said;
+use super::seat::{Seat, Sink};
+use crate::audience::{Head, NO_LEVEL, Packets};
 use crate::opus::{self, Toc};
 use crate::stage::{self, Stage, Verdict};
 use crate::voice::{ENDING_FRAMES, Misplaced, RoomClock, Voice, Wanted, since};
@@ -29,32 +28,6 @@ const STALLED: Duration = Duration::from_millis(200);
 
 /// Silence is passed on for so long, then its sender's voice says nothing until it sounds again.
 const SILENCE: Duration = Duration::from_millis(200);
-
-/// Where everything that happens in a room goes.
-pub(super) struct Sink<'a> {
-    pub(super) out: &'a mut Batch,
-    pub(super) events: &'a mut VecDeque<SpeakersEvent>,
-    pub(super) stats: &'a mut SpeakersStats,
-    pub(super) packets: &'a mut Packets,
-}
-
-/// A speaker's peer.
-#[derive(Debug)]
-pub(super) struct Seat {
-    pub(super) peer: PeerId,
-    pub(super) negotiated: Negotiated,
-    identity: Identity,
-    number: SpeakerNumber,
-    /// Has lines to hear the others on.
-    hears: bool,
-    pub(super) microphone: Microphone,
-    /// Once connected.
-    pub(super) receiver: Option<Receiver>,
-    /// When they were last sent something.
-    heard_at: Instant,
-    /// Since when they say nothing.
-    silent_since: Option<Instant>,
-}
 
 pub(super) struct Room {
     id: RoomId,
@@ -340,48 +313,6 @@ impl Room {
         self.tree_at = now;
         sink.stats.frames += 1;
         sink.events.push_back(SpeakersEvent::Frame { room: self.id.clone(), frame });
-    }
-}
-
-impl Seat {
-    pub(super) fn new(now: Instant, admit: AdmitSpeaker) -> Self {
-        Self {
-            peer: admit.peer,
-            negotiated: Negotiated::from(&admit.offer),
-            hears: admit.offer.lines.value() > 0,
-            microphone: Microphone::new(&admit.offer),
-            identity: admit.identity,
-            number: admit.number,
-            receiver: None,
-            heard_at: now,
-            silent_since: None,
-        }
-    }
-
-    /// Keys are agreed: they can be sent something.
-    pub(super) fn connect(&mut self, receiver: Receiver) {
-        self.receiver = Some(receiver.without(self.number));
-    }
-
-    /// Sends what is in the sink's packets, unless they said it themselves.
-    fn send(&mut self, now: Instant, speaker: SpeakerNumber, sink: &mut Sink<'_>) {
-        let is_own = speaker == self.number && speaker != SpeakerNumber::NOBODY;
-        let Some(receiver) = self.receiver.as_mut().filter(|_| self.hears && !is_own) else { return };
-        let sent = receiver.send(sink.packets, sink.out);
-        sink.stats.egress_packets += sent.packets;
-        sink.stats.egress_bytes += sent.bytes;
-        self.heard_at = now;
-    }
-
-    /// Sends the reports and requests that are due.
-    fn feedback(&mut self, now: Instant, sink: &mut Sink<'_>) {
-        let Some(receiver) = &mut self.receiver else { return };
-        let mut compound = Vec::new();
-        self.microphone.feedback(now, &mut compound);
-        if !compound.is_empty() {
-            receiver.send_rtcp(&compound, sink.out);
-            sink.stats.feedback += 1;
-        }
     }
 }
 

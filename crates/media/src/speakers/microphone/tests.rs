@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 use protocol::FRAME_TICKS;
 use protocol::session::{Fingerprint, IceText, Lines};
 
 use super::*;
+use crate::rtcp;
 use crate::testing;
 
 const OPUS: u8 = 111;

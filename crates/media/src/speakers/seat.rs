@@ -1,0 +1,79 @@
+//! A speaker's place in a room: their microphone, and what they are sent.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use protocol::{Identity, PeerId, SpeakerNumber};
+
+use super::microphone::Microphone;
+use super::{AdmitSpeaker, SpeakersEvent, SpeakersStats};
+use crate::Batch;
+use crate::audience::{Negotiated, Packets, Receiver};
+
+/// Where everything that happens in a room goes.
+pub(super) struct Sink<'a> {
+    pub(super) out: &'a mut Batch,
+    pub(super) events: &'a mut VecDeque<SpeakersEvent>,
+    pub(super) stats: &'a mut SpeakersStats,
+    pub(super) packets: &'a mut Packets,
+}
+
+/// A speaker's peer.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) peer: PeerId,
+    pub(super) negotiated: Negotiated,
+    pub(super) identity: Identity,
+    pub(super) number: SpeakerNumber,
+    /// Has lines to hear the others on.
+    hears: bool,
+    pub(super) microphone: Microphone,
+    /// Once connected.
+    pub(super) receiver: Option<Receiver>,
+    /// When they were last sent something.
+    pub(super) heard_at: Instant,
+    /// Since when they say nothing.
+    pub(super) silent_since: Option<Instant>,
+}
+
+impl Seat {
+    pub(super) fn new(now: Instant, admit: AdmitSpeaker) -> Self {
+        Self {
+            peer: admit.peer,
+            negotiated: Negotiated::from(&admit.offer),
+            hears: admit.offer.lines.value() > 0,
+            microphone: Microphone::new(&admit.offer),
+            identity: admit.identity,
+            number: admit.number,
+            receiver: None,
+            heard_at: now,
+            silent_since: None,
+        }
+    }
+
+    /// Keys are agreed: they can be sent something.
+    pub(super) fn connect(&mut self, receiver: Receiver) {
+        self.receiver = Some(receiver.without(self.number));
+    }
+
+    /// Sends what is in the sink's packets, unless they said it themselves.
+    pub(super) fn send(&mut self, now: Instant, speaker: SpeakerNumber, sink: &mut Sink<'_>) {
+        let is_own = speaker == self.number && speaker != SpeakerNumber::NOBODY;
+        let Some(receiver) = self.receiver.as_mut().filter(|_| self.hears && !is_own) else { return };
+        let sent = receiver.send(sink.packets, sink.out);
+        sink.stats.egress_packets += sent.packets;
+        sink.stats.egress_bytes += sent.bytes;
+        self.heard_at = now;
+    }
+
+    /// Sends the reports and requests that are due.
+    pub(super) fn feedback(&mut self, now: Instant, sink: &mut Sink<'_>) {
+        let Some(receiver) = &mut self.receiver else { return };
+        let mut compound = Vec::new();
+        self.microphone.feedback(now, &mut compound);
+        if !compound.is_empty() {
+            receiver.send_rtcp(&compound, sink.out);
+            sink.stats.feedback += 1;
+        }
+    }
+}
