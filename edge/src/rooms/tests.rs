@@ -1,3 +1,4 @@
+use ::room::tree::{self, Parent};
 use rand::SeedableRng;
 
 use super::*;
@@ -276,4 +277,22 @@ fn a_newer_origin_is_followed_and_an_older_one_is_not() {
     assert_eq!(script.dialled(), ["origin-2"]);
     script.link(310, "origin-2", UP_AGAIN);
     assert_eq!(script.take().changed, ["origin"]);
+}
+
+#[test]
+fn rooms_without_a_parent_do_not_keep_the_others_from_theirs() {
+    let mut script = Script::new("edge-1", &["edge-1"]);
+    let now = script.at(0);
+    let named = |name: &str| RoomId::new(name).unwrap();
+    // As many rooms of an origin that nobody knows as fill several turns, and one more, last in order.
+    for number in 0..100 {
+        script.rooms.known(now, &named(&format!("a{number}")), &node("nowhere"), Epoch(1));
+        script.rooms.wanted(now, 0, &named(&format!("a{number}")), &mut script.out);
+    }
+    script.rooms.known(now, &named("z"), &node("origin"), Epoch(1));
+    script.rooms.wanted(now, 0, &named("z"), &mut script.out);
+    assert_eq!(script.dialled(), ["origin"]);
+    script.rooms.parent_failed(now, &node("origin"), &mut script.out);
+    script.wait(20, 1_000);
+    assert_eq!(script.dialled(), ["origin"]);
 }
