@@ -16,14 +16,14 @@ use crate::webrtc_peer::{Peer, Speaker, listen, speak, speak_through};
 use crate::wire::Wire;
 
 /// A town hall that goes on while somebody misbehaves.
-struct TownHall {
-    town: Town,
+pub(crate) struct TownHall {
+    pub(crate) town: Town,
     listener: Peer,
     _speaker: Speaker,
 }
 
 /// A counter in `/metrics`, and the label that picks the one.
-struct Counter(&'static str, &'static str, &'static str);
+pub(crate) struct Counter(pub(crate) &'static str, pub(crate) &'static str, pub(crate) &'static str);
 
 /// Messages and requests answered with an error, by its code.
 const fn refused(code: &'static str) -> Counter {
@@ -31,13 +31,17 @@ const fn refused(code: &'static str) -> Counter {
 }
 
 /// Bytes that could not be used, by what is wrong with them.
-const fn bad_input(what: &'static str) -> Counter {
+pub(crate) const fn bad_input(what: &'static str) -> Counter {
     Counter("dais_bad_input_total", "what", what)
 }
 
 impl TownHall {
     async fn begin() -> Self {
-        let town = Town::start().await;
+        Self::begin_in(Town::start().await).await
+    }
+
+    /// The same in a system that runs.
+    pub(crate) async fn begin_in(town: Town) -> Self {
         let speaker = speak(&town, "anna", Tone::Low).await;
         let listener = listen(&town, 3).await;
         listener.hears(Tone::Low).await;
@@ -45,7 +49,7 @@ impl TownHall {
     }
 
     /// Somebody does `act`: the counter goes up by one, and the tone goes on.
-    async fn goes_on_when(&self, what: &str, counter: Counter, act: impl AsyncFnOnce(&Town)) {
+    pub(crate) async fn goes_on_when(&self, what: &str, counter: Counter, act: impl AsyncFnOnce(&Town)) {
         let Counter(name, label, value) = counter;
         let label = format!("{label}=\"{value}\"");
         let count = async || self.town.metric(name, &label).await;

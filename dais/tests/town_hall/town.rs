@@ -18,9 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const KEY: &str = "test";
 const SECRET: &str = "a secret for tests alone, of 32 bytes or more";
 
-/// The running program.
+/// The running program, or the same parts in the test's own process.
 pub(crate) struct Town {
-    process: Child,
+    process: Option<Child>,
     http: SocketAddr,
     admin: SocketAddr,
     media: u16,
@@ -42,16 +42,19 @@ impl Town {
             .stdout(Stdio::null())
             .spawn()
             .expect("the program starts");
-        let mut keys = Keys::default();
-        keys.add(KEY, SECRET.as_bytes()).expect("a valid key");
-        let client = Client::new();
-        let mut town = Self { process, http: local(http), admin: local(admin), media, keys, client };
+        Self::at(Some(process), local(http), local(admin), media).await
+    }
+
+    /// One that runs already: HTTP, admin server and first media port are there.
+    pub(crate) async fn at(process: Option<Child>, http: SocketAddr, admin: SocketAddr, media: u16) -> Self {
+        let mut town = Self { process, http, admin, media, keys: keys(), client: Client::new() };
         eventually("the program is ready", async || town.is_ready().await).await;
         town
     }
 
     async fn is_ready(&mut self) -> bool {
-        assert_eq!(self.process.try_wait().expect("it can be asked"), None, "the program ended");
+        let ended = self.process.as_mut().and_then(|process| process.try_wait().expect("it can be asked"));
+        assert_eq!(ended, None, "the program ended");
         let answer = self.client.get(format!("http://{}/ready", self.admin)).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
     }
@@ -119,8 +122,10 @@ impl Town {
 impl Drop for Town {
     fn drop(&mut self) {
         // It may have ended by itself; either way it must not outlive the test.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        if let Some(process) = &mut self.process {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }
 
@@ -138,8 +143,15 @@ pub(crate) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
+/// What signs and checks tokens.
+pub(crate) fn keys() -> Keys {
+    let mut keys = Keys::default();
+    keys.add(KEY, SECRET.as_bytes()).expect("a valid key");
+    keys
+}
+
 /// Four blocks of eight ports that nobody has, below those that the system hands out by itself.
-fn free_ports() -> [u16; 4] {
+pub(crate) fn free_ports() -> [u16; 4] {
     let mut found = Vec::new();
     let is_free =
         |port| TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok();
