@@ -181,7 +181,7 @@ impl Speakers {
         let Some(id) = self.room_of.get(&peer).cloned() else { return };
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let Some(seat) = room.seat_mut(peer) else { return };
-        seat.connect(Receiver::new(peer, addr, keys, seat.negotiated, &mut self.rng));
+        seat.connect(now, Receiver::new(peer, addr, keys, seat.negotiated, &mut self.rng));
         let replaced = room.others_of(peer);
         self.events.push_back(SpeakersEvent::Connected { peer, room: id });
         for older in replaced {

@@ -21,7 +21,7 @@ use crate::stage::{self, Stage, Verdict};
 use crate::voice::{ENDING_FRAMES, Misplaced, RoomClock, Voice, Wanted, since};
 
 /// Nobody goes without a packet for longer: quiet and broken must not be the same.
-const KEEP_ALIVE: Duration = Duration::from_millis(400);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_millis(400);
 
 /// A voice that sounds and then gets nothing for so long is ended for it.
 const STALLED: Duration = Duration::from_millis(200);

@@ -6,6 +6,7 @@ use std::time::Instant;
 use protocol::{Identity, PeerId, SpeakerNumber};
 
 use super::microphone::Microphone;
+use super::room::KEEP_ALIVE;
 use super::{AdmitSpeaker, SpeakersEvent, SpeakersStats};
 use crate::Batch;
 use crate::audience::{Negotiated, Packets, Receiver};
@@ -51,9 +52,11 @@ impl Seat {
         }
     }
 
-    /// Keys are agreed: they can be sent something.
-    pub(super) fn connect(&mut self, receiver: Receiver) {
+    /// Keys are agreed: they can be sent something, and it is due at once, because whoever moves here
+    /// from an edge waits for the first packet.
+    pub(super) fn connect(&mut self, now: Instant, receiver: Receiver) {
         self.receiver = Some(receiver.without(self.number));
+        self.heard_at = now.checked_sub(KEEP_ALIVE).unwrap_or(now);
     }
 
     /// Sends what is in the sink's packets, unless they said it themselves.

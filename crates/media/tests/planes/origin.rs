@@ -275,8 +275,17 @@ fn a_muted_track_of_three_byte_packets_counts_as_silence() {
 fn whoever_speaks_alone_still_hears_that_the_room_is_there() {
     let mut origin = Origin::with(1);
     origin.talk(&[0], 0..200);
-    assert!((8..=10).contains(&origin.heard[0].len()), "{}", origin.heard[0].len());
+    assert!((8..=11).contains(&origin.heard[0].len()), "{}", origin.heard[0].len());
     assert_eq!(said(&origin.heard[0]), []);
+}
+
+#[test]
+fn whoever_connects_hears_something_at_once() {
+    let mut origin = Origin::with(1);
+    origin.wait(1_000);
+    let newcomer = origin.join(1);
+    origin.wait(20);
+    assert_eq!(origin.heard[newcomer].len(), 1);
 }
 
 #[test]
