@@ -1,3 +1,4 @@
+use super::sys::MAX_DATAGRAM;
 use super::*;
 
 fn pair() -> (BatchSocket, BatchSocket) {
@@ -94,4 +95,18 @@ fn a_wake_ends_the_wait_even_when_it_came_before() {
     let waker = EventFd::new().unwrap();
     waker.wake();
     assert!(!wait(&socket, &waker, None).unwrap());
+}
+
+#[test]
+fn where_the_kernel_cannot_cut_segments_they_are_sent_one_by_one_from_then_on() {
+    let (from, to) = pair();
+    let bytes: Vec<u8> = (0..30_000).map(|byte| (byte / 100) as u8).collect();
+    // More segments than any kernel takes, as if it took none.
+    let send = Send { to: to.local_addr(), start: 0, len: bytes.len(), segment: 100 };
+    let mut sent = Sent::default();
+    from.send_call(&bytes, &[send], &mut sent);
+    assert_eq!(sent, Sent { datagrams: 300, bytes: 30_000, failed: 0, full: 0 });
+    assert!(!from.gso.load(Ordering::Relaxed));
+    let received = receive(&to, 300).into_iter().map(|(_, datagram)| datagram);
+    assert!(received.eq(bytes.chunks(100).map(<[u8]>::to_vec)));
 }
