@@ -23,7 +23,7 @@ use protocol::frame::{self, Frame};
 pub use downstream::{Downstream, DownstreamStats, MAX_ROOMS, MAX_SUBSCRIPTIONS, SubscribeError};
 pub use history::{History, MAX_HISTORY};
 pub use loss::{Loss, Redundancy};
-pub use receiver::{GIVE_UP, MIN_RETRY, Receiver, ReceiverStats, Tally};
+pub use receiver::{GIVE_UP, MIN_RETRY, QUIET, Receiver, ReceiverStats, Tally};
 pub use upstream::{Told, Upstream};
 
 /// One link of this node. Never given twice.
