@@ -104,6 +104,14 @@ test('a host mutes; space talks for as long as it is held', async () => {
   await says(lea, '.air', 'You are on stage, muted')
 })
 
+test('on the button, a short space is a press like any other', async () => {
+  await lea.getByRole('button', { name: 'Unmute' }).focus()
+  await lea.keyboard.press(' ')
+  await says(lea, '.air', 'You are live')
+  await lea.keyboard.press(' ')
+  await says(lea, '.air', 'You are on stage, muted')
+})
+
 test('a reload comes back to the same seat; a touch makes it sound', async () => {
   await lea.reload()
   await says(lea, '.air', 'You are on stage, muted')

@@ -14,6 +14,7 @@ export function dock(room, act, settings) {
   const gear = button('gear', settings)
   const leave = button('leave', () => act.leave())
   leave.element.classList.add('leave')
+  mute.element.dataset.talk = ''
   const air = h('p', { class: 'air', hidden: true })
   const box = h('footer', { class: 'dock-area' }, air,
     h('div', { class: 'dock', role: 'group', 'aria-label': words.dock.label },
