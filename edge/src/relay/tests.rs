@@ -131,6 +131,8 @@ impl World {
 struct Root {
     addr: SocketAddr,
     speak: mpsc::UnboundedSender<Frame>,
+    /// Any bytes, as a datagram to everybody.
+    mutter: mpsc::UnboundedSender<Vec<u8>>,
     /// Who has linked, in order.
     linked: mpsc::UnboundedReceiver<NodeId>,
 }
@@ -141,6 +143,7 @@ impl Root {
         let addr = links.local_addr();
         let (tell, told) = mpsc::unbounded_channel();
         let (speak, spoken) = mpsc::unbounded_channel();
+        let (mutter, muttered) = mpsc::unbounded_channel();
         let (who, linked) = mpsc::unbounded_channel();
         let refused = world.registry.node("origin-1", "home").counters(
             "dais_link_refused_total",
@@ -149,13 +152,14 @@ impl Root {
         );
         let tell = move |id, child| drop(tell.send((id, child)));
         tokio::spawn(node::serve::children(links, node::ids(), world.tasks.clone(), refused, tell));
-        tokio::spawn(Self::work(told, spoken, who));
-        Self { addr, speak, linked }
+        tokio::spawn(Self::work(told, spoken, muttered, who));
+        Self { addr, speak, mutter, linked }
     }
 
     async fn work(
         mut told: mpsc::UnboundedReceiver<(LinkId, Child)>,
         mut spoken: mpsc::UnboundedReceiver<Frame>,
+        mut muttered: mpsc::UnboundedReceiver<Vec<u8>>,
         who: mpsc::UnboundedSender<NodeId>,
     ) {
         let (mut downstream, mut links, mut out) = (Downstream::default(), HashMap::new(), Vec::new());
@@ -180,6 +184,9 @@ impl Root {
                     Child::Said(Event::Datagram(_)) => {}
                     Child::Lost => drop(downstream.link_lost(id)),
                 },
+                Some(bytes) = muttered.recv() => {
+                    links.values().for_each(|link: &LinkHandle<_>| link.send_datagram(bytes.clone().into()));
+                }
                 Some(frame) = spoken.recv() => downstream.forward(&room(), &frame, &mut out),
                 else => return,
             }
@@ -302,14 +309,36 @@ async fn a_link_survives_loss_and_its_frames_are_repaired() {
     let span = numbers[numbers.len() - 1] - numbers[0] + 1;
     assert!(span - numbers.len() as u32 <= 6, "{} of {span} came", numbers.len());
 
-    // What was counted is shown within the next look.
-    let repaired = |text: &str| {
-        let of_edge = "dais_link_repaired_frames_total{node=\"edge-1\",region=\"home\"} ";
-        text.lines().find_map(|line| line.strip_prefix(of_edge)?.parse().ok()).unwrap_or(0u32)
-    };
-    while repaired(&world.registry.render()) == 0 {
+    while counted(&world, "dais_link_repaired_frames_total{node=\"edge-1\",region=\"home\"}") == 0 {
         speak(&root, &mut next, &mut edge, |heard| heard.len() >= 10).await;
     }
+}
+
+#[tokio::test]
+async fn a_frame_of_a_future_version_is_counted_and_nobody_notices() {
+    let world = World::new();
+    let root = Root::start(&world);
+    let mut edge = TestEdge::start(&world, "edge-1");
+    world.announce("origin-1", NodeKind::Origin, root.addr);
+    edge.listen();
+    let mut next = 1;
+    let mut heard = speak(&root, &mut next, &mut edge, |heard| heard.len() >= 20).await;
+    root.mutter.send(vec![protocol::frame::VERSION + 1, 1, 2, 3]).unwrap();
+    root.mutter.send(vec![protocol::frame::VERSION, 1, 2, 3]).unwrap();
+    for what in ["relay_version", "relay_malformed"] {
+        let name = format!("dais_bad_input_total{{node=\"edge-1\",region=\"home\",what=\"{what}\"}}");
+        while counted(&world, &name) == 0 {
+            heard.extend(speak(&root, &mut next, &mut edge, |heard| heard.len() >= 10).await);
+        }
+        assert_eq!(counted(&world, &name), 1);
+    }
+    assert_unbroken(&heard);
+}
+
+/// A metric, as it was at the last look.
+fn counted(world: &World, name: &str) -> u32 {
+    let text = world.registry.render();
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
 }
 
 /// An address that leads to `server`, less what is lost each way.
