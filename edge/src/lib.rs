@@ -23,7 +23,7 @@ use anyhow::Context;
 use cluster::nodes::Live;
 use media::PeersConfig;
 use media::listeners::{Listeners, ListenersConfig, ListenersEvent};
-use node::desk::MAX_CHANGES;
+use node::desk::{MAX_CHANGES, Opening};
 use node::{Change, Config, Desk, Reach, Surroundings};
 use protocol::node::NodeKind;
 use rand::rngs::StdRng;
@@ -89,11 +89,13 @@ pub async fn start(
         shards: handles.iter().map(|handle| handle.local_addr()).collect(),
     };
     let edge = Edge { media: reach.shards.clone(), link: links.local_addr() };
-    let told = config.link_addr(edge.link);
+    let link = config.link_addr(edge.link);
     let connected = metrics.gauge("dais_edge_listeners", "Listeners who are connected.");
     let me = Member { node: config.node.clone(), region: config.region.clone() };
     let listening = Listening { shards: handles.clone(), queue: queue.clone(), framing_ms };
-    let desk = Desk::open(listening, config, reach, bus, changes, told, (&metrics, connected)).await?;
+    let opening =
+        Opening { duty: listening, config, reach, bus, changes, link, metrics: metrics.clone(), connected };
+    let desk = Desk::open(opening).await?;
     let name = me.node.clone();
     tasks.part(format!("{name} desk"), desk.run(tasks.shutdown().clone(), done));
 

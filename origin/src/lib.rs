@@ -18,7 +18,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use media::PeersConfig;
 use media::speakers::{Speakers, SpeakersConfig, SpeakersEvent};
-use node::desk::MAX_CHANGES;
+use node::desk::{MAX_CHANGES, Opening};
 use node::{Change, Config, Desk, Reach, Surroundings};
 use protocol::node::NodeKind;
 use rand::rngs::StdRng;
@@ -73,11 +73,13 @@ pub async fn start(config: Config, surroundings: Surroundings) -> anyhow::Result
         shards: handles.iter().map(|handle| handle.local_addr()).collect(),
     };
     let origin = Origin { media: reach.shards.clone(), link: links.local_addr() };
-    let told = config.link_addr(origin.link);
+    let link = config.link_addr(origin.link);
     let connected = metrics.gauge("dais_origin_speakers", "Speakers who are connected.");
     let speaking = Speaking { shards: handles.clone(), queue: queue.clone() };
     let name = config.node.clone();
-    let desk = Desk::open(speaking, config, reach, bus, changes, told, (&metrics, connected)).await?;
+    let opening =
+        Opening { duty: speaking, config, reach, bus, changes, link, metrics: metrics.clone(), connected };
+    let desk = Desk::open(opening).await?;
     tasks.part(format!("{name} desk"), desk.run(tasks.shutdown().clone(), done));
 
     let taken = queue.clone();

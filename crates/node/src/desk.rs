@@ -25,7 +25,7 @@ use service::{Metrics, Shutdown, shutdown};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::{Config, Reach};
+use crate::{Config, Reach, meters};
 
 /// Between two announcements.
 const ANNOUNCE: Duration = Duration::from_secs(1);
@@ -77,6 +77,26 @@ pub trait Duty: Send + 'static {
     fn close(&mut self, room: &RoomId);
 }
 
+/// What a desk is opened with.
+pub struct Opening<D> {
+    /// What is done about requests.
+    pub duty: D,
+    /// Of the node.
+    pub config: Config,
+    /// How clients reach its shards.
+    pub reach: Reach,
+    /// Where requests come from.
+    pub bus: Arc<dyn Bus>,
+    /// What shards say about their peers.
+    pub changes: mpsc::Receiver<Change>,
+    /// Where other nodes are told to link.
+    pub link: SocketAddr,
+    /// Where it counts.
+    pub metrics: Metrics,
+    /// Shows how many peers are connected.
+    pub connected: IntGauge,
+}
+
 /// The desk of one node.
 pub struct Desk<D> {
     duty: D,
@@ -106,19 +126,10 @@ struct Seat {
 }
 
 impl<D: Duty> Desk<D> {
-    /// Opens the desk: from now on requests wait for [`run`](Self::run). `link` is what other nodes are
-    /// told; `connected` shows how many peers hear or speak.
-    pub async fn open(
-        duty: D,
-        config: Config,
-        reach: Reach,
-        bus: Arc<dyn Bus>,
-        changes: mpsc::Receiver<Change>,
-        link: SocketAddr,
-        metrics: (&Metrics, IntGauge),
-    ) -> anyhow::Result<Self> {
+    /// Opens the desk: from now on requests wait for [`run`](Self::run).
+    pub async fn open(opening: Opening<D>) -> anyhow::Result<Self> {
+        let Opening { duty, config, reach, bus, changes, link, metrics, connected } = opening;
         let requests = bus.subscribe(&node::subject(&config.node)).await?;
-        let bad = metrics.0.counters("dais_bad_input_total", "Input that was refused.", &["what"]);
         let boot = crate::boot();
         let loads = vec![0; reach.shards.len()];
         Ok(Self {
@@ -135,8 +146,8 @@ impl<D: Duty> Desk<D> {
             peers: HashMap::new(),
             loads,
             admits: true,
-            connected: metrics.1,
-            bad_requests: bad.with_label_values(&["node_request"]),
+            connected,
+            bad_requests: meters::bad_input(&metrics, "node_request"),
         })
     }
 
