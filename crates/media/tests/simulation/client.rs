@@ -197,15 +197,6 @@ impl Ear {
         frame: &[u8],
     ) {
         assert!(self.positions[voice.index()].insert(timestamp), "a moment of a voice comes once");
-        eprintln!(
-            "E {:?} {:?} ts{} sp{} len{} {}",
-            self.addr,
-            voice,
-            timestamp / 960,
-            speaker.0,
-            frame.len(),
-            self.framing_ms
-        );
         let newest = self.newest[voice.index()].get_or_insert(timestamp);
         let ahead = timestamp.wrapping_sub(*newest) as i32;
         assert!(ahead > -48 * 500, "no timestamp falls back: {ahead}");
