@@ -31,7 +31,7 @@ use rand::{Rng, SeedableRng};
 use service::shutdown;
 use tokio::sync::{Notify, mpsc, watch};
 use transport::shard::Observer;
-use transport::{Links, Queue, Shard};
+use transport::{Links, Queue, ShardHandle};
 
 use desk::Listening;
 use meters::{RelayMeters, ShardMeters};
@@ -68,31 +68,18 @@ pub async fn start(
     let queue: Arc<RelayQueue> = Arc::new(Queue::new(Notify::new()));
     let (done, ended) = shutdown::channel();
 
-    let mut handles = Vec::new();
-    for index in 0..config.shards.max(1) {
-        let addr = config.shard_addr(index);
-        let (shard, handle) =
-            Shard::bind(addr).with_context(|| format!("media of {} on {addr}", config.node))?;
-        // Newcomers are spread evenly, leavers are not.
-        let max_peers = (config.capacity as usize).div_ceil(config.shards.max(1)) * 2;
-        let peers = PeersConfig { certificate: certificate.clone(), max_peers };
+    let shards = node::shards::start(&config, &tasks, |index, handle| {
+        let peers = PeersConfig { certificate: certificate.clone(), max_peers: config.shard_capacity() };
         let plane = Listeners::new(ListenersConfig { peers, max_rooms: MAX_ROOMS }, rng(), rng());
-        let meters = ShardMeters::new(&metrics, handle.clone());
-        let watcher = Watcher { index, changes: tell.clone(), queue: queue.clone(), meters };
-        tasks.thread(format!("{} shard {index}", config.node), move || Ok(shard.run(plane, watcher)?));
-        handles.push(handle);
-    }
-
-    let reach = Reach {
-        fingerprint: certificate.fingerprint(),
-        ips: config.media_ips.clone(),
-        shards: handles.iter().map(|handle| handle.local_addr()).collect(),
-    };
+        let meters = ShardMeters::new(&metrics, handle);
+        (plane, Watcher { index, changes: tell.clone(), queue: queue.clone(), meters })
+    })?;
+    let reach = Reach::new(&config, &certificate, &shards);
     let edge = Edge { media: reach.shards.clone(), link: links.local_addr() };
     let link = config.link_addr(edge.link);
     let connected = metrics.gauge("dais_edge_listeners", "Listeners who are connected.");
     let me = Member { node: config.node.clone(), region: config.region.clone() };
-    let listening = Listening { shards: handles.clone(), queue: queue.clone(), framing_ms };
+    let listening = Listening { shards: shards.clone(), queue: queue.clone(), framing_ms };
     let opening =
         Opening { duty: listening, config, reach, bus, changes, link, metrics: metrics.clone(), connected };
     let desk = Desk::open(opening).await?;
@@ -100,22 +87,15 @@ pub async fn start(
     tasks.part(format!("{name} desk"), desk.run(tasks.shutdown().clone(), done));
 
     let ids = node::ids();
-    let refused = metrics.counters("dais_link_refused_total", "Links that were not taken.", &["reason"]);
     let taken = queue.clone();
     let tell = move |id, child| relay::child_told(&taken, id, child);
-    tasks.part(format!("{name} links"), {
-        let (links, ids, tasks) = (links.clone(), ids.clone(), tasks.clone());
-        async move {
-            node::serve::children(links, ids, tasks, refused, tell).await;
-            Ok(())
-        }
-    });
-    let shards = handles.clone();
-    let tools = Tools { queue, shards, links: links.clone(), ids, tasks: tasks.clone(), live };
+    node::serve::children(&name, links.clone(), ids.clone(), &tasks, &metrics, tell);
+    let tools =
+        Tools { queue, shards: shards.clone(), links: links.clone(), ids, tasks: tasks.clone(), live };
     tasks.part(format!("{name} relay"), async move {
         Relay::new(tools, Rooms::new(me, rng()), RelayMeters::new(metrics)).run(ended).await;
         links.close().await;
-        handles.iter().for_each(|handle| handle.stop());
+        shards.iter().for_each(ShardHandle::stop);
         Ok(())
     });
     Ok(edge)

@@ -26,7 +26,7 @@ use rand::{Rng, SeedableRng};
 use service::shutdown;
 use tokio::sync::{Notify, mpsc};
 use transport::shard::Observer;
-use transport::{Links, Queue, Shard};
+use transport::{Links, Queue, ShardHandle};
 
 use desk::Speaking;
 use meters::Meters;
@@ -53,29 +53,17 @@ pub async fn start(config: Config, surroundings: Surroundings) -> anyhow::Result
     let queue: Arc<RelayQueue> = Arc::new(Queue::new(Notify::new()));
     let (done, ended) = shutdown::channel();
 
-    let mut handles = Vec::new();
-    for index in 0..config.shards.max(1) {
-        let addr = config.shard_addr(index);
-        let (shard, handle) =
-            Shard::bind(addr).with_context(|| format!("media of {} on {addr}", config.node))?;
-        let max_peers = (config.capacity as usize).div_ceil(config.shards.max(1)) * 2;
-        let peers = PeersConfig { certificate: certificate.clone(), max_peers };
+    let shards = node::shards::start(&config, &tasks, |_, handle| {
+        let peers = PeersConfig { certificate: certificate.clone(), max_peers: config.shard_capacity() };
         let plane = Speakers::new(SpeakersConfig { peers, max_rooms: MAX_ROOMS }, rng(), rng());
-        let meters = Meters::new(&metrics, handle.clone());
-        let watcher = Watcher { changes: tell.clone(), queue: queue.clone(), meters };
-        tasks.thread(format!("{} shard {index}", config.node), move || Ok(shard.run(plane, watcher)?));
-        handles.push(handle);
-    }
-
-    let reach = Reach {
-        fingerprint: certificate.fingerprint(),
-        ips: config.media_ips.clone(),
-        shards: handles.iter().map(|handle| handle.local_addr()).collect(),
-    };
+        let meters = Meters::new(&metrics, handle);
+        (plane, Watcher { changes: tell.clone(), queue: queue.clone(), meters })
+    })?;
+    let reach = Reach::new(&config, &certificate, &shards);
     let origin = Origin { media: reach.shards.clone(), link: links.local_addr() };
     let link = config.link_addr(origin.link);
     let connected = metrics.gauge("dais_origin_speakers", "Speakers who are connected.");
-    let speaking = Speaking { shards: handles.clone(), queue: queue.clone() };
+    let speaking = Speaking { shards: shards.clone(), queue: queue.clone() };
     let name = config.node.clone();
     let opening =
         Opening { duty: speaking, config, reach, bus, changes, link, metrics: metrics.clone(), connected };
@@ -83,19 +71,12 @@ pub async fn start(config: Config, surroundings: Surroundings) -> anyhow::Result
     tasks.part(format!("{name} desk"), desk.run(tasks.shutdown().clone(), done));
 
     let taken = queue.clone();
-    let refused = metrics.counters("dais_link_refused_total", "Links that were not taken.", &["reason"]);
     let tell = move |id, child| relay::told(&taken, id, child);
-    tasks.part(format!("{name} links"), {
-        let (links, tasks) = (links.clone(), tasks.clone());
-        async move {
-            node::serve::children(links, node::ids(), tasks, refused, tell).await;
-            Ok(())
-        }
-    });
+    node::serve::children(&name, links.clone(), node::ids(), &tasks, &metrics, tell);
     tasks.part(format!("{name} relay"), async move {
         Relay::new(name, queue, metrics).run(ended).await;
         links.close().await;
-        handles.iter().for_each(|handle| handle.stop());
+        shards.iter().for_each(ShardHandle::stop);
         Ok(())
     });
     Ok(origin)

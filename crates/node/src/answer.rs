@@ -3,8 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use media::Credentials;
+use media::dtls::Certificate;
 use protocol::session::{Candidate, CandidateProtocol, Fingerprint};
 use protocol::{Answer, Offer, VoiceId};
+use transport::ShardHandle;
+
+use crate::Config;
 
 /// How clients reach a node.
 #[derive(Debug, Clone)]
@@ -18,6 +22,15 @@ pub struct Reach {
 }
 
 impl Reach {
+    /// Of a node with such shards.
+    pub fn new<C>(config: &Config, certificate: &Certificate, shards: &[ShardHandle<C>]) -> Self {
+        Self {
+            fingerprint: certificate.fingerprint(),
+            ips: config.media_ips.clone(),
+            shards: shards.iter().map(ShardHandle::local_addr).collect(),
+        }
+    }
+
     /// The answer to `offer` for a peer on `shard`. RED is taken where it is offered by somebody who
     /// `speaks`.
     pub(crate) fn answer(

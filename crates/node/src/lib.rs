@@ -12,6 +12,7 @@ mod answer;
 pub mod desk;
 pub mod meters;
 pub mod serve;
+pub mod shards;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -67,6 +68,11 @@ impl Config {
             first => first + shard as u16,
         };
         SocketAddr::new(self.media.ip(), port)
+    }
+
+    /// Most peers of one shard. Newcomers are spread over the shards, but leavers are not.
+    pub fn shard_capacity(&self) -> usize {
+        (self.capacity as usize).div_ceil(self.shards.max(1)) * 2
     }
 
     /// Where other nodes find its links, given where they are bound.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use media::relay::LinkId;
+use protocol::NodeId;
 use protocol::link::{ChildMessage, ParentMessage};
-use service::Tasks;
-use service::metrics::IntCounterVec;
+use service::{Metrics, Tasks};
 use transport::Links;
 use transport::link::{Event, Incoming, LinkHandle};
 
@@ -36,20 +36,25 @@ pub enum Child {
     Lost,
 }
 
-/// Takes children until the endpoint is closed, and tells what happens on their links. `tell` must not
-/// block.
-pub async fn children<T>(links: Links, ids: Ids, tasks: Tasks, refused: IntCounterVec, tell: T)
+/// Takes children as a part of the node, until the endpoint is closed, and tells what happens on their
+/// links. `tell` must not block.
+pub fn children<T>(name: &NodeId, links: Links, ids: Ids, tasks: &Tasks, metrics: &Metrics, tell: T)
 where
     T: Fn(LinkId, Child) + Clone + Send + Sync + 'static,
 {
-    while let Some(incoming) = links.accept().await {
-        let (id, tell, refused) = (ids.next(), tell.clone(), refused.clone());
-        tasks.errand("child link", async move {
-            if let Err(reason) = child(incoming, id, tell).await {
-                refused.with_label_values(&[reason]).inc();
-            }
-        });
-    }
+    let refused = metrics.counters("dais_link_refused_total", "Links that were not taken.", &["reason"]);
+    let errands = tasks.clone();
+    tasks.part(format!("{name} links"), async move {
+        while let Some(incoming) = links.accept().await {
+            let (id, tell, refused) = (ids.next(), tell.clone(), refused.clone());
+            errands.errand("child link", async move {
+                if let Err(reason) = child(incoming, id, tell).await {
+                    refused.with_label_values(&[reason]).inc();
+                }
+            });
+        }
+        Ok(())
+    });
 }
 
 /// One child, from its handshake to its end.

@@ -145,13 +145,9 @@ impl Root {
         let (speak, spoken) = mpsc::unbounded_channel();
         let (mutter, muttered) = mpsc::unbounded_channel();
         let (who, linked) = mpsc::unbounded_channel();
-        let refused = world.registry.node("origin-1", "home").counters(
-            "dais_link_refused_total",
-            "Links not taken.",
-            &["reason"],
-        );
         let tell = move |id, child| drop(tell.send((id, child)));
-        tokio::spawn(node::serve::children(links, node::ids(), world.tasks.clone(), refused, tell));
+        let metrics = world.registry.node("origin-1", "home");
+        node::serve::children(&name("origin-1"), links, node::ids(), &world.tasks, &metrics, tell);
         tokio::spawn(Self::work(told, spoken, muttered, who));
         Self { addr, speak, mutter, linked }
     }
@@ -214,10 +210,9 @@ impl TestEdge {
         let (end, ended) = shutdown::channel();
         let metrics = world.registry.node(node, "home");
         let (ids, tasks) = (node::ids(), world.tasks.clone());
-        let refused = metrics.counters("dais_link_refused_total", "Links not taken.", &["reason"]);
         let taken = queue.clone();
         let tell = move |id, child| child_told(&taken, id, child);
-        tokio::spawn(node::serve::children(links.clone(), ids.clone(), tasks.clone(), refused, tell));
+        node::serve::children(&name(node), links.clone(), ids.clone(), &tasks, &metrics, tell);
         let (shards, live) = (vec![handle.clone()], world.live.subscribe());
         let tools = Tools { queue: queue.clone(), shards, links: links.clone(), ids, tasks, live };
         let rooms = Rooms::new(member(node), StdRng::seed_from_u64(1));
