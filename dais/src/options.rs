@@ -89,7 +89,11 @@ const KEYS: &[Setting] = &[
 ];
 
 const MEDIA: &[Setting] = &[
-    Setting::one("media", "ADDR", "First UDP port, one for each shard from there [0.0.0.0:7100]"),
+    Setting::one(
+        "media",
+        "ADDR",
+        "First UDP port, one for each shard from there [0.0.0.0:7100; alone on loopback: 127.0.0.1:7100]",
+    ),
     Setting::many("media-ip", "IP", "Address to tell clients [loopback, or the host's own]"),
     Setting::one("shards", "N", "Worker threads for media [number of cores]"),
     Setting::one("capacity", "N", "Most peers of each node [10000 for each shard]"),

@@ -32,8 +32,12 @@ const PEERS_PER_SHARD: u32 = 10_000;
 impl Media {
     /// Reads the values; `local` says that only this machine is served.
     pub(crate) fn read(values: &mut Values, local: bool) -> Self {
-        let bind = values.or("media", SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7100)));
         let given = values.many::<IpAddr>("media-ip");
+        // Bound to every address, the kernel chooses where answers come from, and a client that asked
+        // 127.0.0.1 may hear from another.
+        let is_alone = local && given.is_empty();
+        let ip = if is_alone { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        let bind = values.or("media", SocketAddr::from((ip, 7100)));
         for ip in given.iter().filter(|ip| !addresses::can_serve(bind.ip(), **ip)) {
             values
                 .wrong("media-ip", format_args!("{ip} cannot be reached: --media listens on {}", bind.ip()));
