@@ -7,9 +7,8 @@ use protocol::node::NodeKind;
 use service::config::Values;
 use service::log::{Filter, Format};
 
-/// What is logged unless told otherwise. Strangers make rtc_dtls complain as often as they like: what it
-/// complains about is counted.
-const FILTER: &str = "info,rtc_dtls=off";
+/// What is logged unless told otherwise.
+const FILTER: &str = "info";
 
 /// Plumbing of a process.
 #[derive(Debug)]
