@@ -32,6 +32,7 @@ fn media_node(mut values: Values, kind: NodeKind) -> Result<(), Failure> {
 
     Ok(process::run(&options, &values, async |around| {
         stands_alone(&place);
+        media.warn_if_private();
         let shared = Shared::new(&Limits::default());
         let metrics = around.registry.node(place.node.as_str(), &place.region);
         shared.start(&around.tasks, &metrics, &around.readiness, vec![place.node.clone()]);

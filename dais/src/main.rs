@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     match PROGRAM.read(&args, &environment) {
         Ok(Start::Run(command, values)) => run(command, values),
         Ok(Start::Print(text)) => {
-            print!("{text}");
+            println!("{}", text.trim_end());
             ExitCode::SUCCESS
         }
         Err(mistakes) => Failure::from(mistakes).report(""),

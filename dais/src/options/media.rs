@@ -56,6 +56,15 @@ impl Media {
         self.link.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7200)))
     }
 
+    /// Says that nobody on the Internet reaches an address that was found and not chosen.
+    pub(crate) fn warn_if_private(&self) {
+        for ip in self.ips.iter().filter(|&&ip| self.guessed && addresses::is_private(ip)) {
+            tracing::warn!(
+                "audio goes to {ip}, which the Internet cannot reach: give the public address as --media-ip"
+            );
+        }
+    }
+
     /// Most peers of a node with so many shards.
     pub(crate) fn capacity_of(&self, shards: usize) -> u32 {
         self.capacity.map_or(PEERS_PER_SHARD.saturating_mul(shards as u32), NonZeroU32::get)
