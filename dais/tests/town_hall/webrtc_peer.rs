@@ -95,7 +95,7 @@ fn media_engine() -> MediaEngine {
 }
 
 impl Peer {
-    async fn connect() -> (Box<dyn PeerConnection>, Arc<Handler>) {
+    async fn prepare() -> (Box<dyn PeerConnection>, Arc<Handler>) {
         let handler = Arc::new(Handler {
             gathered: watch::channel(false).0,
             state: watch::channel(RTCPeerConnectionState::New).0,
@@ -205,7 +205,7 @@ pub(crate) async fn speak_through(
         MediaStreamTrack::new("mic".into(), "mic".into(), "mic".into(), RtpCodecKind::Audio, vec![coding]);
     let track = Arc::new(TrackLocalStaticRTP::new(track));
 
-    let peer = Peer::connect().await;
+    let peer = Peer::prepare().await;
     let init = RTCRtpTransceiverInit {
         direction: RTCRtpTransceiverDirection::Sendonly,
         streams: vec![],
@@ -243,7 +243,7 @@ async fn whistle(track: Arc<TrackLocalStaticRTP>, ssrc: u32, tone: Tone) {
 
 /// Listens over WHEP with this many lines.
 pub(crate) async fn listen(town: &Town, lines: usize) -> Peer {
-    let peer = Peer::connect().await;
+    let peer = Peer::prepare().await;
     for _ in 0..lines {
         let init = RTCRtpTransceiverInit {
             direction: RTCRtpTransceiverDirection::Recvonly,
