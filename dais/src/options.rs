@@ -92,7 +92,7 @@ const MEDIA: &[Setting] = &[
     Setting::one(
         "media",
         "ADDR",
-        "First UDP port, one for each shard from there [0.0.0.0:7100; alone on loopback: 127.0.0.1:7100]",
+        "First UDP port, then one for each shard [0.0.0.0:7100, loopback like --listen]",
     ),
     Setting::many("media-ip", "IP", "Address to tell clients [loopback, or the host's own]"),
     Setting::one("shards", "N", "Worker threads for media [number of cores]"),

@@ -75,7 +75,7 @@ struct Workspace {
 impl Workspace {
     fn read() -> Self {
         let platform = format!("--filter-platform={}-unknown-linux-gnu", std::env::consts::ARCH);
-        let arguments = ["metadata", "--format-version=1", "--offline", "--locked", &platform];
+        let arguments = ["metadata", "--format-version=1", "--offline", &platform];
         let output = Command::new(env!("CARGO")).args(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
