@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("origin", &["node", "transport", "cluster", "service", "media", "room", "protocol"]),
     ("edge", &["node", "transport", "cluster", "service", "media", "room", "protocol"]),
     ("signaling", &["cluster", "service", "room", "protocol"]),
-    ("loadgen", &["transport", "service", "protocol"]),
+    ("loadgen", &["transport", "service", "media", "protocol"]),
     ("node", &["transport", "cluster", "service", "media", "protocol"]),
     ("transport", &["media", "protocol"]),
     ("cluster", &["room", "protocol"]),
