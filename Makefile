@@ -1,5 +1,6 @@
 # The map of daily work. `make test` is what CI runs; it first installs what it needs (Debian, as root or with sudo).
 
+.NOTPARALLEL:
 .PHONY: run test setup check fmt unit build web browser aiortc fuzz bench deny
 
 run: ; cargo run --release
