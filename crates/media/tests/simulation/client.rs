@@ -54,8 +54,9 @@ impl Keys {
 
     fn context(&self, of_server: bool) -> Context {
         let (keys, salts) = self.exported.split_at(32);
-        let (key, salt) = (&keys[16 * usize::from(of_server)..][..16], salts.chunks(salts.len() / 2));
-        let salt = salt.skip(usize::from(of_server)).next().expect("two salts");
+        let of_server = usize::from(of_server);
+        let key = &keys[16 * of_server..][..16];
+        let salt = salts.chunks(salts.len() / 2).nth(of_server).expect("two salts");
         let profile = match self.profile {
             Profile::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
             Profile::Aes128CmSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
@@ -146,7 +147,6 @@ pub(crate) type Said = (SpeakerNumber, u32);
 
 /// A listener's browser.
 pub(crate) struct Ear {
-    pub(crate) addr: SocketAddr,
     pub(crate) framing_ms: u8,
     pub(crate) lines: u8,
     /// Everything heard, and when.
@@ -158,10 +158,10 @@ pub(crate) struct Ear {
 }
 
 impl Ear {
-    pub(crate) fn new(addr: SocketAddr, framing_ms: u8, lines: u8, keys: &Keys) -> Self {
+    pub(crate) fn new(framing_ms: u8, lines: u8, keys: &Keys) -> Self {
         let context = keys.context(true);
         let (heard, positions, newest) = (BTreeMap::new(), Default::default(), Default::default());
-        Self { addr, framing_ms, lines, heard, context, positions, newest, packets: 0 }
+        Self { framing_ms, lines, heard, context, positions, newest, packets: 0 }
     }
 
     /// Takes a packet as it comes from the network.

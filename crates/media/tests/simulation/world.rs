@@ -229,8 +229,8 @@ impl World {
                 self.origin.receive(self.now, from, &mut datagram, &mut out);
                 self.after_origin(out);
             }
-            Event::FromParent(place, what) => self.from_parent(place, what),
-            Event::FromChild(place, what) => self.from_child(place, what),
+            Event::FromParent(place, what) => self.hear_parent(place, what),
+            Event::FromChild(place, what) => self.hear_child(place, what),
             Event::Down(listener, datagram) => self.listeners[listener].home.hear(self.now, &datagram),
             Event::Host => self.host_acts(),
             Event::Heartbeats => self.heartbeats(),
@@ -334,7 +334,7 @@ impl World {
                 self.check_frame(&frame);
                 let mut outputs = Vec::new();
                 self.root.forward(&self.room, &frame, &mut outputs);
-                self.to_children(Place::Origin, outputs);
+                self.tell_children(Place::Origin, outputs);
             }
         }
     }
@@ -379,18 +379,18 @@ impl World {
                 edge.upstream.join(&room, UP, &names[0], epoch, &mut outputs);
                 edge.upstream.set_rtt(UP, Duration::from_millis(20));
             }
-            self.to_parent(place, outputs);
+            self.tell_parent(place, outputs);
         }
     }
 
-    fn from_parent(&mut self, place: Place, what: FromParent) {
+    fn hear_parent(&mut self, place: Place, what: FromParent) {
         let now = self.now;
         match what {
             FromParent::Message(message) => {
                 let mut outputs = Vec::new();
                 let told = self.edge(place).upstream.message(now, UP, message, &mut outputs);
                 assert!(!matches!(told, Told::Loop(_) | Told::Refused(_)), "{told:?}");
-                self.to_parent(place, outputs);
+                self.tell_parent(place, outputs);
                 self.pass_path_on(place);
             }
             FromParent::Datagram(bytes) => match Datagram::read(bytes).expect("ours") {
@@ -412,8 +412,8 @@ impl World {
             let command = ListenersCommand::Frame { room: room.clone(), frame, arrived: now };
             edge.plane.handle(now, command, &mut out);
         }
-        self.to_parent(place, up);
-        self.to_children(place, down);
+        self.tell_parent(place, up);
+        self.tell_children(place, down);
         self.send_down(out);
     }
 
@@ -426,10 +426,10 @@ impl World {
         let mut path = path.to_vec();
         path.push(NodeId::new(name).expect("a node id"));
         edge.downstream.set_path(&room, path, epoch, &mut outputs);
-        self.to_children(place, outputs);
+        self.tell_children(place, outputs);
     }
 
-    fn from_child(&mut self, place: Place, what: FromChild) {
+    fn hear_child(&mut self, place: Place, what: FromChild) {
         let (now, room) = (self.now, self.room.clone());
         let downstream = if place == Place::Origin { &mut self.root } else { &mut self.hub.downstream };
         let mut outputs = Vec::new();
@@ -446,10 +446,10 @@ impl World {
                 Datagram::Frames { .. } => unreachable!("children have no audio"),
             },
         }
-        self.to_children(place, outputs);
+        self.tell_children(place, outputs);
     }
 
-    fn to_children(&mut self, place: Place, outputs: Vec<Output<ParentMessage>>) {
+    fn tell_children(&mut self, place: Place, outputs: Vec<Output<ParentMessage>>) {
         let child = if place == Place::Origin { Place::Hub } else { Place::Leaf };
         for output in outputs {
             match output {
@@ -465,7 +465,7 @@ impl World {
         }
     }
 
-    fn to_parent(&mut self, place: Place, outputs: Vec<Output<ChildMessage>>) {
+    fn tell_parent(&mut self, place: Place, outputs: Vec<Output<ChildMessage>>) {
         let parent = if place == Place::Hub { Place::Origin } else { Place::Hub };
         for output in outputs {
             match output {
@@ -496,7 +496,7 @@ impl World {
         let loss_permille = self.edge(place).upstream.heartbeat(UP, heartbeat);
         let mut bytes = Vec::new();
         Heartbeat { sequence: heartbeat.sequence, loss_permille }.write(&mut bytes);
-        self.to_parent(place, vec![Output::Datagram(UP, bytes.into())]);
+        self.tell_parent(place, vec![Output::Datagram(UP, bytes.into())]);
     }
 
     fn repeats(&mut self) {
@@ -504,7 +504,7 @@ impl World {
         for place in [Place::Hub, Place::Leaf] {
             let mut outputs = Vec::new();
             self.edge(place).upstream.on_timeout(now, &mut outputs);
-            self.to_parent(place, outputs);
+            self.tell_parent(place, outputs);
         }
         self.net.at(self.now + TICK, Event::Repeats);
     }
@@ -537,7 +537,7 @@ impl World {
         number: Option<SpeakerNumber>,
         keys: &Keys,
     ) {
-        let [door, home] = [(); 2].map(|()| Ear::new(addr, framing, lines, keys));
+        let [door, home] = [(); 2].map(|()| Ear::new(framing, lines, keys));
         self.by_addr.insert(addr, self.listeners.len());
         self.listeners.push(Listener { place, number, door, home, last_packet: self.now });
     }
