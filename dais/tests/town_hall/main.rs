@@ -8,6 +8,7 @@
 mod bad_input;
 mod description;
 mod ear;
+mod goodbye;
 mod interop;
 mod links;
 mod socket;

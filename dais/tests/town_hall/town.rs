@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use protocol::token::{Claims, Keys, Role};
 use protocol::{Identity, RoomId};
 use reqwest::{Client, RequestBuilder, Response};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
 /// The room of all tests.
@@ -57,6 +58,24 @@ impl Town {
         assert_eq!(ended, None, "the program ended");
         let answer = self.client.get(format!("http://{}/ready", self.admin)).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// Asks the program to end.
+    pub(crate) fn terminate(&self) {
+        let process = self.process.as_ref().expect("it is a program");
+        kill_process(Pid::from_child(process), Signal::TERM).expect("it runs");
+    }
+
+    /// Its exit status, once it has ended.
+    pub(crate) async fn ended(mut self) -> Option<i32> {
+        let mut process = self.process.take().expect("it is a program");
+        let mut status = None;
+        eventually("the program ends", async || {
+            status = process.try_wait().expect("it can be asked");
+            status.is_some()
+        })
+        .await;
+        status.and_then(|status| status.code())
     }
 
     /// Claims for the room, valid for an hour.
