@@ -1,0 +1,102 @@
+//! Listeners, and what must have been heard in the end.
+
+use super::*;
+
+impl World {
+    pub(super) fn add_listener(&mut self, place: Place, framing: u8, lines: u8) {
+        let index = self.listeners.len();
+        let addr = SocketAddr::from(([10, 1, place as u8, index as u8], 6_000));
+        let keys = Keys::new(&mut self.net.rng);
+        let admit = AdmitListener {
+            peer: PeerId(index as u64 + 100),
+            room: self.room.clone(),
+            offer: offer(lines, Some(framing)),
+            framing_ms: 60,
+        };
+        let (now, mut out) = (self.now, Batch::default());
+        let command = ListenersCommand::AdmitConnected(Box::new(admit), addr, keys.session());
+        self.listen(place, addr, framing, lines, None, &keys);
+        self.edge(place).plane.handle(now, command, &mut out);
+        self.send_down(out);
+    }
+
+    pub(super) fn listen(
+        &mut self,
+        place: Place,
+        addr: SocketAddr,
+        framing: u8,
+        lines: u8,
+        number: Option<SpeakerNumber>,
+        keys: &Keys,
+    ) {
+        let [door, home] = [(); 2].map(|()| Ear::new(framing, lines, keys));
+        self.by_addr.insert(addr, self.listeners.len());
+        self.listeners.push(Listener { place, number, door, home, last_packet: self.now });
+    }
+
+    pub(super) fn send_down(&mut self, out: Batch) {
+        for (to, datagram) in out.datagrams() {
+            let index = self.by_addr[&to];
+            let listener = &mut self.listeners[index];
+            listener.door.hear(self.now, datagram);
+            if listener.number.is_none() {
+                let silence = self.now - listener.last_packet;
+                assert!(
+                    silence < Duration::from_millis(1_300),
+                    "a silence that means two things: {silence:?}"
+                );
+            }
+            listener.last_packet = self.now;
+            self.digest = datagram.iter().fold(self.digest, |digest, &byte| {
+                (digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+            });
+            self.net.send(self.now, self.weather.access, Event::Down(index, datagram.to_vec()));
+        }
+    }
+
+    /// What went down the tree has left for every listener; at home only the network's losses lack.
+    /// Gives the share of the frames that did not leave for a listener at 20 ms, on the average.
+    pub(super) fn check_all_was_heard(&self) -> f64 {
+        let ends = [self.start + self.weather.length / 2, self.start + self.weather.length];
+        let starts = [self.start, ends[0]];
+        let is_settled = |at: Instant| {
+            // While a link is made, and when an origin dies, what is under way may be lost.
+            starts.iter().all(|&start| at < start || at > start + SETTLING)
+                && ends.iter().all(|&end| at > end || at + SETTLING < end)
+        };
+        let said: Vec<_> =
+            self.said.iter().filter(|&(_, &at)| is_settled(at)).map(|(said, _)| *said).collect();
+        assert!(said.len() > 50, "somebody spoke: {}", said.len());
+        for listener in self.listeners.iter().filter(|l| l.number.is_none() && l.door.lines == 3) {
+            let (door, home) = (share(&said, &listener.door), share(&said, &listener.home));
+            let rate = self.weather.access.loss;
+            // A joined packet that has left cannot take up a frame that was overtaken on its way.
+            let least = if listener.door.framing_ms == 20 { 0.99 } else { 0.98 };
+            assert!(
+                door > least,
+                "{:?} at {} ms: {door} of the frames left",
+                listener.place,
+                listener.door.framing_ms
+            );
+            assert!(home > 0.97 * (1.0 - 3.0 * rate), "{:?}: {home} of the frames came home", listener.place);
+        }
+        for listener in self.listeners.iter().filter(|l| l.number.is_none() && l.door.lines == 1) {
+            assert!(listener.door.heard.len() * 3 > said.len(), "one line hears the loudest");
+        }
+        for listener in &self.listeners {
+            let Some(own) = listener.number else { continue };
+            assert!(
+                listener.door.heard.keys().all(|(speaker, _)| *speaker != own),
+                "nobody hears themselves"
+            );
+        }
+        let of_all = |l: &&Listener| l.number.is_none() && l.door.lines == 3 && l.door.framing_ms == 20;
+        let unjoined: Vec<_> = self.listeners.iter().filter(of_all).collect();
+        unjoined.iter().map(|listener| 1.0 - share(&said, &listener.door)).sum::<f64>()
+            / unjoined.len() as f64
+    }
+}
+
+fn share(said: &[Said], ear: &Ear) -> f64 {
+    said.iter().filter(|said| ear.heard.contains_key(said)).count() as f64 / said.len() as f64
+}
