@@ -25,10 +25,16 @@
       return super.setLocalDescription(...args)
     }
 
-    setRemoteDescription(...args) {
+    setRemoteDescription({ type, sdp }) {
       this.descriptions++
-      return super.setRemoteDescription(...args)
+      return super.setRemoteDescription({ type, sdp: rerouted(sdp) })
     }
+  }
+
+  /** Leads the candidates of an answer through other ports, where a test has laid wires. */
+  function rerouted(sdp) {
+    const ports = window.probe.reroute ?? {}
+    return sdp.replace(/ (\d+) typ host/g, (whole, port) => (ports[port] ? ` ${ports[port]} typ host` : whole))
   }
 
   /** A microphone into which somebody whistles: `hz`, a little louder and softer, as no fan does. */

@@ -78,8 +78,8 @@ export class Person {
   }
 
   /**
-   * Joins; `tone` in Hz makes them whistle it into their microphone.
-   * @param {{ token: string, name?: string, tone?: number, framing?: 20 | 60 }} options
+   * Joins; `tone` in Hz makes them whistle it into their microphone, `reroute` maps the nodes' ports to others.
+   * @param {{ token: string, name?: string, tone?: number, framing?: 20 | 60, reroute?: Record<number, number> }} options
    */
   async join(options) {
     this.options = options
@@ -90,7 +90,8 @@ export class Person {
   }
 
   async #enter() {
-    await this.page.evaluate(async ({ tone, ...options }) => {
+    await this.page.evaluate(async ({ tone, reroute, ...options }) => {
+      window.probe.reroute = reroute
       const { Dais } = await import('/sdk/v1/dais.js')
       const microphone = tone ? window.probe.whistle(tone) : undefined
       const room = window.room = await Dais.join({ ...options, microphone })
