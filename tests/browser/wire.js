@@ -1,4 +1,4 @@
-// A wire between a browser and a node, as a router with NAT is one: it can come out at another address.
+// A wire between a browser and a node, as a bad router is one: it loses packets, and comes out at another address.
 //
 //   browser ◀──▶ near │ far ◀──▶ node
 
@@ -10,6 +10,11 @@ export class Wire {
   /** All far ends that were ever used; the last is the one that sends. */
   #far = []
   #browser
+  /** One RTP packet of so many from the browser is lost. */
+  loses = Infinity
+  /** How many that were. */
+  lost = 0
+  #packets = 0
 
   /** @param {number} node port of the node on loopback */
   static async to(node) {
@@ -18,6 +23,7 @@ export class Wire {
     wire.#near = await bound()
     wire.#near.on('message', (datagram, { port }) => {
       wire.#browser = port
+      if (isRtp(datagram) && ++wire.#packets % wire.loses === 0) return void wire.lost++
       wire.#far.at(-1).send(datagram, node, '127.0.0.1')
     })
     await wire.move()
@@ -47,6 +53,9 @@ export class Wire {
     this.#near.close()
   }
 }
+
+/** RFC 7983 and RFC 5761: neither STUN nor DTLS nor RTCP. */
+const isRtp = ([first, second]) => first >= 128 && first < 192 && (second < 192 || second > 223)
 
 const bound = () => new Promise((resolve, reject) => {
   const socket = createSocket('udp4')
