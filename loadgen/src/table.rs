@@ -1,0 +1,204 @@
+//! A report for the terminal: a line while it runs, a table when it is done.
+
+use std::fmt::{self, Display, Write};
+
+use crate::report::number::{bytes, count, figure, measured, percent, short};
+use crate::report::{Audio, Percentiles, Report};
+
+/// Where a run is, for the line that shows progress.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Progress {
+    /// Seconds since the first join.
+    pub at_s: f64,
+    /// Listeners who are in.
+    pub connected: u64,
+    /// Listeners who are to be in.
+    pub wanted: u64,
+    /// Joins that failed so far.
+    pub failed: u64,
+    /// Packets in the last second.
+    pub packets_per_s: u64,
+    /// Latency of the last second's frames, 99 in 100.
+    pub latency_p99_us: u64,
+    /// Frames lost so far.
+    pub frames_lost: u64,
+    /// What is going on, in a word.
+    pub phase: &'static str,
+}
+
+/// The line that shows progress, without a line break.
+pub fn progress(now: &Progress) -> String {
+    let mut line =
+        format!("{:>5.0} s  {:<10}  {}/{} in", now.at_s, now.phase, count(now.connected), count(now.wanted));
+    if now.failed > 0 {
+        line += &format!(", {} failed", count(now.failed));
+    }
+    line += &format!("  {} packets/s", count(now.packets_per_s));
+    line += &format!("  p99 {} ms", figure(now.latency_p99_us as f64 / 1_000.0));
+    line + &format!("  {} lost", count(now.frames_lost))
+}
+
+/// The whole table.
+pub fn table(report: &Report) -> String {
+    Table(report).to_string()
+}
+
+struct Table<'a>(&'a Report);
+
+impl Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = self.0;
+        listeners(f, report)?;
+        writeln!(f, "\n  {:<22}{:>10}{:>10}{:>10}{:>10}", "ms", "p50", "p95", "p99", "max")?;
+        for (name, row) in rows(report) {
+            percentiles(f, name, row)?;
+        }
+        f.write_char('\n')?;
+        audio(f, "listeners heard", &report.audio)?;
+        audio(f, "speakers heard", &report.stage)?;
+        probes(f, report)?;
+        f.write_char('\n')?;
+        usage(f, report)?;
+        verdict(f, report)
+    }
+}
+
+/// The rows of percentiles, in the order in which a listener lives through them.
+pub(crate) fn rows(report: &Report) -> [(&'static str, &Percentiles); 8] {
+    [
+        ("join", &report.join_ms),
+        ("first audio", &report.first_audio_ms),
+        ("latency", &report.audio.latency_ms),
+        ("longest gap", &report.audio.longest_gap_ms),
+        ("stage latency", &report.stage.latency_ms),
+        ("stage longest gap", &report.stage.longest_gap_ms),
+        ("presence lag", &report.presence.lag_ms),
+        ("promotion seen", &report.presence.promotion_seen_ms),
+    ]
+}
+
+fn listeners(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let listeners = &report.listeners;
+    writeln!(
+        f,
+        "\n  {} of {} listeners joined, {} per second; {} failed, {} dropped; {} s in all",
+        count(listeners.joined),
+        count(listeners.requested),
+        figure(listeners.joins_per_s),
+        count(listeners.failed),
+        count(listeners.dropped),
+        figure(report.wall_s),
+    )?;
+    report.failures.iter().try_for_each(|(code, times)| writeln!(f, "    {code}: {}", count(*times)))
+}
+
+/// A row, unless there is nothing in it.
+fn percentiles(f: &mut fmt::Formatter<'_>, name: &str, row: &Percentiles) -> fmt::Result {
+    if row.max.is_none() {
+        return Ok(());
+    }
+    let [p50, p95, p99, max] = [row.p50, row.p95, row.p99, row.max].map(measured);
+    writeln!(f, "  {name:<22}{p50:>10}{p95:>10}{p99:>10}{max:>10}")
+}
+
+fn audio(f: &mut fmt::Formatter<'_>, who: &str, audio: &Audio) -> fmt::Result {
+    if audio.frames_expected == 0 {
+        return Ok(());
+    }
+    write!(f, "  {who:<22}{} frames, ", count(audio.frames_received))?;
+    writeln!(f, "{} lost ({})", count(audio.frames_lost), percent(audio.loss_ratio))?;
+    write!(f, "  {:<22}{} packets/s, ", "", figure(audio.packets_per_s))?;
+    writeln!(
+        f,
+        "{} frames twice, {} packets undecryptable",
+        count(audio.duplicates),
+        count(audio.undecryptable)
+    )
+}
+
+fn probes(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let probes = &report.probes;
+    let verdict = match probes.agree {
+        None => return Ok(()),
+        Some(true) => "they agree",
+        Some(false) => "THEY DO NOT AGREE",
+    };
+    let heard = format!("{} of {} probes", probes.connected, probes.requested);
+    let (frames, loss) = (count(probes.frames_received), percent(probes.loss_ratio));
+    writeln!(f, "  {heard:<22}{frames} frames, {loss} lost: {verdict}")
+}
+
+fn usage(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    for node in &report.nodes {
+        let per_packet = measured(node.cpu_us_per_packet);
+        let (cores, memory) = (figure(node.cores), bytes(node.rss_peak_bytes));
+        writeln!(f, "  {:<22}{cores} cores, {memory}, {per_packet} µs per packet", node.node)?;
+    }
+    let generator = &report.load_generator;
+    let late = percent(Some(generator.late_ticks as f64 / generator.ticks.max(1) as f64));
+    let (cores, memory) = (figure(generator.cores), bytes(generator.rss_peak_bytes));
+    writeln!(f, "  {:<22}{cores} cores, {memory}, {late} of ticks late", "load generator")
+}
+
+fn verdict(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    for outcome in &report.requirements {
+        let word = if outcome.holds { "holds" } else { "FAILS" };
+        let value = outcome.value.map_or_else(|| "nothing was measured".into(), short);
+        writeln!(f, "  {word}  {} ({value})", outcome.expression)?;
+    }
+    for remark in &report.remarks {
+        writeln!(f, "  {} {}", if remark.doubt { "!" } else { "·" }, remark.text)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::sample;
+
+    #[test]
+    fn the_table_has_what_people_ask_first() {
+        let table = table(&sample());
+        println!("{table}");
+        assert!(table.contains("10,000 of 10,000 listeners joined"));
+        assert!(table.contains("first audio") && table.contains("they agree"));
+        assert!(table.contains("holds  first_audio_ms.p99<1500"));
+        assert!(!table.contains("promotion seen"), "a row without figures");
+    }
+
+    #[test]
+    fn no_line_of_figures_is_wider_than_a_terminal() {
+        let table = table(&sample());
+        let remarks = ["!", "·"];
+        let figures = table.lines().filter(|line| !remarks.iter().any(|mark| line.trim().starts_with(mark)));
+        figures.for_each(|line| assert!(line.chars().count() <= 100, "{line}"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_not_overlooked() {
+        let mut report = sample();
+        report.probes.agree = Some(false);
+        report.requirements[0].holds = false;
+        report.failures.insert("ice_timeout".into(), 3);
+        let table = table(&report);
+        assert!(
+            table.contains("THEY DO NOT AGREE")
+                && table.contains("FAILS")
+                && table.contains("ice_timeout: 3")
+        );
+    }
+
+    #[test]
+    fn progress_is_one_line() {
+        let now = Progress {
+            at_s: 12.0,
+            phase: "joining",
+            connected: 3_600,
+            wanted: 10_000,
+            latency_p99_us: 71_300,
+            ..Progress::default()
+        };
+        assert_eq!(progress(&now), "   12 s  joining     3,600/10,000 in  0 packets/s  p99 71.3 ms  0 lost");
+    }
+}
