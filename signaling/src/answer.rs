@@ -13,7 +13,8 @@ use tokio::time::timeout;
 /// How long a body may take to arrive: an SDP offer on the slowest phone.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
-/// An error on its way out.
+/// An error on its way out. It travels with its answer as an extension, to be counted once, where all
+/// answers pass.
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) ApiError);
 
@@ -33,6 +34,7 @@ impl IntoResponse for Refused {
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        response.extensions_mut().insert(self.0);
         response
     }
 }

@@ -37,12 +37,12 @@ struct Asked {
 impl Asked {
     fn new(app: Shared, socket: SocketAddr, headers: &HeaderMap) -> Result<Self, Refused> {
         let address = address::of_request(socket, headers, &app.config.trusted_proxies);
-        let claims = checked(&app, address, headers).map_err(|error| app.refuse(error))?;
+        let claims = checked(&app, address, headers).map_err(Refused)?;
         Ok(Self { app, claims })
     }
 
     fn host_of(&self, room: &RoomId) -> Result<Actor, Refused> {
-        check_host(&self.claims, room).map_err(|error| self.app.refuse(error))
+        check_host(&self.claims, room).map_err(Refused)
     }
 
     async fn look(&self, room: &RoomId) -> Result<Looked, Refused> {
@@ -54,7 +54,7 @@ impl Asked {
         room: &RoomId,
         input: impl Fn(crate::rooms::Reply<T>) -> Input,
     ) -> Result<T, Refused> {
-        self.app.rooms.ask(&self.app, room, input).await.map_err(|error| self.app.refuse(error))
+        self.app.rooms.ask(&self.app, room, input).await.map_err(Refused)
     }
 }
 
@@ -103,7 +103,7 @@ pub(crate) async fn create(
     let most = asked.app.config.limits.seats;
     if plan.seats.is_some_and(|seats| seats > most) {
         let says = format!("`seats` may be at most {most} here (limit: seats)");
-        return Err(asked.app.refuse(ApiError::new(Code::BadRequest, says)));
+        return Err(Refused(ApiError::new(Code::BadRequest, says)));
     }
     let made = asked.ask(&room, |reply| Input::Create(plan.clone(), reply)).await?;
     Ok(json(StatusCode::CREATED, &RoomView::new(&made.room, made.counts)))
@@ -137,7 +137,7 @@ pub(crate) async fn list(
     let asked = Asked::new(app, socket, &headers)?;
     if asked.claims.role != Role::Admin {
         let error = ApiError::new(Code::Forbidden, "only an `admin` token may list all rooms");
-        return Err(asked.app.refuse(error));
+        return Err(Refused(error));
     }
     let after = page.cursor.as_deref().map(room_id).transpose()?;
     let listed = asked.app.store.rooms(after.as_ref(), page.limit()).await.map_err(ApiError::from)?;
@@ -233,7 +233,7 @@ pub(crate) async fn act(
     let room = room_id(&room)?;
     let actor = asked.host_of(&room)?;
     let bytes = body(sent, asked.app.config.limits.body_bytes).await?;
-    let action = action(&what, &bytes).map_err(|Refused(error)| asked.app.refuse(error))?;
+    let action = action(&what, &bytes)?;
     let answer = asked.ask(&room, |reply| Input::Act(actor.clone(), action.clone(), reply)).await?;
     Ok(json(StatusCode::OK, &told(answer)).into_response())
 }

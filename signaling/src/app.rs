@@ -6,11 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cluster::{Bus, Nodes, Store};
 use protocol::node::{NodeKind, Request};
-use protocol::{ApiError, NodeId, PeerId, RoomId};
+use protocol::{NodeId, PeerId, RoomId};
 use service::Tasks;
 use tokio::sync::Semaphore;
 
-use crate::answer::Refused;
 use crate::config::SignalingConfig;
 use crate::counters::Counters;
 use crate::limits::Gates;
@@ -42,12 +41,6 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Counts an error that goes out over HTTP.
-    pub(crate) fn refuse(&self, error: ApiError) -> Refused {
-        self.counters.refused(&error);
-        Refused(error)
-    }
-
     /// Removes a peer at its node, however long that takes to arrive.
     pub(crate) fn remove_peer(self: &Arc<Self>, node: NodeId, peer: PeerId) {
         let app = self.clone();

@@ -22,6 +22,7 @@ use protocol::message::{self, ClientMessage, Reply, Request, RequestId, ServerMe
 use protocol::{ApiError, Code};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::answer::Refused;
 use crate::app::Shared;
 use crate::entry;
 use crate::lanes::Lanes;
@@ -48,11 +49,11 @@ pub(crate) async fn upgrade(
 ) -> Response {
     if !app.config.allow_origins.allow(&headers) {
         let says = "pages of this origin may not connect (option: allow-origin)";
-        return app.refuse(ApiError::new(Code::Forbidden, says)).into_response();
+        return Refused(ApiError::new(Code::Forbidden, says)).into_response();
     }
     let Ok(permit) = app.connections.clone().try_acquire_owned() else {
         let says = "this node has as many connections as it may (limit: connections)";
-        return app.refuse(ApiError::new(Code::Unavailable, says).retry_after_ms(5_000)).into_response();
+        return Refused(ApiError::new(Code::Unavailable, says).retry_after_ms(5_000)).into_response();
     };
     let address = address::of_request(socket, &headers, &app.config.trusted_proxies);
     let largest = app.config.limits.message_bytes.saturating_mul(TOO_LARGE_TO_ANSWER);

@@ -11,6 +11,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use cluster::{Bus, Nodes, Store};
+use protocol::ApiError;
 use protocol::message::MoveReason;
 use protocol::node::{EVENTS, Event};
 use service::http::Listener;
@@ -125,14 +126,17 @@ fn router(app: Shared) -> Router {
         .with_state(app)
 }
 
-/// Answers what browsers ask before a request from another origin, and puts on every answer what they
-/// must know about it.
+/// Answers what browsers ask before a request from another origin, puts on every answer what they must know
+/// about it, and counts errors.
 async fn headers(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let allowed = app.config.allow_origins.cors(request.headers());
     let is_preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response =
         if is_preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        app.counters.refused(&error);
+    }
     let out = response.headers_mut();
     let mut put = |name: HeaderName, value: &'static str| out.insert(name, HeaderValue::from_static(value));
     put(header::X_CONTENT_TYPE_OPTIONS, "nosniff");

@@ -88,7 +88,7 @@ async fn post(
     let visit = Visit { app, door: Door { app, address }, kind };
     let offered = visit.offered(headers, sent).await?;
     let served = visit.serve(headers, room, &offered).await;
-    let (key, sdp) = served.map_err(|error| app.refuse(error))?;
+    let (key, sdp) = served.map_err(Refused)?;
     let location = visit.location(room, &key);
     let out = [(header::CONTENT_TYPE, SDP), (header::LOCATION, location.as_str())];
     Ok((StatusCode::CREATED, out, sdp).into_response())
@@ -106,14 +106,14 @@ impl Visit<'_> {
             headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if says.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case(SDP)) {
             let error = ApiError::new(Code::BadRequest, "the body must be `application/sdp`");
-            return Err(self.app.refuse(error));
+            return Err(Refused(error));
         }
         let bytes = body(sent, self.app.config.limits.body_bytes).await?;
         let text = std::str::from_utf8(&bytes).ok();
         let text = text.ok_or_else(|| Refused(ApiError::new(Code::BadOffer, "the offer is not UTF-8")))?;
         Offered::parse(text, self.kind).map_err(|error| {
             self.app.counters.bad("sdp");
-            self.app.refuse(error.into())
+            Refused(error.into())
         })
     }
 

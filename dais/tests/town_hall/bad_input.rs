@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use protocol::RoomId;
 use protocol::token::{Claims, Keys, Role};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::UdpSocket;
 
@@ -192,10 +192,41 @@ async fn bad_session_descriptions() {
         let answer = town
             .offer("whip", &town.token(Role::Speaker, Some("mallory")), "v=0\r\nm=nonsense\r\n".into())
             .await;
-        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
-        let error: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
+        let error = http_error(answer, StatusCode::BAD_REQUEST).await;
         assert_eq!(error["code"], "bad_offer", "{error}");
         assert!(error["message"].as_str().is_some_and(|message| message.contains("line 2")), "{error}");
+    })
+    .await;
+}
+
+/// The error in an HTTP answer, after its status was looked at.
+async fn http_error(answer: Response, status: StatusCode) -> Value {
+    assert_eq!(answer.status(), status);
+    serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_requests() {
+    let hall = TownHall::begin().await;
+    let post = async |town: &Town, body: String| {
+        let request = town.request(Method::POST, "/v1/rooms", &town.token(Role::Host, Some("mallory")));
+        request.header("content-type", "application/json").body(body).send().await.expect("an answer")
+    };
+    hall.goes_on_when("a malformed body", refused("bad_request"), async |town| {
+        let error = http_error(post(town, "{".into()).await, StatusCode::BAD_REQUEST).await;
+        assert_eq!(error["code"], "bad_request", "{error}");
+    })
+    .await;
+    hall.goes_on_when("a body that is too large", refused("too_large"), async |town| {
+        let error = http_error(post(town, " ".repeat(1 << 20)).await, StatusCode::PAYLOAD_TOO_LARGE).await;
+        assert_eq!(error["code"], "too_large", "{error}");
+    })
+    .await;
+    hall.goes_on_when("SDP that is too large", refused("too_large"), async |town| {
+        let sdp = format!("v=0\r\n{}", "a=x\r\n".repeat(20_000));
+        let answer = town.offer("whip", &town.token(Role::Speaker, Some("mallory")), sdp).await;
+        let error = http_error(answer, StatusCode::PAYLOAD_TOO_LARGE).await;
+        assert_eq!(error["code"], "too_large", "{error}");
     })
     .await;
 }
