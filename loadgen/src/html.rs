@@ -62,6 +62,24 @@ mod tests {
     }
 
     #[test]
+    fn a_run_without_listeners_has_no_plots_of_them() {
+        let mut report = sample();
+        report.distributions.latency_ms = Default::default();
+        report.audio = Default::default();
+        report.timeline.clear();
+        let page = page(&report);
+        assert!(page.contains("Latency on stage") && !page.contains("Latency of all frames"));
+        assert!(!page.contains("Loss over time") && !page.contains("What it took"));
+    }
+
+    #[test]
+    fn a_run_without_loss_shows_that_nothing_was_lost() {
+        let mut report = sample();
+        report.timeline.iter_mut().for_each(|second| second.frames_lost = 0);
+        assert!(page(&report).contains("Loss over time"));
+    }
+
+    #[test]
     fn a_run_of_twenty_minutes_makes_no_huge_page() {
         let mut report = sample();
         let second = report.timeline[50].clone();

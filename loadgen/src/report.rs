@@ -281,6 +281,8 @@ pub struct Distributions {
     pub latency_ms: Distribution,
     /// Longest gap of each listener.
     pub longest_gap_ms: Distribution,
+    /// Latency of what speakers heard of speakers.
+    pub stage_latency_ms: Distribution,
 }
 
 /// Ascending values in ms, each with how often it was seen.

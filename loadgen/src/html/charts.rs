@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::plot::{Bars, Line, OverTime};
 use crate::report::number::{bytes, count, figure, percent, short};
-use crate::report::{Percentiles, Report, Second};
+use crate::report::{Distribution, Percentiles, Report, Second};
 
 /// Most points of a line: a longer run is drawn with several seconds for each.
 const POINTS: usize = 200;
@@ -19,9 +19,11 @@ pub(super) struct Section {
 struct Chart {
     title: &'static str,
     caption: String,
-    /// Names of its lines with their colours, where there are several.
+    /// Names of what it shows, with their colours.
     legend: Vec<(&'static str, &'static str)>,
     svg: String,
+    /// Whether there is nothing to see: a run without listeners, say.
+    empty: bool,
 }
 
 /// All plots of a report.
@@ -36,8 +38,12 @@ pub(super) fn all(report: &Report) -> [Section; 3] {
 
 impl Display for Section {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut charts = self.charts.iter().filter(|chart| !chart.empty).peekable();
+        if charts.peek().is_none() {
+            return Ok(());
+        }
         write!(f, "<h2>{}</h2><div class=\"plots\">", self.title)?;
-        self.charts.iter().try_for_each(|chart| chart.fmt(f))?;
+        charts.try_for_each(|chart| chart.fmt(f))?;
         f.write_str("</div>")
     }
 }
@@ -86,14 +92,22 @@ impl<'a> Time<'a> {
 
     fn chart(&self, title: &'static str, lines: Vec<Line>, write: fn(f64) -> String, at_least: f64) -> Chart {
         let legend: Vec<_> = lines.iter().map(|line| (line.name, line.colour)).collect();
+        let empty = lines.iter().all(|line| line.values.iter().flatten().all(|&value| value == 0.0));
         let plot = OverTime { at: &self.at, lines, marks: &self.marks, write, at_least };
-        Chart { title, caption: String::new(), legend, svg: plot.to_string() }
+        Chart { title, caption: String::new(), legend, svg: plot.to_string(), empty }
     }
 }
 
 impl Chart {
-    fn with(self, caption: impl Into<String>) -> Self {
-        Self { caption: caption.into(), ..self }
+    /// Where there was something to lose, a line along the bottom is what one wants to see.
+    fn even_if_nothing(self, of: u64) -> Self {
+        Self { empty: of == 0, ..self }
+    }
+
+    /// Says what it shows, before what it leaves out.
+    fn with(mut self, caption: impl AsRef<str>) -> Self {
+        self.caption.insert_str(0, caption.as_ref());
+        self
     }
 }
 
@@ -107,47 +121,19 @@ fn marks(report: &Report) -> Vec<(f64, String)> {
 }
 
 fn getting_in(report: &Report, time: &Time<'_>) -> Vec<Chart> {
-    let [join, first_audio] = [&report.distributions.join_ms, &report.distributions.first_audio_ms];
+    let listeners = time.worst("listeners", "one", |second| Some(second.listeners as f64));
+    let joins = time.mean("joins", "two", |second| Some(second.joined as f64));
+    let rate = figure(report.listeners.joins_per_s);
+    let distributions = &report.distributions;
     vec![
-        time.chart(
-            "Listeners",
-            vec![time.worst("listeners", "one", |second| Some(second.listeners as f64))],
-            whole,
-            1.0,
-        )
-        .with(format!(
-            "In the room, with media connected. {} joins per second.",
-            figure(report.listeners.joins_per_s)
-        )),
-        time.chart(
-            "Joins per second",
-            vec![time.mean("joins", "two", |second| Some(second.joined as f64))],
-            whole,
-            1.0,
-        )
-        .with("Joins that succeeded, reconnects and churn included."),
-        bars(
-            "Time to join",
-            "From opening the WebSocket to the end of the DTLS handshake",
-            Bars {
-                distribution: join,
-                percentiles: &report.join_ms,
-                of: "listeners",
-                colour: "one",
-                write: ms,
-            },
-        ),
-        bars(
-            "Time to first audio",
-            "From joining, or from the first sound after that, to the first frame heard",
-            Bars {
-                distribution: first_audio,
-                percentiles: &report.first_audio_ms,
-                of: "listeners",
-                colour: "one",
-                write: ms,
-            },
-        ),
+        time.chart("Listeners", vec![listeners], whole, 1.0)
+            .with(format!("In the room, with media connected. They came at {rate} per second.")),
+        time.chart("Joins per second", vec![joins], whole, 1.0)
+            .with("Joins that succeeded, reconnects and churn included."),
+        bars("Time to join", &distributions.join_ms, &report.join_ms, "listeners")
+            .with("From opening the WebSocket to the end of the DTLS handshake."),
+        bars("Time to first audio", &distributions.first_audio_ms, &report.first_audio_ms, "listeners")
+            .with("From joining, or from the first sound after that, to the first frame heard."),
     ]
 }
 
@@ -157,60 +143,42 @@ fn heard(report: &Report, time: &Time<'_>) -> Vec<Chart> {
         time.worst("p99", "two", |second| second.latency_p99_ms),
         time.mean("p50", "one", |second| second.latency_p50_ms),
     ];
-    let distributions = &report.distributions;
-    let frames = Bars {
-        distribution: &distributions.latency_ms,
-        percentiles: &report.audio.latency_ms,
-        of: "frames",
-        colour: "one",
-        write: ms,
-    };
-    let gaps = Bars {
-        distribution: &distributions.longest_gap_ms,
-        percentiles: &report.audio.longest_gap_ms,
-        of: "listeners",
-        colour: "one",
-        write: ms,
-    };
+    let lost = time.line("lost", "loss", loss);
+    let gap = time.worst("longest gap of any listener", "two", |second| second.longest_gap_ms);
+    let (audio, stage, distributions) = (&report.audio, &report.stage, &report.distributions);
     vec![
         time.chart("Latency over time", latency, ms, 10.0)
             .with("Of each 20 ms frame, from the speaker's send to the listener's arrival."),
-        bars("Latency of all frames", "What framing holds back is in it", frames),
-        time.chart("Loss over time", vec![time.line("lost", "loss", loss)], share, 0.001).with(format!(
-            "Frames that never came or came later than 500 ms, of those that should have been heard: {} in all.",
-            percent(report.audio.loss_ratio)
+        bars("Latency of all frames", &distributions.latency_ms, &audio.latency_ms, "frames")
+            .with("What framing holds back is in it."),
+        time.chart("Loss over time", vec![lost], share, 0.001).even_if_nothing(audio.frames_expected).with(format!(
+            "Frames that never came or came more than 500 ms late, of those that should have been heard: {} in all.",
+            percent(audio.loss_ratio)
         )),
-        time.chart("Longest gap over time", vec![time.worst("gap", "two", |second| second.longest_gap_ms)], ms, 20.0)
-            .with("The longest time that any listener waited for the next frame, pauses of the speakers left out."),
-        bars("Longest gap of each listener", "In the whole run", gaps),
+        time.chart("Longest gap over time", vec![gap], ms, 20.0)
+            .with("The longest wait for the next frame, pauses of the speakers left out."),
+        bars("Longest gap of each listener", &distributions.longest_gap_ms, &audio.longest_gap_ms, "listeners")
+            .with("In the whole run."),
+        bars("Latency on stage", &distributions.stage_latency_ms, &stage.latency_ms, "frames")
+            .with("Speakers hearing speakers: no framing holds anything back."),
     ]
 }
 
 fn took(report: &Report, time: &Time<'_>) -> Vec<Chart> {
+    let packets = time.mean("packets", "one", |second| Some(second.packets as f64));
+    let traffic = time.mean("traffic", "one", |second| Some(second.bits as f64));
     let cores = vec![
         time.mean("server", "one", |second| second.server_cores),
         time.mean("load generator", "three", |second| Some(second.generator_cores)),
     ];
-    let memory =
-        vec![time.worst("server", "one", |second| second.server_rss_bytes.map(|bytes| bytes as f64))];
-    let server = if report.nodes.is_empty() { " The server's is unknown: no metrics were read." } else { "" };
+    let memory = time.worst("server", "one", |second| second.server_rss_bytes.map(|bytes| bytes as f64));
+    let unknown =
+        if report.nodes.is_empty() { " The server's is unknown: no metrics were read." } else { "" };
     vec![
-        time.chart(
-            "Packets per second",
-            vec![time.mean("packets", "one", |second| Some(second.packets as f64))],
-            whole,
-            1.0,
-        )
-        .with("As they arrived at the listeners."),
-        time.chart(
-            "Traffic",
-            vec![time.mean("traffic", "one", |second| Some(second.bits as f64))],
-            bits,
-            1e3,
-        )
-        .with("UDP payload as it arrived at the listeners."),
-        time.chart("CPU", cores, figure, 0.1).with(format!("In cores.{server}")),
-        time.chart("Server memory", memory, size, 1e6).with(format!("Resident, all nodes together.{server}")),
+        time.chart("Packets per second", vec![packets], whole, 1.0).with("As they arrived at the listeners."),
+        time.chart("Traffic", vec![traffic], bits, 1e3).with("UDP payload as it arrived at the listeners."),
+        time.chart("CPU", cores, figure, 0.1).with(format!("In cores.{unknown}")),
+        time.chart("Server memory", vec![memory], size, 1e6).with("Resident, all nodes together."),
     ]
 }
 
@@ -221,22 +189,29 @@ fn loss(point: &[Second]) -> Option<f64> {
     (expected > 0).then(|| lost as f64 / expected as f64)
 }
 
-fn bars(title: &'static str, what: &str, bars: Bars<'_>) -> Chart {
-    let beyond = bars.beyond().map_or_else(String::new, |beyond| format!(" {beyond}."));
-    let caption = match bars.percentiles {
-        Percentiles { max: None, .. } => "Nothing was measured.".into(),
-        _ => format!("{what}.{beyond}"),
-    };
-    Chart { title, caption, legend: vec![(bars.of, bars.colour)], svg: bars.to_string() }
+fn bars(
+    title: &'static str,
+    distribution: &Distribution,
+    percentiles: &Percentiles,
+    of: &'static str,
+) -> Chart {
+    let bars = Bars { distribution, percentiles, of, colour: "one", write: ms };
+    let caption = bars.beyond().map_or_else(String::new, |beyond| format!(" {beyond}."));
+    let empty = distribution.0.is_empty();
+    Chart { title, caption, legend: vec![(of, "one")], svg: bars.to_string(), empty }
 }
 
 fn ms(value: f64) -> String {
     match value {
-        0.0 => "0 ms".into(),
-        10_000.0.. => format!("{} s", figure(value / 1_000.0)),
-        1_000.0.. => format!("{} ms", figure(value)),
-        _ => format!("{} ms", short(value)),
+        10_000.0.. => format!("{} s", trimmed(value / 1_000.0)),
+        _ => format!("{} ms", trimmed(value)),
     }
+}
+
+/// Without the zeros at the end that say nothing on an axis.
+fn trimmed(value: f64) -> String {
+    let text = figure(value);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
 }
 
 fn whole(value: f64) -> String {

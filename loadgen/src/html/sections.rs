@@ -93,8 +93,8 @@ impl Display for Tiles<'_> {
         tile(f, "Latency", &with_unit(audio.latency_ms.p50, "ms"), &latency, false)?;
         let first = format!("p99 {} ms", measured(report.first_audio_ms.p99));
         tile(f, "First audio", &with_unit(report.first_audio_ms.p50, "ms"), &first, false)?;
-        let traffic = format!("{} Mbit/s", figure(audio.bits_per_s / 1e6));
-        tile(f, "Packets per second", &count(audio.packets_per_s.round() as u64), &traffic, false)?;
+        let traffic = format!("packets per second, {} Mbit/s", figure(audio.bits_per_s / 1e6));
+        tile(f, "Traffic", &count(audio.packets_per_s.round() as u64), &traffic, false)?;
         self.server(f)?;
         self.reconnect(f)?;
         f.write_str("</div>")
@@ -109,7 +109,7 @@ impl Tiles<'_> {
         }
         let cores: f64 = nodes.iter().map(|node| node.cores).sum();
         let memory: u64 = nodes.iter().map(|node| node.rss_peak_bytes).sum();
-        tile(f, "Server", &format!("{} cores", figure(cores)), &format!("{} at most", bytes(memory)), false)
+        tile(f, "Server", &figure(cores), &format!("cores; {} at most", bytes(memory)), false)
     }
 
     fn reconnect(&self, f: &mut Formatter<'_>) -> fmt::Result {

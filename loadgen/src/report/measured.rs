@@ -35,6 +35,7 @@ pub(super) fn report(build: Build, options: &Options, figures: &Figures) -> Repo
             first_audio_ms: (&figures.first_audio).into(),
             latency_ms: (&figures.audio.latency).into(),
             longest_gap_ms: (&figures.audio.longest_gap).into(),
+            stage_latency_ms: (&figures.stage.latency).into(),
         },
         ..Report::default()
     }
