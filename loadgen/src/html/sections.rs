@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::escape;
 use crate::report::number::{bytes, count, figure, measured, percent, short};
-use crate::report::{Audio, Report};
+use crate::report::{Audio, Node, Report};
 use crate::table;
 
 /// What a run was, in a line.
@@ -34,8 +34,8 @@ impl Display for Head<'_> {
             f,
             "<p class=\"soft\">{} · {} s, {} s of them with everybody in · Dais {} ({})</p>",
             escape(&report.started),
-            figure(report.wall_s),
-            figure(report.steady_s),
+            short(report.wall_s.round()),
+            short(report.steady_s.round()),
             escape(&report.version),
             escape(&report.commit)
         )?;
@@ -190,7 +190,7 @@ impl Figures<'_> {
         let generator = &self.0.load_generator;
         let nodes = self.0.nodes.iter().map(|node| {
             vec![
-                escape(&format!("{} ({})", node.node, node.role)),
+                escape(&name(node)),
                 figure(node.cpu_s),
                 figure(node.cores),
                 bytes(node.rss_peak_bytes),
@@ -221,6 +221,11 @@ impl Figures<'_> {
         let rows = self.0.failures.iter().map(|(code, times)| vec![escape(code), count(*times)]);
         grid(f, &["Failures", "times"], rows)
     }
+}
+
+/// Its name, and what it is where the name does not tell.
+fn name(node: &Node) -> String {
+    if node.node.contains(&node.role) { node.node.clone() } else { format!("{} ({})", node.node, node.role) }
 }
 
 fn heard_by(who: &str, audio: &Audio) -> Vec<String> {

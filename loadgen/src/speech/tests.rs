@@ -7,6 +7,11 @@ fn reel(bytes: &[u8]) -> Result<Reel, SpeechError> {
     Reel::parse(Vec::leak(bytes.to_vec()))
 }
 
+/// What a player sends in so many frames.
+fn play(player: &mut Player, frames: u32, floor: bool) -> Vec<Option<Said>> {
+    (0..frames).map(|_| player.step(floor)).collect()
+}
+
 #[test]
 fn all_reels_hold_minutes_of_speech_in_20_ms_frames() {
     let frames: usize = REELS.iter().map(|reel| reel.frames.len()).sum();
@@ -55,8 +60,8 @@ fn whoever_is_silent_sends_one_dtx_frame_every_400_ms() {
 #[test]
 fn the_first_word_after_a_silence_is_marked() {
     let mut player = Player::new(1, 3);
-    (0..50).for_each(|_| drop(player.step(false)));
-    let said: Vec<_> = (0..50).filter_map(|_| player.step(true)).collect();
+    play(&mut player, 50, false);
+    let said: Vec<_> = play(&mut player, 50, true).into_iter().flatten().collect();
     assert!(said[0].starts && !is_dtx(said[0].payload));
     assert!(said[1..].iter().all(|sound| !sound.starts));
 }
@@ -64,8 +69,8 @@ fn the_first_word_after_a_silence_is_marked() {
 #[test]
 fn whoever_loses_the_floor_ends_the_word_and_then_falls_silent() {
     let mut player = Player::new(2, 0);
-    (0..60).for_each(|_| drop(player.step(true)));
-    let after: Vec<_> = (0..100).map(|_| player.step(false)).collect();
+    play(&mut player, 60, true);
+    let after = play(&mut player, 100, false);
     let end = after.iter().flatten().position(|sound| is_dtx(sound.payload)).unwrap();
     assert!(end as u32 <= LAST_WORD, "went on for {end} frames");
     assert_eq!(after.iter().flatten().filter(|sound| sound.level < SILENT).count(), end);
@@ -75,14 +80,14 @@ fn whoever_loses_the_floor_ends_the_word_and_then_falls_silent() {
 fn the_next_time_another_sentence_is_said() {
     let mut player = Player::new(3, 0);
     let first = player.step(true);
-    (0..100).for_each(|_| drop(player.step(false)));
+    play(&mut player, 100, false);
     assert_ne!(player.step(true), first);
 }
 
 #[test]
 fn a_monologue_outlasts_its_reel() {
     let mut player = Player::new(0, 11);
-    let sent = (0..10_000).filter(|_| player.step(true).is_some()).count();
+    let sent = play(&mut player, 10_000, true).iter().flatten().count();
     assert!(sent > 8_000, "{sent}");
 }
 
