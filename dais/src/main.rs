@@ -6,6 +6,7 @@ mod doctor;
 mod failure;
 mod files;
 mod layout;
+mod load;
 mod media;
 mod options;
 mod process;
@@ -43,6 +44,7 @@ fn run(command: &str, values: Values) -> ExitCode {
         "edge" => alone::edge(values),
         "signaling" => alone::signaling(values),
         "token" => token::run(values),
+        "load" => load::run(values),
         "doctor" => doctor::run(values),
         other => unreachable!("{other} is in the table of commands and not here"),
     };

@@ -4,6 +4,7 @@
 //! what is wrong is collected and reported together.
 
 mod keys;
+mod load;
 mod media;
 mod process;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod web;
 use service::config::{Command, Kind, Program, Setting};
 
 pub(crate) use keys::{Access, Missing};
+pub(crate) use load::Load;
 pub(crate) use media::{Framing, Media};
 pub(crate) use process::{Place, Process};
 pub(crate) use token::Wish;
@@ -26,7 +28,7 @@ pub(crate) const PROGRAM: Program = Program {
     name: "dais",
     about: "Town halls: a few people speak on a stage, thousands listen, anybody can be called up.",
     version: env!("CARGO_PKG_VERSION"),
-    commands: &[UP, ORIGIN, EDGE, SIGNALING, TOKEN, DOCTOR],
+    commands: &[UP, ORIGIN, EDGE, SIGNALING, TOKEN, LOAD, DOCTOR],
 };
 
 const UP: Command = Command {
@@ -62,6 +64,13 @@ const TOKEN: Command = Command {
     about: "Print a token that opens one room",
     example: "dais token --room all-hands --role host --identity anna --api-key main --api-secret-file secret.txt",
     settings: &[TOKENS, KEYS],
+};
+
+const LOAD: Command = Command {
+    name: "load",
+    about: "Let simulated people listen and speak, and measure what they hear",
+    example: "dais load --listeners 1000 --speakers 4 --api-key main --api-secret-file secret.txt",
+    settings: &[LOADS, KEYS],
 };
 
 const DOCTOR: Command = Command {
@@ -125,4 +134,24 @@ const TOKENS: &[Setting] = &[
     Setting::one("identity", "ID", "Who; a listener's token without it is a guest pass"),
     Setting::one("name", "NAME", "Shown to others"),
     Setting::one("ttl", "TIME", "How long it is valid: 90s, 30m, 6h, 7d [6h]"),
+];
+
+const LOADS: &[Setting] = &[
+    Setting::one("url", "URL", "Signaling of the system to measure [http://127.0.0.1:7000]"),
+    Setting::one("rooms", "N", "So many rooms, each with --listeners and --speakers [1]"),
+    Setting::one("listeners", "N", "Listeners of each room, probes included [100]"),
+    Setting::one("speakers", "N", "Speakers of each room [2]"),
+    Setting::one("talk", "PATTERN", "monologue, conversation, turns or all [conversation]"),
+    Setting::one("ramp", "N", "Joins per second [500]"),
+    Setting::one("duration", "TIME", "How long, after everybody is in [60s]"),
+    Setting::one("churn", "N", "Listeners leaving and joining per second [0]"),
+    Setting::one("promote", "N", "Promotions per minute [0]"),
+    Setting::one("reconnect-at", "TIME", "Cut everybody then, and let them come back at once [never]"),
+    Setting::one("probes", "N", "Listeners that are full peer connections, as a check [2]"),
+    Setting::one("framing", "any|20|60", "What listeners ask for [any]"),
+    Setting::one("threads", "N", "Threads that read what listeners hear [by their number]"),
+    Setting::many("metrics", "URL", "/metrics of nodes to read: http://127.0.0.1:7001"),
+    Setting::many("require", "EXPR", "Exit with 1 unless it holds: 'first_audio_ms.p99<1000'"),
+    Setting::one("report", "DIR", "Write report.html and report.json there"),
+    Setting::flag("json", "Print report.json in place of the table"),
 ];

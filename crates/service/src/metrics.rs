@@ -5,6 +5,8 @@
 //! fixed sets: never a room, a person or an address. Asking for the same name twice gives the same
 //! metric, so that two parts of a node may share a counter such as `dais_queue_full_total`.
 
+mod process;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,10 +57,12 @@ impl Registry {
 
     /// Everything in the text format of Prometheus.
     pub fn render(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.0.collectors.gather()).unwrap_or_else(|error| {
+        let ours = TextEncoder::new().encode_to_string(&self.0.collectors.gather());
+        let ours = ours.unwrap_or_else(|error| {
             tracing::error!(%error, "metrics cannot be written");
             String::new()
-        })
+        });
+        ours + &process::render()
     }
 }
 

@@ -132,12 +132,16 @@ impl Setting {
     }
 
     fn clap(&self) -> Arg {
-        Arg::new(self.name)
+        let arg = Arg::new(self.name)
             .long(self.name)
             .value_name(self.value)
             .help(self.help)
             .action(ArgAction::Append)
-            .value_parser(NonEmptyStringValueParser::new())
+            .value_parser(NonEmptyStringValueParser::new());
+        match self.kind {
+            Kind::Flag => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+            _ => arg,
+        }
     }
 }
 

@@ -1,0 +1,327 @@
+//! The order of a run: rooms, speakers, the ramp, the storms, the end, and the sum of it all.
+
+mod ramp;
+mod sum;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, ensure};
+use protocol::{Identity, RoomId};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::clock::now_ns;
+use crate::crowd::{Crowd, CrowdPlan, Identity as Certificate, MAX_CROWDS, Seconds, TalkPlan};
+use crate::nodes::Followed;
+use crate::run::Run;
+use crate::speaker::Speaker;
+use crate::table::Progress;
+use crate::target::Target;
+use crate::{Figures, Options, usage};
+
+use ramp::Ramp;
+
+/// Listeners of one thread, where nobody says how many threads: what it reads in half of its time.
+const LISTENERS_PER_THREAD: u32 = 5_000;
+
+/// Seats of a room beyond the speakers: for those who are promoted.
+const SPARE_SEATS: u32 = 8;
+
+/// Open files beside those of the people: sockets, the terminal, libraries.
+const SPARE_FILES: u64 = 64;
+
+/// How long after the last join somebody may still connect.
+const STRAGGLERS: Duration = Duration::from_secs(60);
+
+/// How long the leave may take.
+const FAREWELL: Duration = Duration::from_secs(20);
+
+/// Runs it all. `show` is called every second with how it goes.
+pub async fn run(options: Options, show: &mut (dyn FnMut(&Progress) + Send)) -> anyhow::Result<Figures> {
+    check(&options)?;
+    let began = SystemTime::now();
+    let target = Target::find(&options.url).await?;
+    let rooms = make_rooms(&options, &target).await?;
+    let seconds = Arc::new(Seconds::new(now_ns()));
+    let run = Arc::new(assemble(options, target, rooms, &seconds)?);
+    let (over, is_over) = watch::channel(false);
+    let (mut speakers, hosts) = Conductor::seat(&run, &is_over).await?;
+    let mut conductor = Conductor::new(Arc::clone(&run), Arc::clone(&seconds), hosts, show);
+    let result = tokio::select! {
+        result = conductor.play() => result,
+        error = first_failure(&mut speakers) => Err(error),
+    };
+    let ended_ns = now_ns();
+    let played = result?;
+    conductor.read_nodes().await;
+    run.audience.iter().chain([&run.stage]).for_each(Crowd::close);
+    conductor.dismiss(&over, &mut speakers).await;
+    conductor.sum(began, played, ended_ns).await
+}
+
+/// A speaker who is lost ends the run: nothing after it would mean what it says.
+async fn first_failure(speakers: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Error {
+    while let Some(ended) = speakers.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error,
+            Err(error) => return error.into(),
+        }
+    }
+    std::future::pending().await
+}
+
+fn check(options: &Options) -> anyhow::Result<()> {
+    ensure!(options.rooms > 0, "--rooms must be at least 1");
+    ensure!(options.speakers > 0, "--speakers must be at least 1: without one there is nothing to hear");
+    let probes_fit = u64::from(options.probes) <= u64::from(options.listeners) * u64::from(options.rooms);
+    ensure!(probes_fit, "--probes cannot be more than the listeners");
+    let people = u64::from(options.rooms) * u64::from(options.listeners + options.speakers);
+    let probes = u64::from(options.probes);
+    // A reconnect storm holds old and new sockets for a moment; a probe has a socket and its tasks.
+    let needed = people + 4 * probes + SPARE_FILES;
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let says = "open files; raise it with `ulimit -n` (or LimitNOFILE), or take fewer listeners";
+    let enough = allowed.is_none_or(|allowed| allowed >= needed);
+    ensure!(enough, "{needed} are needed, but the limit is {} {says}", allowed.unwrap_or_default());
+    Ok(())
+}
+
+async fn make_rooms(options: &Options, target: &Target) -> anyhow::Result<Vec<RoomId>> {
+    // A room of an earlier run may still hold what its hosts decided; a new name holds nothing.
+    let run = now_ns() / 1_000_000_000;
+    let mut rooms = Vec::new();
+    for number in 0..options.rooms {
+        let room = RoomId::new(&format!("load-{run}-{number}"))?;
+        target.make_room(options, &room, options.speakers + SPARE_SEATS).await?;
+        rooms.push(room);
+    }
+    Ok(rooms)
+}
+
+/// Starts the crowds.
+fn assemble(
+    options: Options,
+    target: Target,
+    rooms: Vec<RoomId>,
+    seconds: &Arc<Seconds>,
+) -> anyhow::Result<Run> {
+    let identity = Arc::new(Certificate::generate()?);
+    let threads = threads(&options);
+    let (tell, mut notes): (Vec<_>, Vec<_>) = (0..=threads).map(|_| mpsc::channel()).unzip();
+    let talk = TalkPlan { pattern: options.talk, rooms: options.rooms, speakers: options.speakers, tell };
+    let start = |number, notes, talk| {
+        let (identity, seconds) = (Arc::clone(&identity), Arc::clone(seconds));
+        Crowd::start(CrowdPlan { number, identity, notes, seconds, talk })
+    };
+    let stage = start(0, notes.remove(0), Some(talk))?;
+    let audience = notes.into_iter().enumerate().map(|(index, notes)| start(index + 1, notes, None));
+    let audience: Vec<Crowd> = audience.collect::<anyhow::Result<_>>()?;
+    warn_of_buffers(&options, &audience);
+    Ok(Run::new(options, target, identity, rooms, stage, audience))
+}
+
+fn threads(options: &Options) -> usize {
+    let listeners = options.rooms.saturating_mul(options.listeners);
+    let wanted = match options.threads {
+        0 => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            (listeners.div_ceil(LISTENERS_PER_THREAD) as usize).min(cores)
+        }
+        threads => threads,
+    };
+    wanted.clamp(1, MAX_CROWDS - 1)
+}
+
+/// One voice's packets to everybody may arrive within one tick, at 800 bytes of the kernel's memory each.
+fn warn_of_buffers(options: &Options, audience: &[Crowd]) {
+    let each = options.rooms as usize * options.listeners as usize / audience.len() * 800;
+    if let Some(small) = audience.iter().find(|crowd| crowd.granted < each) {
+        tracing::warn!(
+            "the kernel grants {} KB for received packets, {} KB are wanted: raise net.core.rmem_max, or \
+             packets may be lost here that the server has sent (they are counted as socket_drops)",
+            small.granted >> 10,
+            each >> 10,
+        );
+    }
+}
+
+/// What the run has come through, for the sum.
+#[derive(Clone, Copy)]
+pub(super) struct Played {
+    began_ns: u64,
+    /// When everybody was in.
+    steady_ns: u64,
+    /// CPU of this process at that time.
+    cpu_s: f64,
+}
+
+/// The run as it goes on.
+pub(super) struct Conductor<'a> {
+    run: Arc<Run>,
+    seconds: Arc<Seconds>,
+    ramp: Ramp,
+    nodes: Vec<Followed>,
+    /// How each room's host hears of raised hands.
+    hosts: Vec<UnboundedSender<Identity>>,
+    show: &'a mut (dyn FnMut(&Progress) + Send),
+    began_ns: u64,
+    phase: &'static str,
+    cpu_s_last: f64,
+}
+
+impl<'a> Conductor<'a> {
+    fn new(
+        run: Arc<Run>,
+        seconds: Arc<Seconds>,
+        hosts: Vec<UnboundedSender<Identity>>,
+        show: &'a mut (dyn FnMut(&Progress) + Send),
+    ) -> Self {
+        let nodes = run.options.metrics.iter().map(|url| Followed::new(url)).collect();
+        let ramp = Ramp::new(Arc::clone(&run));
+        let (began_ns, cpu_s_last) = (now_ns(), usage::cpu_s());
+        Self { run, seconds, ramp, nodes, hosts, show, began_ns, phase: "ramp", cpu_s_last }
+    }
+
+    /// Lets all speakers in; nothing begins before they are there.
+    async fn seat(
+        run: &Arc<Run>,
+        over: &watch::Receiver<bool>,
+    ) -> anyhow::Result<(JoinSet<anyhow::Result<()>>, Vec<UnboundedSender<Identity>>)> {
+        let mut living = JoinSet::new();
+        let mut hosts = Vec::new();
+        for room in 0..run.rooms.len() {
+            let entering = (0..run.options.speakers as usize)
+                .map(|index| tokio::spawn(Speaker::enter(Arc::clone(run), room, index)));
+            for (index, entering) in entering.collect::<Vec<_>>().into_iter().enumerate() {
+                let speaker = entering.await.context("a speaker's task ended")??;
+                let (host, hands): (_, UnboundedReceiver<Identity>) = unbounded_channel();
+                if index == 0 {
+                    hosts.push(host);
+                }
+                living.spawn(speaker.live(hands, over.clone()));
+            }
+        }
+        Ok((living, hosts))
+    }
+
+    /// From the first join to the end of the time that was asked for.
+    async fn play(&mut self) -> anyhow::Result<Played> {
+        self.began_ns = now_ns();
+        self.read_nodes().await;
+        self.ramp_up().await?;
+        self.read_nodes().await;
+        self.nodes.iter_mut().for_each(Followed::start);
+        let played = Played { began_ns: self.began_ns, steady_ns: now_ns(), cpu_s: usage::cpu_s() };
+        self.steady().await;
+        Ok(played)
+    }
+
+    async fn ramp_up(&mut self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let rate = self.run.options.ramp;
+        let mut next_second = started + Duration::from_secs(1);
+        self.ramp.probes();
+        loop {
+            let due = (started.elapsed().as_secs_f64() * rate) as u64 + 1;
+            self.ramp.join_until(due);
+            if self.ramp.is_complete() {
+                break;
+            }
+            self.each_second(&mut next_second).await;
+            sleep(Duration::from_millis(2)).await;
+        }
+        let until = Instant::now() + STRAGGLERS;
+        self.phase = "settling";
+        while !self.is_settled() && Instant::now() < until {
+            self.each_second(&mut next_second).await;
+            sleep(Duration::from_millis(5)).await;
+        }
+        let joined = self.run.counts.joined.load(Ordering::Relaxed);
+        let wanted = self.ramp.wanted();
+        ensure!(joined > 0 || wanted == 0, "nobody could join: {:?}", self.run.failures());
+        Ok(())
+    }
+
+    fn is_settled(&self) -> bool {
+        let counts = &self.run.counts;
+        let settled = counts.joined.load(Ordering::Relaxed) + counts.failed.load(Ordering::Relaxed);
+        settled >= self.ramp.wanted() && self.ramp.probes_are_settled()
+    }
+
+    async fn steady(&mut self) {
+        self.phase = "steady";
+        let started = Instant::now();
+        let options = self.run.options.clone();
+        let mut next_second = started + Duration::from_secs(1);
+        let (mut churned, mut promoted, mut cut) = (0, 0, false);
+        while started.elapsed() < options.duration {
+            let elapsed = started.elapsed().as_secs_f64();
+            while churned < (elapsed * options.churn) as u64 {
+                self.ramp.churn();
+                churned += 1;
+            }
+            while promoted < (elapsed * options.promote / 60.0) as u64 {
+                self.ramp.promote(&self.hosts);
+                promoted += 1;
+            }
+            if !cut && options.reconnect_at.is_some_and(|at| started.elapsed() >= at) {
+                self.phase = "reconnect";
+                self.ramp.cut_all();
+                cut = true;
+            }
+            self.each_second(&mut next_second).await;
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn each_second(&mut self, next: &mut Instant) {
+        if Instant::now() < *next {
+            return;
+        }
+        *next += Duration::from_secs(1);
+        self.read_nodes().await;
+        let cpu_s = usage::cpu_s();
+        let generator_cores = cpu_s - std::mem::replace(&mut self.cpu_s_last, cpu_s);
+        let second = self.seconds.of(now_ns()) as usize;
+        let node_cores: f64 = self.nodes.iter().map(|node| node.cpu_s_last).sum();
+        let node_rss_bytes: u64 = self.nodes.iter().map(Followed::rss_bytes).sum();
+        self.ramp.note(second, node_cores, node_rss_bytes, generator_cores);
+        let last = self.seconds.with(|done| done.last().copied()).unwrap_or_default();
+        let counts = &self.run.counts;
+        (self.show)(&Progress {
+            at_s: now_ns().saturating_sub(self.began_ns) as f64 / 1e9,
+            connected: counts.joined.load(Ordering::Relaxed) - counts.dropped.load(Ordering::Relaxed),
+            wanted: self.ramp.wanted(),
+            failed: counts.failed.load(Ordering::Relaxed),
+            packets_per_s: last.packets,
+            latency_p99_us: last.latency_p99,
+            frames_lost: 0,
+            phase: self.phase,
+        });
+    }
+
+    async fn read_nodes(&mut self) {
+        for node in &mut self.nodes {
+            if let Err(error) = node.read(&self.run.target).await {
+                tracing::warn!("--metrics: {error:#}");
+            }
+        }
+    }
+
+    /// Everybody leaves, listeners first.
+    async fn dismiss(&mut self, over: &watch::Sender<bool>, speakers: &mut JoinSet<anyhow::Result<()>>) {
+        let farewell = async {
+            self.ramp.dismiss().await;
+            over.send_replace(true);
+            while speakers.join_next().await.is_some() {}
+        };
+        // Whoever does not manage in time is dropped with the runtime.
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+}

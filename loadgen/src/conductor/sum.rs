@@ -1,0 +1,209 @@
+//! The sum: what crowds, boards, probes and nodes have counted, as one set of figures.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use super::{Conductor, Played};
+use crate::clock::SECOND;
+use crate::crowd::Tally;
+use crate::figures::{Figures, Generator, Heard, Listeners, Presence, Probes, Reconnect, Second};
+use crate::reckoning::{Expected, on_voice};
+use crate::{Histogram, usage};
+
+impl Conductor<'_> {
+    /// Ends the crowds and adds everything up.
+    pub(super) async fn sum(
+        &mut self,
+        began: SystemTime,
+        played: Played,
+        ended_ns: u64,
+    ) -> anyhow::Result<Figures> {
+        let mut audience = Tally::default();
+        for crowd in &self.run.audience {
+            audience.add(crowd.end()?);
+        }
+        let mut stage = self.run.stage.end()?;
+        let rooms = on_voice(std::mem::take(&mut stage.said));
+        let first_ns = self.seconds.began_ns();
+        let wall_s = seconds(played.began_ns, ended_ns);
+        let steady_s = seconds(played.steady_ns, ended_ns);
+        let owed = Expected::of(&audience.stays, &rooms, first_ns);
+        let owed_on_stage = Expected::of(&stage.stays, &rooms, first_ns);
+        let probes = self.probes(&rooms, ended_ns).await;
+        let cut = count(&self.run.counts.cut);
+        let reconnect = (cut > 0).then(|| Reconnect {
+            cut,
+            back: count(&self.run.counts.back),
+            hears_again: audience.hears_again.clone(),
+        });
+        let mut failures = self.run.failures();
+        for (code, times) in [("no_audio", audience.no_audio), ("no_consent", audience.no_consent)] {
+            if times > 0 {
+                *failures.entry(code.into()).or_default() += times;
+            }
+        }
+        let mut per_second = self.seconds.finish();
+        self.complete(&mut per_second, &owed, &audience);
+        Ok(Figures {
+            began,
+            wall_s,
+            steady_s,
+            listeners: self.listeners(played, probes.as_ref()),
+            failures,
+            join: taken(&self.run.join),
+            connected: taken(&self.run.connected),
+            first_audio: audience.first_audio.clone(),
+            presence: self.presence(&audience),
+            generator: self.generator(&audience, &stage, played),
+            audio: heard(audience, &owed, wall_s),
+            stage: heard(stage, &owed_on_stage, wall_s),
+            probes,
+            nodes: self.nodes.iter().map(|node| node.figures(steady_s)).collect(),
+            reconnect,
+            seconds: per_second,
+        })
+    }
+
+    async fn probes(
+        &mut self,
+        rooms: &std::collections::HashMap<u32, crate::reckoning::OnVoice>,
+        ended_ns: u64,
+    ) -> Option<Probes> {
+        let requested = u64::from(self.run.options.probes);
+        let mut sum = Probes { requested, ..Probes::default() };
+        for probe in self.ramp.take_probes().await {
+            match probe {
+                Ok(probe) => {
+                    let (room, heard) = probe.end().await;
+                    let (expected, received) =
+                        rooms.get(&room).map_or((0, 0), |room| heard.against(room, ended_ns));
+                    sum.connected += 1;
+                    sum.frames_expected += expected;
+                    sum.frames_received += received;
+                }
+                Err(error) => tracing::warn!("a probe could not listen: {error:#}"),
+            }
+        }
+        (requested > 0).then_some(sum)
+    }
+
+    /// Probes are listeners too.
+    fn listeners(&self, played: Played, probes: Option<&Probes>) -> Listeners {
+        let counts = &self.run.counts;
+        let (joined, last_ns) = (count(&counts.joined), count(&counts.last_join_ns));
+        let took_s = seconds(played.began_ns, last_ns);
+        let probes = probes.copied().unwrap_or_default();
+        Listeners {
+            requested: self.ramp.wanted() + probes.requested,
+            joined: joined + probes.connected,
+            failed: count(&counts.failed) + probes.requested - probes.connected,
+            dropped: count(&counts.dropped),
+            churned: count(&counts.churned),
+            joins_per_s: if took_s > 0.0 { joined as f64 / took_s } else { 0.0 },
+        }
+    }
+
+    fn presence(&self, audience: &Tally) -> Presence {
+        let mut presence = Presence::default();
+        for board in &self.run.boards {
+            let [messages, bytes, gaps] = board.totals();
+            presence.messages += messages;
+            presence.bytes += bytes;
+            presence.gaps += gaps;
+            presence.lag.add(&taken(&board.lag));
+            presence.promotion_seen.add(&taken(&board.promotion_seen));
+        }
+        let stays = audience.stays.iter();
+        presence.listener_s = stays.map(|(_, _, stay)| seconds(stay.from_ns, stay.until_ns)).sum();
+        presence.promotions = count(&self.run.counts.promotions);
+        presence
+    }
+
+    fn generator(&self, audience: &Tally, stage: &Tally, played: Played) -> Generator {
+        let cpu_s = usage::cpu_s();
+        Generator {
+            cpu_s,
+            steady_cpu_s: cpu_s - played.cpu_s,
+            rss_peak_bytes: usage::rss_peak_bytes(),
+            late_ticks: stage.late_ticks,
+            ticks: stage.ticks,
+            socket_drops: audience.socket_drops + stage.socket_drops,
+            strays: audience.strays + stage.strays,
+        }
+    }
+
+    /// Adds what is only known at the end: losses and usage.
+    fn complete(&self, seconds: &mut [Second], owed: &Expected, audience: &Tally) {
+        for (index, second) in seconds.iter_mut().enumerate() {
+            let owed = owed.by_second.get(index).copied().unwrap_or_default();
+            let received = audience.received_by_second.get(index).copied().unwrap_or_default();
+            second.lost = owed.saturating_sub(received);
+        }
+        for &(index, node_cores, node_rss_bytes, generator_cores) in &self.ramp.usage {
+            if let Some(second) = seconds.get_mut(index) {
+                *second = Second { node_cores, node_rss_bytes, generator_cores, ..*second };
+            }
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.latency.add(&other.latency);
+        self.longest_gap.add(&other.longest_gap);
+        self.first_audio.add(&other.first_audio);
+        self.hears_again.add(&other.hears_again);
+        self.late += other.late;
+        self.duplicates += other.duplicates;
+        self.undecryptable += other.undecryptable;
+        self.unknown += other.unknown;
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.no_audio += other.no_audio;
+        self.no_consent += other.no_consent;
+        self.socket_drops += other.socket_drops;
+        self.strays += other.strays;
+        let frames = self.frames_per_packet.iter_mut().zip(other.frames_per_packet);
+        frames.for_each(|(mine, theirs)| *mine += theirs);
+        self.stays.extend(other.stays);
+        let length = self.received_by_second.len().max(other.received_by_second.len());
+        self.received_by_second.resize(length, 0);
+        let received = self.received_by_second.iter_mut().zip(other.received_by_second);
+        received.for_each(|(mine, theirs)| *mine += theirs);
+    }
+}
+
+/// What a crowd heard, against what it was owed.
+fn heard(tally: Tally, owed: &Expected, wall_s: f64) -> Heard {
+    let received: u64 = tally.stays.iter().map(|(_, _, stay)| stay.received).sum();
+    // Somebody may have heard a frame that was on its way when they left, and which is not owed.
+    let received = received.min(owed.frames);
+    Heard {
+        frames_expected: owed.frames,
+        frames_received: received,
+        frames_lost: owed.frames - received,
+        frames_late: tally.late,
+        duplicates: tally.duplicates,
+        undecryptable: tally.undecryptable,
+        unknown: tally.unknown,
+        latency: tally.latency,
+        longest_gap: tally.longest_gap,
+        packets: tally.packets,
+        bytes: tally.bytes,
+        frames_per_packet: tally.frames_per_packet,
+        seconds: wall_s,
+    }
+}
+
+fn count(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+fn taken(histogram: &Mutex<Histogram>) -> Histogram {
+    histogram.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn seconds(from_ns: u64, until_ns: u64) -> f64 {
+    until_ns.saturating_sub(from_ns) as f64 / SECOND as f64
+}

@@ -1,0 +1,178 @@
+//! A crowd: one thread, one UDP socket, and everybody who shares them, each a peer with an address of
+//! their own.
+//!
+//! ```text
+//!   guests ── Command ──▶ thread: every millisecond ── commands, notes, datagrams, timers, talk
+//!                              └──▶ Tally at the end, Seconds on the way
+//! ```
+//!
+//! Speakers have a crowd to themselves, so that what they send is never late because ten thousand
+//! listeners have to be read.
+
+mod credentials;
+mod dtls;
+mod peer;
+mod socket;
+mod talk;
+mod tally;
+mod thread;
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use protocol::Answer;
+use tokio::sync::oneshot;
+
+use crate::ledger::Said;
+
+pub(crate) use credentials::Credentials;
+pub(crate) use dtls::Identity;
+pub(crate) use talk::TalkPlan;
+pub(crate) use tally::{Seconds, Tally};
+
+/// Addresses of one crowd: a sixteenth of 127.0.0.0/8.
+const ADDRESSES: u32 = 1 << 20;
+
+/// The first 65,536 addresses stay free: servers are there.
+const FIRST_ADDRESS: u32 = 1 << 16;
+
+/// Most crowds that have addresses.
+pub(crate) const MAX_CROWDS: usize = 16;
+
+/// Who somebody is within their crowd: never given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Place(u32);
+
+/// Why somebody connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// To be in.
+    Joins,
+    /// They were cut.
+    Returns,
+    /// To another node, or to the stage and back.
+    Moves,
+}
+
+/// Somebody whose session is described, and who now connects.
+pub(crate) struct Newcomer {
+    /// Where they are.
+    pub(crate) place: Place,
+    /// In which room, by its number in this run.
+    pub(crate) room: u32,
+    /// The CSRC that they will not hear: their own.
+    pub(crate) own: Option<u32>,
+    /// What they have told the server.
+    pub(crate) credentials: Credentials,
+    /// What it has answered.
+    pub(crate) answer: Answer,
+    /// When they asked to join, or were cut.
+    pub(crate) asked_ns: u64,
+    /// Why they connect: which figure their first frame is for.
+    pub(crate) why: Why,
+    /// They speak: which of the talk's speakers they are; none for somebody who was promoted and says
+    /// nothing.
+    pub(crate) speaks: Option<Option<usize>>,
+    /// Told when they are connected, with the time, or why they are not.
+    pub(crate) connected: oneshot::Sender<Result<u64, &'static str>>,
+    /// Told when the connection is lost later.
+    pub(crate) lost: Option<oneshot::Sender<&'static str>>,
+}
+
+pub(crate) enum Command {
+    Add(Box<Newcomer>),
+    /// They leave or are cut: the account is closed, nothing is sent any more.
+    Remove(Place),
+    /// What is measured ends now: all accounts are closed, the people stay.
+    Close,
+    /// The run is over: all accounts are closed, and the thread ends.
+    End,
+}
+
+/// The handle of a crowd.
+pub(crate) struct Crowd {
+    commands: mpsc::Sender<Command>,
+    next: AtomicU32,
+    base: u32,
+    thread: std::sync::Mutex<Option<JoinHandle<Tally>>>,
+    /// Bytes that the kernel lets wait for this crowd.
+    pub(crate) granted: usize,
+}
+
+/// What a crowd's thread is made of.
+pub(crate) struct CrowdPlan {
+    /// Its number: it decides about the addresses.
+    pub(crate) number: usize,
+    /// What everybody shows as their certificate.
+    pub(crate) identity: Arc<Identity>,
+    /// What was said comes here.
+    pub(crate) notes: mpsc::Receiver<Arc<Said>>,
+    /// Where the seconds are collected.
+    pub(crate) seconds: Arc<Seconds>,
+    /// Who speaks here, if anybody does.
+    pub(crate) talk: Option<TalkPlan>,
+}
+
+impl Crowd {
+    /// Starts the thread.
+    pub(crate) fn start(plan: CrowdPlan) -> anyhow::Result<Self> {
+        let socket = socket::CrowdSocket::bind().context("no UDP socket for the simulated people")?;
+        let base = plan.number as u32 * ADDRESSES + FIRST_ADDRESS;
+        let granted = socket.granted();
+        let (commands, inbox) = mpsc::channel();
+        let name = format!("crowd-{}", plan.number);
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || thread::Worker::new(socket, base, inbox, plan).run())
+            .context("no thread for the simulated people")?;
+        Ok(Self {
+            commands,
+            next: AtomicU32::new(0),
+            base,
+            thread: std::sync::Mutex::new(Some(thread)),
+            granted,
+        })
+    }
+
+    /// A place that nobody has had yet, and its address.
+    pub(crate) fn place(&self) -> (Place, Ipv4Addr) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed) % (ADDRESSES - FIRST_ADDRESS);
+        (Place(number), address(self.base, Place(number)))
+    }
+
+    /// Lets somebody connect.
+    pub(crate) fn add(&self, newcomer: Newcomer) {
+        // A crowd that has ended drops them, and with them the sender that would have told the outcome.
+        let _ = self.commands.send(Command::Add(Box::new(newcomer)));
+    }
+
+    /// Lets somebody go.
+    pub(crate) fn remove(&self, place: Place) {
+        let _ = self.commands.send(Command::Remove(place));
+    }
+
+    /// Closes all accounts; what comes from now on does not count.
+    pub(crate) fn close(&self) {
+        let _ = self.commands.send(Command::Close);
+    }
+
+    /// Closes all accounts that are open and ends the thread.
+    pub(crate) fn end(&self) -> anyhow::Result<Tally> {
+        let _ = self.commands.send(Command::End);
+        let thread = self.thread.lock().expect("nobody panics with it").take();
+        let thread = thread.context("the crowd has ended already")?;
+        thread.join().map_err(|_| anyhow::anyhow!("a thread of the load generator has panicked"))
+    }
+}
+
+fn address(base: u32, place: Place) -> Ipv4Addr {
+    Ipv4Addr::from((127 << 24) + base + place.0)
+}
+
+fn place_of(base: u32, address: Ipv4Addr) -> Place {
+    Place(u32::from(address).wrapping_sub((127 << 24) + base))
+}

@@ -1,0 +1,285 @@
+//! One simulated person's WebRTC: ICE checks, keys, what was received and what is said about that.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use media::rtcp::{self, Report};
+use media::srtp::{Opener, Sealer};
+use media::stun::{self, Message, Request};
+use protocol::VOICES;
+use rand::Rng;
+use tokio::sync::oneshot;
+
+use super::{Credentials, Newcomer, Place, Why};
+use crate::clock::{MS, SECOND};
+use crate::ear::Ear;
+
+/// How often an unanswered first check is repeated.
+const FIRST_CHECKS_NS: u64 = 250 * MS;
+
+/// Between two consent checks: browsers check every 2 to 3 s (RFC 7675 §5.1).
+const CONSENT_NS: u64 = 2_500 * MS;
+
+/// Between two receiver reports: Chrome sends them for audio every 5 s.
+const REPORT_NS: u64 = 5 * SECOND;
+
+/// So long without an answer to a check, and the server is gone (RFC 7675 §5.1).
+const CONSENT_LOST_NS: u64 = 30 * SECOND;
+
+/// How long connecting may take.
+const CONNECT_NS: u64 = 20 * SECOND;
+
+/// How often a handshake is looked after.
+const SHAKING_NS: u64 = 100 * MS;
+
+/// How far a peer is.
+pub(super) enum Phase {
+    /// Its check is not answered yet.
+    Checking,
+    /// The DTLS handshake goes on.
+    Shaking,
+    /// The keys are there.
+    Connected(Box<Keys>),
+}
+
+pub(super) struct Keys {
+    pub(super) opener: Opener,
+    pub(super) sealer: Sealer,
+}
+
+/// One person.
+pub(super) struct Peer {
+    pub(super) room: u32,
+    pub(super) own: Option<u32>,
+    pub(super) local: Ipv4Addr,
+    pub(super) remote: SocketAddrV4,
+    credentials: Credentials,
+    pub(super) answer: protocol::Answer,
+    pub(super) phase: Phase,
+    pub(super) ear: Ear,
+    pub(super) asked_ns: u64,
+    pub(super) why: Why,
+    pub(super) began_ns: u64,
+    pub(super) connected_ns: u64,
+    answered_ns: u64,
+    next_check_ns: u64,
+    next_report_ns: u64,
+    transaction: stun::TransactionId,
+    ssrc: u32,
+    pub(super) streams: [Stream; VOICES],
+    connected: Option<oneshot::Sender<Result<u64, &'static str>>>,
+    lost: Option<oneshot::Sender<&'static str>>,
+}
+
+/// What was received on one voice.
+#[derive(Default, Clone, Copy)]
+pub(super) struct Stream {
+    received: u32,
+    first: u32,
+    highest: u32,
+    reported: (u32, u32),
+}
+
+/// What a timer has found.
+pub(super) enum Due {
+    Nothing,
+    /// The handshake may have to repeat something.
+    Shake,
+    /// It is over, for this reason.
+    Over(&'static str),
+}
+
+impl Peer {
+    pub(super) fn new(newcomer: Newcomer, local: Ipv4Addr, remote: SocketAddrV4, now_ns: u64) -> Self {
+        let Newcomer { room, own, credentials, answer, asked_ns, why, connected, lost, .. } = newcomer;
+        let mut rng = rand::rng();
+        Self {
+            room,
+            own,
+            local,
+            remote,
+            credentials,
+            answer,
+            phase: Phase::Checking,
+            ear: Ear::default(),
+            asked_ns,
+            why,
+            began_ns: now_ns,
+            connected_ns: 0,
+            answered_ns: now_ns,
+            next_check_ns: now_ns,
+            // Not all at once, whenever they joined.
+            next_report_ns: now_ns + rng.random_range(REPORT_NS / 2..REPORT_NS),
+            transaction: rng.random(),
+            ssrc: rng.random(),
+            streams: Default::default(),
+            connected: Some(connected),
+            lost,
+        }
+    }
+
+    /// When [`on_timer`](Self::on_timer) is to be called.
+    pub(super) fn next_timer(&self) -> u64 {
+        match self.phase {
+            Phase::Checking => self.next_check_ns,
+            Phase::Shaking => self.next_check_ns.min(self.began_ns + CONNECT_NS),
+            Phase::Connected(_) => self.next_check_ns.min(self.next_report_ns),
+        }
+    }
+
+    /// Writes what is due into `out`, which is empty before.
+    pub(super) fn on_timer(&mut self, now_ns: u64, out: &mut Vec<u8>) -> Due {
+        let connecting = !matches!(self.phase, Phase::Connected(_));
+        if connecting && now_ns > self.began_ns + CONNECT_NS {
+            let checking = matches!(self.phase, Phase::Checking);
+            return Due::Over(if checking { "ice_timeout" } else { "dtls_timeout" });
+        }
+        if now_ns > self.answered_ns + CONSENT_LOST_NS {
+            return Due::Over("no_consent");
+        }
+        if matches!(self.phase, Phase::Shaking) {
+            self.next_check_ns = now_ns + SHAKING_NS;
+            return Due::Shake;
+        }
+        if now_ns >= self.next_check_ns {
+            self.write_check(out);
+            let pause = if connecting { FIRST_CHECKS_NS } else { self.consent_pause() };
+            self.next_check_ns = now_ns + pause;
+        } else if now_ns >= self.next_report_ns {
+            self.write_reports(out);
+            self.next_report_ns = now_ns + REPORT_NS;
+        }
+        Due::Nothing
+    }
+
+    /// 0.8 to 1.2 of the mean (RFC 7675 §5.1).
+    fn consent_pause(&self) -> u64 {
+        let share = 80 + u64::from(self.transaction[11]) % 41;
+        CONSENT_NS * share / 100
+    }
+
+    fn write_check(&mut self, out: &mut Vec<u8>) {
+        self.transaction = rand::rng().random();
+        let request = Request {
+            transaction: self.transaction,
+            remote_ufrag: self.answer.ufrag.as_str(),
+            local_ufrag: self.credentials.ufrag.as_str(),
+            remote_pwd: self.answer.pwd.as_str(),
+            controlling: true,
+            use_candidate: true,
+        };
+        stun::write_request(out, &request);
+    }
+
+    /// Takes a STUN message. True: the server has answered the first check. What is to be answered
+    /// goes into `out`.
+    pub(super) fn on_stun(&mut self, now_ns: u64, datagram: &[u8], out: &mut Vec<u8>) -> bool {
+        let Ok(message) = Message::parse(datagram) else { return false };
+        match message.kind {
+            stun::Kind::Success if message.transaction == self.transaction => {
+                if !message.is_signed_with(self.answer.pwd.as_str().as_bytes()) {
+                    return false;
+                }
+                self.answered_ns = now_ns;
+                matches!(self.phase, Phase::Checking)
+            }
+            stun::Kind::Request if message.is_signed_with(self.credentials.pwd.as_str().as_bytes()) => {
+                let pwd = self.credentials.pwd.as_str().as_bytes();
+                stun::write_success(out, &message.transaction, self.remote.into(), pwd);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// From now on it shakes hands.
+    pub(super) fn shake(&mut self, now_ns: u64) {
+        self.phase = Phase::Shaking;
+        self.next_check_ns = now_ns + SHAKING_NS;
+    }
+
+    /// The keys are there.
+    pub(super) fn connect(&mut self, now_ns: u64, keys: Keys) {
+        self.phase = Phase::Connected(Box::new(keys));
+        self.connected_ns = now_ns;
+        self.next_check_ns = now_ns + self.consent_pause();
+        if let Some(connected) = self.connected.take() {
+            let _ = connected.send(Ok(now_ns));
+        }
+    }
+
+    /// It is over: tells whoever wants to know.
+    pub(super) fn fail(&mut self, why: &'static str) {
+        if let Some(connected) = self.connected.take() {
+            let _ = connected.send(Err(why));
+        } else if let Some(lost) = self.lost.take() {
+            let _ = lost.send(why);
+        }
+    }
+
+    fn write_reports(&mut self, out: &mut Vec<u8>) {
+        let Phase::Connected(keys) = &mut self.phase else { return };
+        for (stream, &ssrc) in self.streams.iter_mut().zip(&self.answer.ssrcs) {
+            if stream.received > 0 {
+                rtcp::write_report(self.ssrc, &stream.report(ssrc), out);
+            }
+        }
+        if !out.is_empty() {
+            keys.sealer.seal_rtcp(out, 0);
+        }
+    }
+}
+
+impl Stream {
+    pub(super) fn count(&mut self, sequence: u16) {
+        if self.received == 0 {
+            (self.first, self.highest) = (sequence.into(), sequence.into());
+        }
+        self.received += 1;
+        let ahead = sequence.wrapping_sub(self.highest as u16) as i16;
+        if ahead > 0 {
+            self.highest = self.highest.wrapping_add(ahead as u32);
+        }
+    }
+
+    fn report(&mut self, ssrc: u32) -> Report {
+        let expected = self.highest.wrapping_sub(self.first) + 1;
+        let (expected_before, received_before) = self.reported;
+        let (expected_now, received_now) = (expected - expected_before, self.received - received_before);
+        let lost_now = expected_now.saturating_sub(received_now);
+        self.reported = (expected, self.received);
+        Report {
+            ssrc,
+            fraction_lost: (u64::from(lost_now) * 256 / u64::from(expected_now.max(1))).min(255) as u8,
+            lost: expected.saturating_sub(self.received),
+            highest: self.highest,
+            ..Report::default()
+        }
+    }
+}
+
+/// Where the answer says that the server is: its first address of IPv4.
+pub(super) fn remote_of(answer: &protocol::Answer) -> Option<SocketAddrV4> {
+    answer.candidates.iter().find_map(|candidate| match candidate.ip {
+        std::net::IpAddr::V4(ip) => Some(SocketAddrV4::new(ip, candidate.port)),
+        std::net::IpAddr::V6(_) => None,
+    })
+}
+
+/// Entries of the timer queue.
+pub(super) type Timer = std::cmp::Reverse<(u64, Place)>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_was_lost_since_the_last_one_across_the_wrap() {
+        let mut stream = Stream::default();
+        [65_530u16, 65_531, 65_534, 65_535, 0, 1].into_iter().for_each(|sequence| stream.count(sequence));
+        let report = stream.report(7);
+        assert_eq!((report.lost, report.fraction_lost, report.highest), (2, 64, 0x1_0001));
+        (2..6).for_each(|sequence| stream.count(sequence));
+        let report = stream.report(7);
+        assert_eq!((report.lost, report.fraction_lost, report.highest), (2, 0, 0x1_0005));
+    }
+}

@@ -1,0 +1,447 @@
+//! The thread of a crowd. Everything of a millisecond happens in one pass; nothing here waits.
+
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use media::opus;
+use media::rtp;
+use media::srtp::{OpenError, Opener, Sealer};
+
+use super::dtls::{Handshakes, Progress};
+use super::peer::{Due, Keys, Peer, Phase, Timer, remote_of};
+use super::socket::{Arrival, CrowdSocket, Inbound};
+use super::talk::{Microphone, Room, TalkPlan};
+use super::tally::{Current, Tally};
+use super::{Command, CrowdPlan, Newcomer, Place, Seconds, Why, address, place_of};
+use crate::clock::now_ns;
+use crate::ear::Heard;
+use crate::ledger::{Mirror, Said, hash};
+
+/// How often the socket is looked at: then nobody has to wake us.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Most calls to the kernel for one look: 2,048 messages, then timers and talk have their turn.
+const LOOKS: usize = 32;
+
+pub(super) struct Worker {
+    socket: CrowdSocket,
+    base: u32,
+    inbox: mpsc::Receiver<Command>,
+    ears: Ears,
+    /// By place; places are never given twice, so it only grows, by eight bytes for each.
+    peers: Vec<Option<Box<Peer>>>,
+    connected: u64,
+    timers: BinaryHeap<Timer>,
+    handshakes: Handshakes,
+    talk: Option<TalkPlan>,
+    rooms: Vec<Room>,
+    microphones: HashMap<Place, Microphone>,
+    second: u64,
+    out: Vec<u8>,
+}
+
+/// What is needed to hear a packet, apart from the peers so that both can be borrowed.
+struct Ears {
+    notes: mpsc::Receiver<Arc<Said>>,
+    mirror: Mirror,
+    seconds: Arc<Seconds>,
+    current: Current,
+    tally: Tally,
+    /// The end of what is measured.
+    is_closed: bool,
+}
+
+impl Worker {
+    pub(super) fn new(
+        socket: CrowdSocket,
+        base: u32,
+        inbox: mpsc::Receiver<Command>,
+        plan: CrowdPlan,
+    ) -> Self {
+        let now_ns = now_ns();
+        let CrowdPlan { identity, notes, seconds, talk, .. } = plan;
+        let rooms = talk.as_ref().map_or(Vec::new(), |plan| {
+            (0..plan.rooms).map(|number| Room::new(number, plan, now_ns)).collect()
+        });
+        let second = seconds.of(now_ns);
+        Self {
+            socket,
+            base,
+            inbox,
+            ears: Ears {
+                notes,
+                mirror: Mirror::default(),
+                seconds,
+                current: Current::default(),
+                tally: Tally::default(),
+                is_closed: false,
+            },
+            peers: Vec::new(),
+            connected: 0,
+            timers: BinaryHeap::new(),
+            handshakes: Handshakes::new(identity),
+            talk,
+            rooms,
+            microphones: HashMap::new(),
+            second,
+            out: Vec::with_capacity(2_048),
+        }
+    }
+
+    pub(super) fn run(mut self) -> Tally {
+        let mut inbound = Inbound::default();
+        while self.obey() {
+            self.ears.catch_up();
+            self.look(&mut inbound);
+            self.talk();
+            self.timers();
+            self.close_second(false);
+            std::thread::sleep(TICK);
+        }
+        self.close_second(true);
+        self.ears.tally.socket_drops = inbound.dropped().into();
+        self.ears.tally
+    }
+
+    /// Does what it is told; false at the end of the run.
+    fn obey(&mut self) -> bool {
+        loop {
+            match self.inbox.try_recv() {
+                Ok(Command::Add(newcomer)) => self.add(*newcomer),
+                Ok(Command::Remove(place)) => self.remove(place),
+                Ok(Command::Close) => self.close_all(),
+                Err(mpsc::TryRecvError::Empty) => return true,
+                Ok(Command::End) | Err(mpsc::TryRecvError::Disconnected) => {
+                    (0..self.peers.len() as u32).for_each(|place| self.remove(Place(place)));
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, newcomer: Newcomer) {
+        let now_ns = now_ns();
+        let place = newcomer.place;
+        let Some(remote) = remote_of(&newcomer.answer).filter(|remote| remote.ip().is_loopback()) else {
+            let _ = newcomer.connected.send(Err("not_on_loopback"));
+            return;
+        };
+        if let Some(speaker) = newcomer.speaks {
+            self.microphones.insert(place, Microphone::new());
+            let room = self.rooms.iter_mut().find(|room| room.number == newcomer.room);
+            if let Some(speaker) = speaker.and_then(|index| room?.speakers.get_mut(index)) {
+                speaker.place = Some(place);
+            }
+        }
+        let peer = Peer::new(newcomer, address(self.base, place), remote, now_ns);
+        let index = place.0 as usize;
+        if self.peers.len() <= index {
+            self.peers.resize_with(index + 1, || None);
+        }
+        self.peers[index] = Some(Box::new(peer));
+        self.timers.push(std::cmp::Reverse((now_ns, place)));
+    }
+
+    /// Closes somebody's account. What still comes for them is a stray.
+    fn remove(&mut self, place: Place) {
+        let Some(peer) = self.peers.get_mut(place.0 as usize).and_then(Option::take) else { return };
+        self.handshakes.forget(Instant::now(), place);
+        self.microphones.remove(&place);
+        if matches!(peer.phase, Phase::Connected(_)) {
+            self.connected -= 1;
+            self.ears.close(&peer);
+        }
+    }
+
+    /// Closes everybody's account.
+    fn close_all(&mut self) {
+        for peer in self.peers.iter().flatten() {
+            if matches!(peer.phase, Phase::Connected(_)) {
+                self.ears.close(peer);
+            }
+        }
+        self.ears.is_closed = true;
+    }
+
+    /// Reads what has arrived.
+    fn look(&mut self, inbound: &mut Inbound) {
+        for _ in 0..LOOKS {
+            match self.socket.receive(inbound) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!("cannot read the socket of the simulated people: {error}");
+                    return;
+                }
+            }
+            for (arrival, bytes) in inbound.messages() {
+                for datagram in bytes.chunks_mut(arrival.segment) {
+                    self.take(&arrival, datagram);
+                }
+            }
+        }
+    }
+
+    /// RFC 7983: the first byte tells what it is.
+    fn take(&mut self, arrival: &Arrival, datagram: &mut [u8]) {
+        let place = place_of(self.base, arrival.to);
+        let Some(peer) = self.peers.get_mut(place.0 as usize).and_then(Option::as_mut) else {
+            self.ears.tally.strays += 1;
+            return;
+        };
+        match datagram.first() {
+            Some(128..=191) => self.ears.on_media(arrival, peer, datagram),
+            Some(20..=63) => self.on_dtls(place, datagram),
+            Some(0..=3) => self.on_stun(place, datagram),
+            _ => {}
+        }
+    }
+
+    fn on_stun(&mut self, place: Place, datagram: &[u8]) {
+        let now_ns = now_ns();
+        let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) else { return };
+        self.out.clear();
+        let reached = peer.on_stun(now_ns, datagram, &mut self.out);
+        if !self.out.is_empty() {
+            self.socket.send(peer.local, peer.remote, &self.out);
+        }
+        if reached {
+            peer.shake(now_ns);
+            if !self.handshakes.begin(Instant::now(), place) {
+                self.fail(place, "dtls");
+            }
+            self.flush_handshakes();
+        }
+    }
+
+    fn on_dtls(&mut self, place: Place, datagram: &[u8]) {
+        let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) else { return };
+        if !matches!(peer.phase, Phase::Shaking) {
+            return; // a repeat, or a goodbye: the WebSocket says more
+        }
+        match self.handshakes.read(Instant::now(), place, datagram, &peer.answer.fingerprint) {
+            Progress::On => self.flush_handshakes(),
+            Progress::Failed => self.fail(place, "dtls"),
+            Progress::Done(keys) => {
+                let (opener, sealer) = (Opener::new(keys.server()), Sealer::new(keys.client()));
+                peer.connect(now_ns(), Keys { opener, sealer });
+                self.connected += 1;
+                self.ears.current.counts.joins += 1;
+                self.timers.push(std::cmp::Reverse((peer.next_timer(), place)));
+                self.flush_handshakes();
+                self.handshakes.forget(Instant::now(), place);
+            }
+        }
+    }
+
+    fn flush_handshakes(&mut self) {
+        while let Some((place, datagram)) = self.handshakes.poll_transmit() {
+            if let Some(Some(peer)) = self.peers.get(place.0 as usize) {
+                self.socket.send(peer.local, peer.remote, &datagram);
+            }
+        }
+    }
+
+    fn fail(&mut self, place: Place, why: &'static str) {
+        if let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) {
+            peer.fail(why);
+            self.ears.tally.no_consent += u64::from(why == "no_consent");
+        }
+        self.remove(place);
+    }
+
+    /// A timer may be of somebody who has another one by now: then it finds nothing due.
+    fn timers(&mut self) {
+        let now_ns = now_ns();
+        while let Some(&std::cmp::Reverse((at, place))) = self.timers.peek() {
+            if at > now_ns {
+                return;
+            }
+            self.timers.pop();
+            let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) else { continue };
+            if peer.next_timer() > now_ns {
+                continue;
+            }
+            self.out.clear();
+            let due = peer.on_timer(now_ns, &mut self.out);
+            if !self.out.is_empty() {
+                self.socket.send(peer.local, peer.remote, &self.out);
+            }
+            self.timers.push(std::cmp::Reverse((peer.next_timer().max(now_ns + 1), place)));
+            match due {
+                Due::Nothing => {}
+                Due::Shake => self.shake_again(place),
+                Due::Over(why) => self.fail(place, why),
+            }
+        }
+    }
+
+    fn shake_again(&mut self, place: Place) {
+        if self.handshakes.on_timeout(Instant::now(), place) {
+            self.flush_handshakes();
+        } else {
+            self.fail(place, "dtls");
+        }
+    }
+
+    /// Sends what the speakers say now.
+    fn talk(&mut self) {
+        let Some(plan) = &self.talk else { return };
+        for room in &mut self.rooms {
+            while let Some((index, sound, late)) = room.next_due(now_ns()) {
+                let Some(place) = room.speakers[index].place else { continue };
+                let Some(microphone) = self.microphones.get_mut(&place) else { continue };
+                self.ears.tally.ticks += 1;
+                self.ears.tally.late_ticks += u64::from(late);
+                microphone.step();
+                let Some(Some(peer)) = self.peers.get(place.0 as usize) else { continue };
+                let (Some(sound), Phase::Connected(keys)) = (sound, &peer.phase) else { continue };
+                self.out.clear();
+                microphone.write(&sound, keys.as_ref(), &mut self.out);
+                let said = peer.own.and_then(|csrc| microphone.record(room.number, csrc, &sound, now_ns()));
+                if let Some(said) = said.map(Arc::new) {
+                    for tell in &plan.tell {
+                        let _ = tell.send(Arc::clone(&said));
+                    }
+                    self.ears.tally.said.push(said);
+                }
+                self.socket.send(peer.local, peer.remote, &self.out);
+            }
+        }
+    }
+
+    fn close_second(&mut self, in_any_case: bool) {
+        let second = self.ears.seconds.of(now_ns());
+        if second != self.second || in_any_case {
+            // Speakers are no listeners.
+            self.ears.current.counts.connected = if self.talk.is_some() { 0 } else { self.connected };
+            if self.talk.is_none() {
+                self.ears.seconds.submit(self.second, &mut self.ears.current);
+            }
+            self.second = second;
+        }
+    }
+}
+
+impl Ears {
+    /// Takes note of what was said.
+    fn catch_up(&mut self) {
+        while let Ok(said) = self.notes.try_recv() {
+            self.mirror.note(said);
+        }
+    }
+
+    fn on_media(&mut self, arrival: &Arrival, peer: &mut Peer, datagram: &mut [u8]) {
+        let Phase::Connected(keys) = &mut peer.phase else { return };
+        if self.is_closed {
+            return;
+        }
+        if datagram.get(1).is_some_and(|kind| (192..=223).contains(kind)) {
+            self.tally.undecryptable += u64::from(keys.opener.open_rtcp(datagram).is_err());
+            return;
+        }
+        let length = datagram.len() as u64;
+        let plain = match keys.opener.open_rtp(datagram) {
+            Ok(plain) => &*plain,
+            Err(OpenError::Replay) => {
+                self.tally.duplicates += 1;
+                return;
+            }
+            Err(_) => {
+                self.tally.undecryptable += 1;
+                return;
+            }
+        };
+        self.tally.packets += 1;
+        self.tally.bytes += length;
+        self.current.counts.packets += 1;
+        self.current.counts.bytes += length;
+        let Ok(packet) = rtp::Packet::parse(plain) else {
+            self.tally.unknown += 1;
+            return;
+        };
+        if let Some(voice) = peer.answer.ssrcs.iter().position(|&ssrc| ssrc == packet.ssrc)
+            && let Some(stream) = peer.streams.get_mut(voice)
+        {
+            stream.count(packet.sequence);
+        }
+        let csrc = packet.csrcs().next().unwrap_or_default();
+        let audible = if opus::is_dtx(packet.payload) { 0 } else { self.hear(arrival, peer, csrc, &packet) };
+        self.tally.frames_per_packet[audible.min(6)] += 1;
+    }
+
+    /// Hears the frames of a packet; how many were audible.
+    fn hear(&mut self, arrival: &Arrival, peer: &mut Peer, csrc: u32, packet: &rtp::Packet<'_>) -> usize {
+        let Ok(opus) = opus::Packet::parse(packet.payload) else {
+            self.tally.unknown += 1;
+            return 0;
+        };
+        let mut audible = 0;
+        // An empty frame among others is silence too.
+        for frame in opus.frames().iter().filter(|frame| frame.len() > 1) {
+            audible += 1;
+            self.hear_frame(arrival, peer, csrc, frame);
+        }
+        audible
+    }
+
+    fn hear_frame(&mut self, arrival: &Arrival, peer: &mut Peer, csrc: u32, frame: &[u8]) {
+        let at_ns = if arrival.at_ns == 0 { now_ns() } else { arrival.at_ns };
+        let hash = hash(frame);
+        let first = !peer.ear.has_heard();
+        let mut heard = self.try_hear(peer, csrc, hash, at_ns);
+        if heard == Heard::Unknown {
+            // It may have been said since the last look.
+            self.catch_up();
+            heard = self.try_hear(peer, csrc, hash, at_ns);
+        }
+        match heard {
+            Heard::Frame { latency_ns, at_ns: sent_ns, gap_ns } => {
+                let latency_us = latency_ns / 1_000;
+                self.tally.latency.record(latency_us);
+                self.current.latency.record(latency_us);
+                self.current.counts.frames += 1;
+                self.current.counts.longest_gap = self.current.counts.longest_gap.max(gap_ns / 1_000);
+                self.tally.count_received(self.seconds.of(sent_ns) as usize);
+                if first {
+                    self.first_audio(peer, at_ns);
+                }
+            }
+            Heard::Late => self.tally.late += 1,
+            Heard::Again => self.tally.duplicates += 1,
+            Heard::Unknown => self.tally.unknown += 1,
+        }
+    }
+
+    fn try_hear(&mut self, peer: &mut Peer, csrc: u32, hash: u64, at_ns: u64) -> Heard {
+        match self.mirror.room(peer.room) {
+            Some(room) => peer.ear.hear(room, csrc, hash, at_ns),
+            None => Heard::Unknown,
+        }
+    }
+
+    fn first_audio(&mut self, peer: &Peer, arrived_ns: u64) {
+        let from = self.mirror.room(peer.room).and_then(|room| room.sounding_from(peer.asked_ns));
+        let waited_us = arrived_ns.saturating_sub(from.unwrap_or(peer.asked_ns)) / 1_000;
+        match peer.why {
+            Why::Joins => self.tally.first_audio.record(waited_us),
+            Why::Returns => self.tally.hears_again.record(waited_us),
+            Why::Moves => {}
+        }
+    }
+
+    fn close(&mut self, peer: &Peer) {
+        if self.is_closed {
+            return;
+        }
+        let stay = peer.ear.close(peer.connected_ns, now_ns());
+        if peer.ear.has_heard() {
+            self.tally.longest_gap.record(stay.longest_gap_ns / 1_000);
+        } else {
+            self.tally.no_audio += 1;
+        }
+        self.tally.stays.push((peer.room, peer.own, stay));
+    }
+}

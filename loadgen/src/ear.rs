@@ -1,0 +1,181 @@
+//! What one person hears: which frames, when, which are missing, and how long the longest gap was.
+//!
+//! Everything per frame happens here, ten thousand times every 20 ms: no allocation, no lock.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::clock::MS;
+use crate::ledger::{Found, LATE_NS, Room, Said};
+
+/// Frames of one speaker that can be told from repeats.
+const WINDOW: u64 = 64;
+
+/// What was sent last before somebody leaves may still be on its way: so much is not counted.
+const TAIL_NS: u64 = LATE_NS;
+
+/// Frames are put away by the 100 ms in which they were sent.
+const BUCKET_NS: u64 = 100 * MS;
+const BUCKETS: usize = 16;
+
+/// A gap that is worth looking at the frames within.
+const NOTABLE_NS: u64 = 100 * MS;
+
+/// What became of one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// The first time, so long after it was sent.
+    Frame {
+        /// In ns.
+        latency_ns: u64,
+        /// When it was sent.
+        at_ns: u64,
+        /// Since the frame before of the same speaker, without their pauses.
+        gap_ns: u64,
+    },
+    /// Too late to be played.
+    Late,
+    /// Not the first time.
+    Again,
+    /// Nobody said it.
+    Unknown,
+}
+
+/// One person's ear.
+#[derive(Debug, Default)]
+pub(crate) struct Ear {
+    speakers: Vec<Speaker>,
+    /// Sending time of the first frame heard.
+    first_ns: Option<u64>,
+    received: u64,
+    longest_gap_ns: u64,
+    /// How many of the newest frames were sent in which 100 ms, and the newest of those.
+    tail: [u16; BUCKETS],
+    newest_bucket: u64,
+}
+
+#[derive(Debug)]
+struct Speaker {
+    csrc: u32,
+    /// The newest frame heard of them.
+    highest: u64,
+    /// Bit n: `highest - n` was heard.
+    seen: u64,
+    /// When it arrived, and how long they had paused until then.
+    arrived_ns: u64,
+    paused_ns: u64,
+}
+
+/// The time somebody was in, for the reckoning at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stay {
+    /// Frames sent from here on were expected.
+    pub(crate) from_ns: u64,
+    /// Frames sent from here on were not.
+    pub(crate) until_ns: u64,
+    /// Frames of that time that came, in time.
+    pub(crate) received: u64,
+    /// The longest gap.
+    pub(crate) longest_gap_ns: u64,
+}
+
+impl Ear {
+    /// Hears one frame of `csrc` that arrived at `now_ns`.
+    pub(crate) fn hear(&mut self, room: &Room, csrc: u32, hash: u64, now_ns: u64) -> Heard {
+        let index = self.speakers.iter().position(|speaker| speaker.csrc == csrc);
+        let known = index.map(|index| &self.speakers[index]);
+        let found = room.find(csrc, hash, |said| known.is_none_or(|speaker| speaker.lacks(said.number)));
+        let said = match found {
+            Found::Frame(said) => Arc::as_ref(said),
+            Found::Again => return Heard::Again,
+            Found::Unknown => return Heard::Unknown,
+        };
+        if !said.heard.load(Ordering::Relaxed) {
+            said.heard.store(true, Ordering::Relaxed);
+        }
+        let gap_ns = match index {
+            Some(index) => self.speakers[index].take(room, said, now_ns),
+            None => {
+                self.speakers.push(Speaker::new(said, now_ns));
+                0
+            }
+        };
+        let latency_ns = now_ns.saturating_sub(said.at_ns);
+        if latency_ns > LATE_NS {
+            return Heard::Late;
+        }
+        self.longest_gap_ns = self.longest_gap_ns.max(gap_ns);
+        self.count(said.at_ns);
+        Heard::Frame { latency_ns, at_ns: said.at_ns, gap_ns }
+    }
+
+    /// Whether anything was heard yet.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.first_ns.is_some()
+    }
+
+    /// Closes the account at `now_ns` of somebody who could hear since `ready_ns`. What was sent in the
+    /// last half second does not count, neither as expected nor as heard.
+    pub(crate) fn close(&self, ready_ns: u64, now_ns: u64) -> Stay {
+        let until = now_ns.saturating_sub(TAIL_NS) / BUCKET_NS;
+        let oldest = (self.newest_bucket + 1).saturating_sub(BUCKETS as u64);
+        let tail: u64 = (until.max(oldest)..=self.newest_bucket)
+            .map(|bucket| u64::from(self.tail[bucket as usize % BUCKETS]))
+            .sum();
+        Stay {
+            from_ns: self.first_ns.unwrap_or(ready_ns),
+            until_ns: until * BUCKET_NS,
+            received: self.received.saturating_sub(tail),
+            longest_gap_ns: self.longest_gap_ns,
+        }
+    }
+
+    fn count(&mut self, at_ns: u64) {
+        let first = *self.first_ns.get_or_insert(at_ns);
+        if at_ns < first {
+            return; // repaired: from before the first one, so it was not expected
+        }
+        self.received += 1;
+        let bucket = at_ns / BUCKET_NS;
+        if bucket > self.newest_bucket {
+            let passed = (bucket - self.newest_bucket).min(BUCKETS as u64);
+            (0..passed).for_each(|back| self.tail[(bucket - back) as usize % BUCKETS] = 0);
+            self.newest_bucket = bucket;
+        }
+        if bucket + BUCKETS as u64 > self.newest_bucket {
+            self.tail[bucket as usize % BUCKETS] += 1;
+        }
+    }
+}
+
+impl Speaker {
+    fn new(said: &Said, arrived_ns: u64) -> Self {
+        Self { csrc: said.speaker, highest: said.number, seen: 1, arrived_ns, paused_ns: said.paused_ns }
+    }
+
+    fn lacks(&self, number: u64) -> bool {
+        match self.highest.checked_sub(number) {
+            None => true,
+            Some(behind) => behind < WINDOW && self.seen & 1 << behind == 0,
+        }
+    }
+
+    /// Notes a frame; the gap before it.
+    fn take(&mut self, room: &Room, said: &Said, arrived_ns: u64) -> u64 {
+        if said.number < self.highest {
+            self.seen |= 1 << (self.highest - said.number);
+            return 0;
+        }
+        let ahead = said.number - self.highest;
+        let paused = said.paused_ns.saturating_sub(self.paused_ns);
+        let gap = arrived_ns.saturating_sub(self.arrived_ns).saturating_sub(paused);
+        let off =
+            ahead > 1 && gap > NOTABLE_NS && room.was_off_voice(said.speaker, self.highest, said.number);
+        self.seen = if ahead < WINDOW { self.seen << ahead | 1 } else { 1 };
+        (self.highest, self.arrived_ns, self.paused_ns) = (said.number, arrived_ns, said.paused_ns);
+        if off { 0 } else { gap }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+//! What a run is asked for. The words are those of `dais load --help`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use protocol::token::Keys;
+
+/// What a run is asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where signaling is: `http://127.0.0.1:7000`.
+    pub url: String,
+    /// Name of the API key that signs tokens.
+    pub signer: String,
+    /// The keys.
+    pub keys: Keys,
+    /// Rooms; `listeners` and `speakers` are for each.
+    pub rooms: u32,
+    /// Listeners of each room, probes included.
+    pub listeners: u32,
+    /// Speakers of each room; the first of them is its host.
+    pub speakers: u32,
+    /// Who speaks when.
+    pub talk: crate::talk::Pattern,
+    /// Joins per second.
+    pub ramp: f64,
+    /// How long the run goes on once everybody is in.
+    pub duration: Duration,
+    /// Listeners who leave, and as many who come, per second.
+    pub churn: f64,
+    /// Promotions per minute, in all rooms together.
+    pub promote: f64,
+    /// So long after everybody is in, all listeners are cut and come back at once.
+    pub reconnect_at: Option<Duration>,
+    /// Listeners that are full peer connections of the `webrtc` crate.
+    pub probes: u32,
+    /// Framing in ms that listeners ask for; none leaves it to the node.
+    pub framing: Option<u8>,
+    /// `/metrics` of the nodes that may be read.
+    pub metrics: Vec<String>,
+    /// Threads with a UDP socket each for the listeners; 0 chooses.
+    pub threads: usize,
+    /// Conditions such as `first_audio_ms.p99<1000`, checked by the report.
+    pub require: Vec<crate::require::Requirement>,
+    /// Where `report.html` and `report.json` go.
+    pub report: Option<PathBuf>,
+    /// `report.json` on stdout in place of the table.
+    pub json: bool,
+}

@@ -1,0 +1,158 @@
+//! What everybody in a run shares: where the server is, the crowds, and the counts of joins.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use protocol::message::{ClientMessage, Purpose, ServerMessage};
+use protocol::{Answer, RoomId};
+use tokio::sync::oneshot;
+
+use crate::crowd::{Credentials, Crowd, Identity, Newcomer, Place, Why};
+use crate::session::{Code, Session};
+use crate::target::Target;
+use crate::watch::{Board, Watch};
+use crate::{Histogram, Options};
+
+/// What everybody in a run shares.
+pub(crate) struct Run {
+    pub(crate) options: Options,
+    pub(crate) target: Target,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) rooms: Vec<RoomId>,
+    pub(crate) boards: Vec<Arc<Board>>,
+    /// The speakers' crowd.
+    pub(crate) stage: Crowd,
+    /// The listeners' ones.
+    pub(crate) audience: Vec<Crowd>,
+    pub(crate) counts: Counts,
+    pub(crate) join: Mutex<Histogram>,
+    pub(crate) connected: Mutex<Histogram>,
+    failures: Mutex<BTreeMap<String, u64>>,
+}
+
+/// How many got how far.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) joined: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) churned: AtomicU64,
+    pub(crate) cut: AtomicU64,
+    pub(crate) back: AtomicU64,
+    pub(crate) promotions: AtomicU64,
+    /// When the last of the first joins was done, in ns.
+    pub(crate) last_join_ns: AtomicU64,
+}
+
+impl Counts {
+    pub(crate) fn add(&self, which: fn(&Self) -> &AtomicU64) {
+        which(self).fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection of somebody in a crowd.
+pub(crate) struct Connection {
+    pub(crate) place: Place,
+    /// Tells when it is lost, and why.
+    pub(crate) lost: oneshot::Receiver<&'static str>,
+    /// When it was there.
+    pub(crate) at_ns: u64,
+}
+
+/// How somebody connects.
+pub(crate) struct Wanted {
+    pub(crate) room: usize,
+    pub(crate) place: Place,
+    /// When they asked to join, or were cut.
+    pub(crate) asked_ns: u64,
+    pub(crate) why: Why,
+    /// Their number on stage, if they have one.
+    pub(crate) own: Option<u32>,
+    /// For `speak`: which of the talk's speakers they are, if any.
+    pub(crate) speaks: Option<Option<usize>>,
+}
+
+impl Run {
+    pub(crate) fn new(
+        options: Options,
+        target: Target,
+        identity: Arc<Identity>,
+        rooms: Vec<RoomId>,
+        stage: Crowd,
+        audience: Vec<Crowd>,
+    ) -> Self {
+        let boards = rooms.iter().map(|_| Arc::default()).collect();
+        Self {
+            options,
+            target,
+            identity,
+            rooms,
+            boards,
+            stage,
+            audience,
+            counts: Counts::default(),
+            join: Mutex::default(),
+            connected: Mutex::default(),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// The crowd of a listener.
+    pub(crate) fn crowd(&self, number: u64) -> &Crowd {
+        &self.audience[number as usize % self.audience.len()]
+    }
+
+    /// Asks for media and connects to what is answered.
+    pub(crate) async fn connect(
+        &self,
+        crowd: &Crowd,
+        wanted: Wanted,
+        session: &mut Session,
+        watch: &mut Watch,
+    ) -> Result<Connection, Code> {
+        let credentials = Credentials::new();
+        let framing = self.options.framing;
+        let offer = Box::new(credentials.offer(self.identity.fingerprint, framing));
+        let purpose = if wanted.speaks.is_some() { Purpose::Speak } else { Purpose::Listen };
+        let asked = session.ask_patiently(ClientMessage::Media { purpose, offer }, watch).await?;
+        let ServerMessage::Media { answer, .. } = asked else { return Err("unexpected".into()) };
+        let (place, (connected, result)) = (wanted.place, oneshot::channel());
+        let (lost, lost_later) = oneshot::channel();
+        crowd.add(newcomer(wanted, credentials, answer, connected, lost));
+        match result.await {
+            Ok(Ok(at_ns)) => Ok(Connection { place, lost: lost_later, at_ns }),
+            Ok(Err(why)) => Err(why.into()),
+            Err(_) => Err("ended".into()),
+        }
+    }
+
+    /// Counts why something failed.
+    pub(crate) fn failure(&self, code: &str) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        *failures.entry(code.to_owned()).or_default() += 1;
+    }
+
+    /// All failures so far.
+    pub(crate) fn failures(&self) -> BTreeMap<String, u64> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn newcomer(
+    wanted: Wanted,
+    credentials: Credentials,
+    answer: Answer,
+    connected: oneshot::Sender<Result<u64, &'static str>>,
+    lost: oneshot::Sender<&'static str>,
+) -> Newcomer {
+    let Wanted { room, place, asked_ns, why, own, speaks } = wanted;
+    let lost = Some(lost);
+    Newcomer { place, room: room as u32, own, credentials, answer, asked_ns, why, speaks, connected, lost }
+}
+
+/// Records a time in µs.
+pub(crate) fn record(histogram: &Mutex<Histogram>, from_ns: u64, until_ns: u64) {
+    let us = until_ns.saturating_sub(from_ns) / 1_000;
+    histogram.lock().unwrap_or_else(PoisonError::into_inner).record(us);
+}

@@ -1,0 +1,96 @@
+//! Where the server is: signaling's address out of `--url`, and requests to its HTTP API.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail, ensure};
+use protocol::token::{Claims, Role};
+use protocol::{Identity, RoomId};
+use serde_json::json;
+
+use crate::Options;
+
+/// How long a token is valid beyond the run.
+const SPARE_S: u64 = 3_600;
+
+/// The signaling node that is asked.
+pub(crate) struct Target {
+    /// `127.0.0.1:7000`, for the WebSocket's Host.
+    pub(crate) authority: String,
+    /// Where that is.
+    pub(crate) address: SocketAddr,
+    http: reqwest::Client,
+}
+
+impl Target {
+    /// Finds out where `--url` is.
+    pub(crate) async fn find(url: &str) -> anyhow::Result<Self> {
+        let Some(rest) = url.strip_prefix("http://") else {
+            bail!("--url {url}: must begin with http:// (this version measures without TLS)");
+        };
+        let authority = rest.trim_end_matches('/').to_owned();
+        ensure!(!authority.contains('/'), "--url {url}: must be an address without a path");
+        let with_port = if authority.contains(':') { authority.clone() } else { format!("{authority}:80") };
+        let mut found = tokio::net::lookup_host(&with_port).await.with_context(|| format!("--url {url}"))?;
+        let address = found.next().with_context(|| format!("--url {url}: has no address"))?;
+        Ok(Self { authority, address, http: reqwest::Client::new() })
+    }
+
+    /// Whether everybody can have an address of their own for the WebSocket too.
+    pub(crate) fn is_on_loopback(&self) -> bool {
+        matches!(self.address.ip(), IpAddr::V4(ip) if ip.is_loopback())
+    }
+
+    /// Makes a room with this many seats.
+    pub(crate) async fn make_room(&self, options: &Options, room: &RoomId, seats: u32) -> anyhow::Result<()> {
+        let token = sign(options, None, None, Role::Admin)?;
+        let body = json!({ "room": room, "title": "Load test", "seats": seats, "live": true });
+        let url = format!("http://{}/v1/rooms", self.authority);
+        let request = self.http.post(&url).bearer_auth(token).header("content-type", "application/json");
+        let answer = request.body(body.to_string()).send().await;
+        let answer = answer.with_context(|| format!("nobody answers at {url}: is `dais up` running?"))?;
+        let status = answer.status();
+        let text = answer.text().await.unwrap_or_default();
+        ensure!(status.is_success(), "the server would not make the room {room}: {status} {text}");
+        Ok(())
+    }
+
+    /// Brings an SDP offer to `/whep`; the answer.
+    pub(crate) async fn whep(&self, room: &RoomId, token: &str, offer: String) -> anyhow::Result<String> {
+        let url = format!("http://{}/whep/{room}", self.authority);
+        let request = self.http.post(url).bearer_auth(token).header("content-type", "application/sdp");
+        let answer = request.body(offer).send().await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        ensure!(status.as_u16() == 201, "{status} {text}");
+        Ok(text)
+    }
+
+    /// Reads `/metrics`.
+    pub(crate) async fn read(&self, url: &str) -> anyhow::Result<String> {
+        let answer = self.http.get(url).send().await?.error_for_status()?;
+        Ok(answer.text().await?)
+    }
+}
+
+/// A token for one room, or an admin's for all.
+pub(crate) fn sign(
+    options: &Options,
+    room: Option<&RoomId>,
+    identity: Option<&Identity>,
+    role: Role,
+) -> anyhow::Result<String> {
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let claims = Claims {
+        iss: options.signer.clone(),
+        sub: identity.cloned(),
+        name: None,
+        room: room.cloned(),
+        role,
+        exp: now_s + options.duration.as_secs() + SPARE_S,
+        nbf: None,
+        iat: Some(now_s),
+        hidden: false,
+    };
+    Ok(options.keys.sign(&claims)?)
+}
