@@ -16,6 +16,7 @@ mod media;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use crate::error::{ApiError, Code};
 use crate::session::{Answer, ExtensionId, Offer};

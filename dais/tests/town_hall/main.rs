@@ -5,6 +5,7 @@
 //! `protocol`. Only `links` puts the parts together itself, because nobody else can link to a program whose
 //! authority lives and dies with it.
 
+mod bad_datagrams;
 mod bad_input;
 mod description;
 mod ear;

@@ -2,9 +2,10 @@
 //! or not. Attributes that we do not use are passed over (RFC 8866 §5.13), candidates among them: a
 //! lite agent waits to be found.
 
-use crate::session::{ExtensionId, Fingerprint, IceText, PayloadType};
+use crate::session::{ExtensionId, PayloadType};
 
 use super::line::{Line, is_token};
+use super::transport::Transport;
 use super::{Extension, Kind, MAX_LINES, SdpError};
 
 /// RFC 6464.
@@ -27,20 +28,6 @@ pub(super) struct Description<'a> {
     direction: Direction,
     /// The media lines.
     pub(super) media: Vec<Media<'a>>,
-}
-
-/// How to reach the client; each part may stand in the line, in the first line of the group, or at
-/// session level.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Transport {
-    /// `a=ice-ufrag`
-    pub(super) ufrag: Option<IceText<4, 32>>,
-    /// `a=ice-pwd`
-    pub(super) pwd: Option<IceText<22, 64>>,
-    /// `a=fingerprint:sha-256`
-    pub(super) fingerprint: Option<Fingerprint>,
-    /// `a=rtcp-mux`
-    pub(super) mux: bool,
 }
 
 /// A media line with its attributes.
@@ -190,58 +177,8 @@ impl<'a> Description<'a> {
             self.media.iter().find(|other| other.mid.is_some() && other.mid == self.group.first().copied());
         let tagged = tagged.filter(|_| self.bundles(media)).map(|tagged| &tagged.transport);
         let from = [Some(&media.transport), tagged, Some(&self.session)];
-        let from = || from.iter().flatten();
-        Transport {
-            ufrag: from().find_map(|part| part.ufrag.clone()),
-            pwd: from().find_map(|part| part.pwd.clone()),
-            fingerprint: from().find_map(|part| part.fingerprint),
-            mux: from().any(|part| part.mux),
-        }
+        Transport::first_of(from.into_iter().flatten())
     }
-}
-
-impl Transport {
-    fn attribute(&mut self, line: Line<'_>) -> Result<(), SdpError> {
-        let (name, value) = line.attribute();
-        match name {
-            "ice-ufrag" => {
-                let ufrag = IceText::new(value);
-                let says = "must be 4 to 32 characters of a-z A-Z 0-9 + /";
-                self.ufrag = Some(ufrag.ok_or(line.wrong("a=ice-ufrag", says))?);
-            }
-            "ice-pwd" => {
-                let says = "must be 22 to 64 characters of a-z A-Z 0-9 + /";
-                self.pwd = Some(IceText::new(value).ok_or(line.wrong("a=ice-pwd", says))?);
-            }
-            "fingerprint" => self.fingerprint = fingerprint(line)?.or(self.fingerprint),
-            "setup" if !matches!(value, "actpass" | "active") => {
-                return Err(line.wrong("a=setup", "must be actpass or active: the node is the DTLS server"));
-            }
-            "rtcp-mux" => self.mux = true,
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-/// The fingerprint, if it is of the one hash that we compare with.
-fn fingerprint(line: Line<'_>) -> Result<Option<Fingerprint>, SdpError> {
-    let (hash, hex) = line.attribute().1.split_once(' ').unwrap_or_default();
-    if hash.is_empty() {
-        return Err(line.wrong("a=fingerprint", "must be a hash and its value"));
-    }
-    if !hash.eq_ignore_ascii_case("sha-256") {
-        return Ok(None);
-    }
-    let byte = |text: &str| match text.len() {
-        2 if text.bytes().all(|b| b.is_ascii_hexdigit()) => u8::from_str_radix(text, 16).ok(),
-        _ => None,
-    };
-    let bytes = hex.trim().split(':').map(byte).collect::<Option<Vec<u8>>>();
-    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-    bytes
-        .map(|bytes| Some(Fingerprint(bytes)))
-        .ok_or(line.wrong("a=fingerprint", "must be 32 bytes as AB:CD:…"))
 }
 
 impl<'a> Media<'a> {
