@@ -126,9 +126,9 @@ fn getting_in(report: &Report, time: &Time<'_>) -> Vec<Chart> {
     let rate = figure(report.listeners.joins_per_s);
     let distributions = &report.distributions;
     vec![
-        time.chart("Listeners", vec![listeners], whole, 1.0)
+        time.chart("Listeners", vec![listeners], whole, 5.0)
             .with(format!("In the room, with media connected. They came at {rate} per second.")),
-        time.chart("Joins per second", vec![joins], whole, 1.0)
+        time.chart("Joins per second", vec![joins], whole, 5.0)
             .with("Joins that succeeded, reconnects and churn included."),
         bars("Time to join", &distributions.join_ms, &report.join_ms, "listeners")
             .with("From opening the WebSocket to the end of the DTLS handshake."),
@@ -175,7 +175,7 @@ fn took(report: &Report, time: &Time<'_>) -> Vec<Chart> {
     let unknown =
         if report.nodes.is_empty() { " The server's is unknown: no metrics were read." } else { "" };
     vec![
-        time.chart("Packets per second", vec![packets], whole, 1.0).with("As they arrived at the listeners."),
+        time.chart("Packets per second", vec![packets], whole, 5.0).with("As they arrived at the listeners."),
         time.chart("Traffic", vec![traffic], bits, 1e3).with("UDP payload as it arrived at the listeners."),
         time.chart("CPU", cores, figure, 0.1).with(format!("In cores.{unknown}")),
         time.chart("Server memory", vec![memory], size, 1e6).with("Resident, all nodes together."),

@@ -16,6 +16,9 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 22.0;
 const BOTTOM: f64 = 26.0;
 
+/// Room for a word at a mark.
+const WORD: f64 = 80.0;
+
 /// Bars of a distribution.
 const BARS: usize = 64;
 
@@ -59,7 +62,7 @@ impl Axis {
     fn new(max: f64, steps: f64) -> Self {
         let rough = if max > 0.0 { max / steps } else { 1.0 / steps };
         let power = 10_f64.powf(rough.log10().floor());
-        let round = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|factor| factor * power);
+        let round = [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power);
         let step = round.into_iter().find(|&step| step >= rough * 0.999).unwrap_or(10.0 * power);
         Self { end: (max / step - 0.001).ceil().max(1.0) * step, step }
     }
@@ -81,14 +84,17 @@ impl Axis {
 impl Display for OverTime<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let values = self.lines.iter().flat_map(|line| line.values.iter().flatten());
-        let y = Axis::new(values.fold(self.at_least, |max, &value| max.max(value)), 4.0);
+        let y = Axis::new(values.fold(self.at_least, |max, &value| max.max(value)), 5.0);
         let x = Axis { end: self.at.last().copied().unwrap_or(1.0).max(1.0), ..time_axis(self.at) };
         open(f)?;
         rules(f, &y, self.write)?;
         for tick in x.ticks().filter(|&tick| tick <= x.end) {
             foot(f, x.x(tick), &format!("{tick:.0} s"))?;
         }
-        self.marks.iter().try_for_each(|(at, word)| mark(f, x.x(*at), word, "mark", *at > x.end * 0.8))?;
+        for (at, word) in self.marks {
+            let left = *at > x.end * 0.8;
+            Mark { x: x.x(*at), word, class: "mark", left, lower: false }.fmt(f)?;
+        }
         self.lines.iter().try_for_each(|line| self.line(f, line, &x, &y))?;
         self.bands(f, &x)?;
         f.write_str("</svg>")
@@ -192,6 +198,20 @@ impl Bars<'_> {
         Axis::new(self.drawn().max(self.percentiles.p99.unwrap_or(0.0)) * 1.02, 6.0)
     }
 
+    /// Median to the left of its line and p99 to the right, as far as there is room.
+    fn quantiles(&self, f: &mut Formatter<'_>, x: &Axis) -> fmt::Result {
+        let (Some(p50), Some(p99)) = (self.percentiles.p50, self.percentiles.p99) else { return Ok(()) };
+        let (median, tail) = (x.x(p50), x.x(p99));
+        let median_left = median > LEFT + WORD;
+        let tail_left = tail > WIDTH - RIGHT - WORD;
+        let collide = tail - median < WORD && median_left == tail_left
+            || tail - median < 2.0 * WORD && !median_left && tail_left;
+        let word = |name, value| format!("{name} {}", (self.write)(value));
+        Mark { x: median, word: &word("p50", p50), class: "quantile", left: median_left, lower: false }
+            .fmt(f)?;
+        Mark { x: tail, word: &word("p99", p99), class: "quantile", left: tail_left, lower: collide }.fmt(f)
+    }
+
     fn heights(&self, width: f64) -> [u64; BARS] {
         let mut heights = [0; BARS];
         for &(value, times) in &self.distribution.0 {
@@ -208,7 +228,7 @@ impl Display for Bars<'_> {
         let x = self.axis();
         let width = x.end / BARS as f64;
         let heights = self.heights(width);
-        let y = Axis::new(heights.iter().copied().max().unwrap_or(0).max(1) as f64, 4.0);
+        let y = Axis::new(heights.iter().copied().max().unwrap_or(0).max(5) as f64, 5.0);
         open(f)?;
         rules(f, &y, |value| count(value as u64))?;
         x.ticks().try_for_each(|tick| foot(f, x.x(tick), &(self.write)(tick)))?;
@@ -224,19 +244,7 @@ impl Display for Bars<'_> {
             let span = format!("{} to {}", (self.write)(from), (self.write)(until));
             band(f, x.x(from), x.x(until), &format!("{span}\n{} {}", count(times), self.of))?;
         }
-        let named = [("p50", self.percentiles.p50, true), ("p99", self.percentiles.p99, false)];
-        for (name, value, before) in named {
-            if let Some(value) = value {
-                let near_end = value > x.end * 0.8;
-                mark(
-                    f,
-                    x.x(value),
-                    &format!("{name} {}", (self.write)(value)),
-                    "quantile",
-                    before || near_end,
-                )?;
-            }
-        }
+        self.quantiles(f, &x)?;
         f.write_str("</svg>")
     }
 }
@@ -266,12 +274,26 @@ fn foot(f: &mut Formatter<'_>, x: f64, text: &str) -> fmt::Result {
     write!(f, r#"<text class="tick" x="{x:.1}" y="{y}" text-anchor="middle">{text}</text>"#)
 }
 
-/// A line from top to bottom with a word at its head, on its left or on its right.
-fn mark(f: &mut Formatter<'_>, x: f64, word: &str, class: &str, left: bool) -> fmt::Result {
-    let (anchor, at) = if left { ("end", x - 5.0) } else { ("start", x + 5.0) };
-    let (head, foot) = (TOP - 14.0, HEIGHT - BOTTOM);
-    write!(f, r#"<line class="{class}" x1="{x:.1}" x2="{x:.1}" y1="{head}" y2="{foot}"/>"#)?;
-    write!(f, r#"<text class="word" x="{at:.1}" y="{}" text-anchor="{anchor}">{word}</text>"#, TOP - 6.0)
+/// A line from top to bottom with a word at its head.
+struct Mark<'a> {
+    x: f64,
+    word: &'a str,
+    class: &'static str,
+    /// On its left, not on its right.
+    left: bool,
+    /// A row further down, where another word is in the way.
+    lower: bool,
+}
+
+impl Display for Mark<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { x, word, class, .. } = self;
+        let (anchor, at) = if self.left { ("end", x - 5.0) } else { ("start", x + 5.0) };
+        let (head, foot) = (TOP - 14.0, HEIGHT - BOTTOM);
+        let row = if self.lower { TOP + 9.0 } else { TOP - 6.0 };
+        write!(f, r#"<line class="{class}" x1="{x:.1}" x2="{x:.1}" y1="{head}" y2="{foot}"/>"#)?;
+        write!(f, r#"<text class="word" x="{at:.1}" y="{row}" text-anchor="{anchor}">{word}</text>"#)
+    }
 }
 
 /// What can be pointed at.
@@ -288,13 +310,13 @@ mod tests {
     use super::*;
 
     fn ticks(max: f64) -> Vec<f64> {
-        Axis::new(max, 4.0).ticks().collect()
+        Axis::new(max, 5.0).ticks().collect()
     }
 
     #[test]
     fn axes_end_at_round_numbers_and_hold_everything() {
-        assert_eq!(ticks(100.0), [0.0, 25.0, 50.0, 75.0, 100.0]);
-        assert_eq!(ticks(0.87), [0.0, 0.25, 0.5, 0.75, 1.0]);
+        assert_eq!(ticks(100.0), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
+        assert_eq!(ticks(5.0), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         assert!(ticks(0.0).len() > 1);
         for max in [1e-6, 0.03, 1.0, 97.0, 101.0, 10_000.0, 3.2e9] {
             let ticks = ticks(max);

@@ -169,9 +169,10 @@ impl From<&figures::Reconnect> for Reconnect {
     }
 }
 
+/// Whole seconds only: what is counted after the end is people leaving.
 fn timeline(figures: &Figures) -> Vec<Second> {
-    let server_known = !figures.nodes.is_empty();
     let second = |(index, second): (usize, &figures::Second)| {
+        let read = second.node_rss_bytes > 0;
         let heard = |us: u64| (second.frames > 0).then(|| ms(us));
         Second {
             at_s: index as u64 + 1,
@@ -185,12 +186,12 @@ fn timeline(figures: &Figures) -> Vec<Second> {
             latency_p99_ms: heard(second.latency_p99),
             latency_max_ms: heard(second.latency_max),
             longest_gap_ms: (second.longest_gap > 0).then(|| ms(second.longest_gap)),
-            server_cores: server_known.then_some(second.node_cores),
-            server_rss_bytes: server_known.then_some(second.node_rss_bytes),
+            server_cores: read.then_some(second.node_cores),
+            server_rss_bytes: read.then_some(second.node_rss_bytes),
             generator_cores: second.generator_cores,
         }
     };
-    figures.seconds.iter().enumerate().map(second).collect()
+    figures.seconds.iter().take(figures.wall_s as usize).enumerate().map(second).collect()
 }
 
 fn ms(us: u64) -> f64 {

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::number::percent;
 use super::{Audio, Probes, Report};
 
 /// Probes and light listeners agree when their shares of lost frames differ by no more than this…
@@ -139,10 +140,6 @@ fn socket_drops(report: &Report) -> Option<String> {
              own. Raise net.core.rmem_max, or give it more cores."
         )
     })
-}
-
-fn percent(ratio: Option<f64>) -> String {
-    ratio.map_or_else(|| "nothing measurable".into(), |ratio| format!("{:.3} %", ratio * 100.0))
 }
 
 #[cfg(test)]

@@ -73,6 +73,17 @@ fn microseconds_become_milliseconds_and_counts_become_shares() {
 }
 
 #[test]
+fn a_second_without_a_reading_and_the_leaving_at_the_end_are_not_in_the_timeline() {
+    let mut figures = figures();
+    figures.seconds[3].node_rss_bytes = 0;
+    figures.wall_s = 10.7;
+    let timeline = Report::new(BUILD, &options(), &figures).timeline;
+    assert_eq!(timeline.len(), 10);
+    assert_eq!((timeline[3].server_cores, timeline[3].server_rss_bytes), (None, None));
+    assert!(timeline[4].server_cores.is_some());
+}
+
+#[test]
 fn of_a_reconnect_those_who_never_came_back_are_the_slowest() {
     let mut hears_again = Histogram::default();
     hears_again.record_many(200, 98);
