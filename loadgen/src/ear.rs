@@ -32,6 +32,8 @@ pub(crate) enum Heard {
         at_ns: u64,
         /// Since the frame before of the same speaker, without their pauses.
         gap_ns: u64,
+        /// It was expected, and counts.
+        owed: bool,
     },
     /// Too late to be played.
     Late,
@@ -45,8 +47,11 @@ pub(crate) enum Heard {
 #[derive(Debug, Default)]
 pub(crate) struct Ear {
     speakers: Vec<Speaker>,
-    /// Sending time of the first frame heard.
+    /// What was sent before is not owed, though repairs may bring it.
+    ready_ns: u64,
+    /// Sending time of the first frame heard that was owed.
     first_ns: Option<u64>,
+    has_heard: bool,
     received: u64,
     longest_gap_ns: u64,
     /// How many of the newest frames were sent in which 100 ms, and the newest of those.
@@ -80,6 +85,11 @@ pub(crate) struct Stay {
 }
 
 impl Ear {
+    /// The ear of somebody who can hear from `ready_ns` on.
+    pub(crate) fn new(ready_ns: u64) -> Self {
+        Self { ready_ns, ..Self::default() }
+    }
+
     /// Hears one frame of `csrc` that arrived at `now_ns`.
     pub(crate) fn hear(&mut self, room: &Room, csrc: u32, hash: u64, now_ns: u64) -> Heard {
         let index = self.speakers.iter().position(|speaker| speaker.csrc == csrc);
@@ -105,35 +115,36 @@ impl Ear {
             return Heard::Late;
         }
         self.longest_gap_ns = self.longest_gap_ns.max(gap_ns);
-        self.count(said.at_ns);
-        Heard::Frame { latency_ns, at_ns: said.at_ns, gap_ns }
+        self.has_heard = true;
+        let owed = self.count(said.at_ns);
+        Heard::Frame { latency_ns, at_ns: said.at_ns, gap_ns, owed }
     }
 
     /// Whether anything was heard yet.
     pub(crate) fn has_heard(&self) -> bool {
-        self.first_ns.is_some()
+        self.has_heard
     }
 
-    /// Closes the account at `now_ns` of somebody who could hear since `ready_ns`. What was sent in the
-    /// last half second does not count, neither as expected nor as heard.
-    pub(crate) fn close(&self, ready_ns: u64, now_ns: u64) -> Stay {
+    /// Closes the account at `now_ns`. What was sent in the last half second does not count, neither as
+    /// expected nor as heard.
+    pub(crate) fn close(&self, now_ns: u64) -> Stay {
         let until = now_ns.saturating_sub(TAIL_NS) / BUCKET_NS;
         let oldest = (self.newest_bucket + 1).saturating_sub(BUCKETS as u64);
         let tail: u64 = (until.max(oldest)..=self.newest_bucket)
             .map(|bucket| u64::from(self.tail[bucket as usize % BUCKETS]))
             .sum();
         Stay {
-            from_ns: self.first_ns.unwrap_or(ready_ns),
+            from_ns: self.first_ns.unwrap_or(self.ready_ns),
             until_ns: until * BUCKET_NS,
             received: self.received.saturating_sub(tail),
             longest_gap_ns: self.longest_gap_ns,
         }
     }
 
-    fn count(&mut self, at_ns: u64) {
-        let first = *self.first_ns.get_or_insert(at_ns);
-        if at_ns < first {
-            return; // repaired: from before the first one, so it was not expected
+    /// Counts a frame, unless it was repaired from before the first one that is owed.
+    fn count(&mut self, at_ns: u64) -> bool {
+        if at_ns < self.ready_ns || at_ns < *self.first_ns.get_or_insert(at_ns) {
+            return false;
         }
         self.received += 1;
         let bucket = at_ns / BUCKET_NS;
@@ -145,6 +156,7 @@ impl Ear {
         if bucket + BUCKETS as u64 > self.newest_bucket {
             self.tail[bucket as usize % BUCKETS] += 1;
         }
+        true
     }
 }
 

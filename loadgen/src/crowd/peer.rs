@@ -59,7 +59,6 @@ pub(super) struct Peer {
     pub(super) asked_ns: u64,
     pub(super) why: Why,
     pub(super) began_ns: u64,
-    pub(super) connected_ns: u64,
     answered_ns: u64,
     next_check_ns: u64,
     next_report_ns: u64,
@@ -104,7 +103,6 @@ impl Peer {
             asked_ns,
             why,
             began_ns: now_ns,
-            connected_ns: 0,
             answered_ns: now_ns,
             next_check_ns: now_ns,
             // Not all at once, whenever they joined.
@@ -200,7 +198,7 @@ impl Peer {
     /// The keys are there.
     pub(super) fn connect(&mut self, now_ns: u64, keys: Keys) {
         self.phase = Phase::Connected(Box::new(keys));
-        self.connected_ns = now_ns;
+        self.ear = Ear::new(now_ns);
         self.next_check_ns = now_ns + self.consent_pause();
         if let Some(connected) = self.connected.take() {
             let _ = connected.send(Ok(now_ns));

@@ -398,13 +398,15 @@ impl Ears {
             heard = self.try_hear(peer, csrc, hash, at_ns);
         }
         match heard {
-            Heard::Frame { latency_ns, at_ns: sent_ns, gap_ns } => {
+            Heard::Frame { latency_ns, at_ns: sent_ns, gap_ns, owed } => {
                 let latency_us = latency_ns / 1_000;
                 self.tally.latency.record(latency_us);
                 self.current.latency.record(latency_us);
                 self.current.counts.frames += 1;
                 self.current.counts.longest_gap = self.current.counts.longest_gap.max(gap_ns / 1_000);
-                self.tally.count_received(self.seconds.of(sent_ns) as usize);
+                if owed {
+                    self.tally.count_received(self.seconds.of(sent_ns) as usize);
+                }
                 if first {
                     self.first_audio(peer, at_ns);
                 }
@@ -436,7 +438,7 @@ impl Ears {
         if self.is_closed {
             return;
         }
-        let stay = peer.ear.close(peer.connected_ns, now_ns());
+        let stay = peer.ear.close(now_ns());
         if peer.ear.has_heard() {
             self.tally.longest_gap.record(stay.longest_gap_ns / 1_000);
         } else {

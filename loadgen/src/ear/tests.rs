@@ -50,7 +50,7 @@ fn a_repaired_frame_counts_and_a_late_one_does_not() {
     speech.hear(&mut ear, 3, 30);
     assert!(matches!(speech.hear(&mut ear, 1, 130), Heard::Frame { gap_ns: 0, .. }));
     assert_eq!(speech.hear(&mut ear, 2, 501), Heard::Late);
-    assert_eq!(ear.close(0, START + 2_000 * MS).received, 3);
+    assert_eq!(ear.close(START + 2_000 * MS).received, 3);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn joined_frames_are_a_gap_of_their_packets_and_a_speakers_pause_is_none() {
         })
         .collect();
     assert_eq!(gaps, [0, 0, 0, 60, 0, 0, 60]);
-    assert_eq!(ear.close(0, START).longest_gap_ns, 60 * MS);
+    assert_eq!(ear.close(START).longest_gap_ns, 60 * MS);
 }
 
 #[test]
@@ -80,15 +80,25 @@ fn a_hole_in_the_sound_is_a_gap() {
 fn what_was_sent_in_the_last_half_second_does_not_count() {
     let (speech, mut ear) = (Speech::of(0..100), Ear::default());
     (0..100).for_each(|frame| assert_ne!(speech.hear(&mut ear, frame, 30), Heard::Unknown));
-    let stay = ear.close(0, START + 2_000 * MS);
+    let stay = ear.close(START + 2_000 * MS);
     assert_eq!((stay.from_ns, stay.until_ns), (START, START + 1_500 * MS));
     assert_eq!(stay.received, 75);
-    let late = ear.close(0, START + 60_000 * MS);
+    let late = ear.close(START + 60_000 * MS);
     assert_eq!(late.received, 100);
 }
 
 #[test]
 fn who_has_heard_nothing_was_in_all_the_same() {
-    let stay = Ear::default().close(START, START + 5_000 * MS);
+    let stay = Ear::new(START).close(START + 5_000 * MS);
     assert_eq!((stay.from_ns, stay.received), (START, 0));
+}
+
+#[test]
+fn what_was_sent_before_somebody_was_in_is_not_owed() {
+    let (speech, mut ear) = (Speech::of(0..10), Ear::new(START + 5 * FRAME));
+    assert!(matches!(speech.hear(&mut ear, 1, 200), Heard::Frame { owed: false, .. }));
+    assert!(ear.has_heard());
+    assert!(matches!(speech.hear(&mut ear, 7, 30), Heard::Frame { owed: true, .. }));
+    let stay = ear.close(START + 5_000 * MS);
+    assert_eq!((stay.from_ns, stay.received), (START + 7 * FRAME, 1));
 }
