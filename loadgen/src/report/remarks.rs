@@ -42,6 +42,7 @@ pub(super) fn of(report: &Report) -> Vec<Remark> {
     let doubts = [
         probes_disagree(report),
         missing(report),
+        failures(report),
         dropped(report),
         strange(report),
         presence_gaps(report),
@@ -86,17 +87,16 @@ fn no_probes(report: &Report) -> Option<String> {
 }
 
 fn missing(report: &Report) -> Option<String> {
-    let listeners = &report.listeners;
-    let missing = listeners.requested.saturating_sub(listeners.joined);
+    let requested = report.listeners.requested;
+    let missing = requested.saturating_sub(report.listeners.joined);
     (missing > 0).then(|| {
-        let codes: Vec<String> =
-            report.failures.iter().map(|(code, times)| format!("{code} {times}×")).collect();
-        let why = if codes.is_empty() { "no reason is known".into() } else { codes.join(", ") };
-        format!(
-            "{missing} of {} listeners never came in ({why}): the load was smaller than asked for.",
-            listeners.requested
-        )
+        format!("{missing} of {requested} listeners never came in: the load was smaller than asked for.")
     })
+}
+
+fn failures(report: &Report) -> Option<String> {
+    let codes: Vec<String> = report.failures.iter().map(|(code, times)| format!("{code} {times}×")).collect();
+    (!codes.is_empty()).then(|| format!("What failed in the run: {}.", codes.join(", ")))
 }
 
 fn dropped(report: &Report) -> Option<String> {
@@ -201,9 +201,9 @@ mod tests {
         report.load_generator.socket_drops = 7;
         report.machine.optimised = false;
         let doubts = texts(&report, true);
-        assert_eq!(doubts.len(), 8, "{doubts:#?}");
+        assert_eq!(doubts.len(), 9, "{doubts:#?}");
         assert!(doubts[0].contains("do not agree"));
-        assert!(doubts[1].contains("10 of 10000") && doubts[1].contains("ice_timeout 10×"));
+        assert!(doubts[1].contains("10 of 10000") && doubts[2].contains("ice_timeout 10×"));
     }
 
     #[test]
