@@ -22,7 +22,7 @@ pub(crate) struct Ear {
 }
 
 /// What came so far.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(crate) struct Heard {
     /// Packets, silence among them.
     pub(crate) packets: u64,
@@ -30,6 +30,8 @@ pub(crate) struct Heard {
     pub(crate) tones: [u64; 2],
     /// 20 ms pieces of sound with no tone in them.
     pub(crate) noise: u64,
+    /// The last of these: its packet's timestamp and bytes, how far into the sound it was, and how loud.
+    pub(crate) last_noise: Option<(u32, usize, u32, f32)>,
     /// Packets that never came, or came late.
     pub(crate) lost: u64,
     /// Places where media time does not go on where it stopped.
@@ -89,7 +91,12 @@ impl Ear {
             let tone = [Tone::Low, Tone::High].into_iter().find(|tone| tone.loudness(piece) > AUDIBLE);
             match tone {
                 Some(tone) => self.heard.tones[tone as usize] += 1,
-                None if voice.pieces > 5 => self.heard.noise += 1,
+                None if voice.pieces > 5 => {
+                    let loudness = piece.iter().fold(0.0_f32, |most, sample| most.max(sample.abs()));
+                    self.heard.noise += 1;
+                    self.heard.last_noise =
+                        Some((header.timestamp, packet.payload.len(), voice.pieces, loudness));
+                }
                 None => {}
             }
         }
