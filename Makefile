@@ -1,10 +1,10 @@
 # The map of daily work. `make test` is what CI runs; it first installs what it needs (Debian, as root or with sudo).
 
 .NOTPARALLEL:
-.PHONY: run test setup check fmt unit build web browser aiortc fuzz bench deny
+.PHONY: run test setup check fmt unit build web browser aiortc load fuzz bench deny
 
 run: ; cargo run --release
-test: setup check unit web build browser aiortc fuzz
+test: setup check unit web build browser aiortc load fuzz
 setup: ; script/setup
 check: ; cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings
 fmt: ; cargo fmt --all
@@ -13,6 +13,7 @@ build: ; cargo build --release --locked
 web: ; cd web && npm run --silent check && npm run --silent test
 browser: build ; tests/browser/run
 aiortc: build ; tests/aiortc/run
+load: build ; tests/load/run
 fuzz: ; fuzz/run 30
 bench: ; cargo bench -p edge --bench fanout
 deny: ; cargo deny check

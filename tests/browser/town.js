@@ -57,6 +57,18 @@ export class Town {
     return lines.filter(line => line.includes(label)).reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
   }
 
+  /** Runs another command of the program with this town's key; what it printed, once it ended well. @param {string[]} args */
+  async run(...args) {
+    const env = { ...process.env, DAIS_API_KEY: KEY, DAIS_API_SECRET: SECRET }
+    const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
+    let [out, err] = ['', '']
+    child.stdout.on('data', text => { out += text })
+    child.stderr.on('data', text => { err += text })
+    const code = await new Promise(resolve => child.on('close', resolve))
+    if (code !== 0) throw new Error(`dais ${args.join(' ')} ended with ${code}:\n${err}\n${out}`)
+    return out
+  }
+
   async stop() {
     this.process.kill('SIGTERM')
     const killer = setTimeout(() => this.process.kill('SIGKILL'), 15_000)
