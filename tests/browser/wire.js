@@ -7,9 +7,8 @@ import { createSocket } from 'node:dgram'
 export class Wire {
   #node
   #near
-  /** All far ends that were ever used; the last is the one that sends. */
-  #far = []
-  #browser
+  /** For each port of the browser all far ends that were ever used; the last is the one that sends. */
+  #far = new Map()
   /** One RTP packet of so many from the browser is lost. */
   loses = Infinity
   /** How many that were. */
@@ -22,11 +21,10 @@ export class Wire {
     wire.#node = node
     wire.#near = await bound()
     wire.#near.on('message', (datagram, { port }) => {
-      wire.#browser = port
+      if (!wire.#far.has(port)) wire.#far.set(port, [wire.#end(port)])
       if (isRtp(datagram) && ++wire.#packets % wire.loses === 0) return void wire.lost++
-      wire.#far.at(-1).send(datagram, node, '127.0.0.1')
+      wire.#far.get(port).at(-1).send(datagram, node, '127.0.0.1')
     })
-    await wire.move()
     return wire
   }
 
@@ -35,22 +33,24 @@ export class Wire {
     return this.#near.address().port
   }
 
-  /** From now on the node sees another address. What it sends to the old one still arrives. */
-  async move() {
-    const far = await bound()
-    far.on('message', datagram => this.#browser && this.#near.send(datagram, this.#browser, '127.0.0.1'))
-    this.#far.push(far)
+  /** From now on the node sees other addresses. What it sends to the old ones still arrives. */
+  move() {
+    this.#far.forEach((ends, port) => ends.push(this.#end(port)))
   }
 
   /** The old addresses lead nowhere any more. */
   forget() {
-    this.#far.splice(0, this.#far.length - 1).forEach(far => far.close())
+    this.#far.forEach(ends => ends.splice(0, ends.length - 1).forEach(end => end.close()))
   }
 
   close() {
-    this.forget()
-    this.#far[0].close()
+    this.#far.forEach(ends => ends.forEach(end => end.close()))
     this.#near.close()
+  }
+
+  /** A far end for one port of the browser: a peer connection has an address of its own on both sides. */
+  #end(port) {
+    return createSocket('udp4').on('message', datagram => this.#near.send(datagram, port, '127.0.0.1'))
   }
 }
 
