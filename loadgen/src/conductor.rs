@@ -29,8 +29,12 @@ use ramp::Ramp;
 /// Listeners of one thread, where nobody says how many threads: what it reads in half of its time.
 const LISTENERS_PER_THREAD: u32 = 5_000;
 
-/// Seats of a room beyond the speakers: for those who are promoted.
-const SPARE_SEATS: u32 = 8;
+/// Seats that a server gives to a room unless its `seats` limit says otherwise. More speakers are asked
+/// for all the same: then the server says which limit it is.
+const MAX_SEATS: u32 = 64;
+
+/// How long a seat is taken by somebody who was promoted, in minutes, with the way there and back.
+const PROMOTED_MINUTES: f64 = 0.25;
 
 /// Open files beside those of the people: sockets, the terminal, libraries.
 const SPARE_FILES: u64 = 64;
@@ -46,6 +50,7 @@ pub async fn run(options: Options, show: &mut (dyn FnMut(&Progress) + Send)) -> 
     check(&options)?;
     let began = SystemTime::now();
     let target = Target::find(&options.url).await?;
+    check_files(&options, &target)?;
     let rooms = make_rooms(&options, &target).await?;
     let seconds = Arc::new(Seconds::new(now_ns()));
     let run = Arc::new(assemble(options, target, rooms, &seconds)?);
@@ -61,6 +66,7 @@ pub async fn run(options: Options, show: &mut (dyn FnMut(&Progress) + Send)) -> 
     conductor.read_nodes().await;
     run.audience.iter().chain([&run.stage]).for_each(Crowd::close);
     conductor.dismiss(&over, &mut speakers).await;
+    run.end_rooms().await;
     conductor.sum(began, played, ended_ns).await
 }
 
@@ -81,14 +87,20 @@ fn check(options: &Options) -> anyhow::Result<()> {
     ensure!(options.speakers > 0, "--speakers must be at least 1: without one there is nothing to hear");
     let probes_fit = u64::from(options.probes) <= u64::from(options.listeners) * u64::from(options.rooms);
     ensure!(probes_fit, "--probes cannot be more than the listeners");
+    ensure!(options.ramp > 0.0, "--ramp must be more than 0: nobody would ever be in");
+    Ok(())
+}
+
+/// Everybody is an open file, their WebSocket; towards another machine a UDP socket too.
+fn check_files(options: &Options, target: &Target) -> anyhow::Result<()> {
     let people = u64::from(options.rooms) * u64::from(options.listeners + options.speakers);
-    let probes = u64::from(options.probes);
-    // A reconnect storm holds old and new sockets for a moment; a probe has a socket and its tasks.
-    let needed = people + 4 * probes + SPARE_FILES;
+    let each = if target.is_on_loopback() { 1 } else { 2 };
+    // A probe has sockets and timers of its own.
+    let needed = each * people + 4 * u64::from(options.probes) + SPARE_FILES;
     let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let says = "open files; raise it with `ulimit -n` (or LimitNOFILE), or take fewer listeners";
+    let says = "raise it with `ulimit -n` (or LimitNOFILE), or take fewer listeners";
     let enough = allowed.is_none_or(|allowed| allowed >= needed);
-    ensure!(enough, "{needed} are needed, but the limit is {} {says}", allowed.unwrap_or_default());
+    ensure!(enough, "{needed} open files are needed, the limit is {}: {says}", allowed.unwrap_or_default());
     Ok(())
 }
 
@@ -98,10 +110,17 @@ async fn make_rooms(options: &Options, target: &Target) -> anyhow::Result<Vec<Ro
     let mut rooms = Vec::new();
     for number in 0..options.rooms {
         let room = RoomId::new(&format!("load-{run}-{number}"))?;
-        target.make_room(options, &room, options.speakers + SPARE_SEATS).await?;
+        target.make_room(options, &room, seats(options)).await?;
         rooms.push(room);
     }
     Ok(rooms)
+}
+
+/// Seats for the speakers and for those who are promoted, of whom chance may take many to one room.
+fn seats(options: &Options) -> u32 {
+    let spare =
+        if options.promote > 0.0 { 2 + (2.0 * options.promote * PROMOTED_MINUTES).ceil() as u32 } else { 0 };
+    (options.speakers + spare).min(MAX_SEATS.max(options.speakers))
 }
 
 /// Starts the crowds.
@@ -301,7 +320,7 @@ impl<'a> Conductor<'a> {
             failed: counts.failed.load(Ordering::Relaxed),
             packets_per_s: last.packets,
             latency_p99_us: last.latency_p99,
-            frames_lost: 0,
+            packets_missing: self.seconds.missing(),
             phase: self.phase,
         });
     }

@@ -1,5 +1,5 @@
 //! A crowd: one thread, one UDP socket, and everybody who shares them, each a peer with an address of
-//! their own.
+//! their own (towards another machine: with a socket, and so a port, of their own).
 //!
 //! ```text
 //!   guests ── Command ──▶ thread: every millisecond ── commands, notes, datagrams, timers, talk
@@ -11,11 +11,13 @@
 
 mod credentials;
 mod dtls;
+mod hearing;
 mod peer;
 mod socket;
 mod talk;
 mod tally;
 mod thread;
+mod wire;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -120,14 +122,14 @@ pub(crate) struct CrowdPlan {
 impl Crowd {
     /// Starts the thread.
     pub(crate) fn start(plan: CrowdPlan) -> anyhow::Result<Self> {
-        let socket = socket::CrowdSocket::bind().context("no UDP socket for the simulated people")?;
+        let wire = wire::Wire::bind().context("no UDP socket for the simulated people")?;
         let base = plan.number as u32 * ADDRESSES + FIRST_ADDRESS;
-        let granted = socket.granted();
+        let granted = wire.granted();
         let (commands, inbox) = mpsc::channel();
         let name = format!("crowd-{}", plan.number);
         let thread = std::thread::Builder::new()
             .name(name)
-            .spawn(move || thread::Worker::new(socket, base, inbox, plan).run())
+            .spawn(move || thread::Worker::new(wire, base, inbox, plan).run())
             .context("no thread for the simulated people")?;
         Ok(Self {
             commands,

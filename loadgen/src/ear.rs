@@ -181,8 +181,7 @@ impl Speaker {
         let ahead = said.number - self.highest;
         let paused = said.paused_ns.saturating_sub(self.paused_ns);
         let gap = arrived_ns.saturating_sub(self.arrived_ns).saturating_sub(paused);
-        let off =
-            ahead > 1 && gap > NOTABLE_NS && room.was_off_voice(said.speaker, self.highest, said.number);
+        let off = ahead > 1 && gap > NOTABLE_NS && room.was_off_voice(self.highest, said);
         self.seen = if ahead < WINDOW { self.seen << ahead | 1 } else { 1 };
         (self.highest, self.arrived_ns, self.paused_ns) = (said.number, arrived_ns, said.paused_ns);
         if off { 0 } else { gap }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A frame is on a voice if anybody heard it. What nobody heard counts too if it lies in a short gap
-//! between two frames of its speaker that were heard, or if the whole room fell silent while no more
+//! between two frames of its speaker that were heard, unless others had all voices then, or if the whole room fell silent while no more
 //! people spoke than it has voices: then the server lost it for everybody. The rest was not loud enough
 //! for a voice, which is the stage's business and no loss.
 
@@ -144,16 +144,23 @@ impl Room {
         if known { Found::Again } else { Found::Unknown }
     }
 
-    /// Whether nobody has heard anything of what a speaker said between two frames, and that was much:
-    /// they had no voice then.
-    pub(crate) fn was_off_voice(&self, speaker: u32, after: u64, before: u64) -> bool {
-        let speaker = self.speakers.iter().find(|known| known.number == speaker);
-        let between = || {
-            let recent = speaker.into_iter().flat_map(|speaker| &speaker.recent);
-            recent.filter(|said| (after + 1..before).contains(&said.number))
+    /// Whether a speaker had no voice between their frame `after` and `said`: it was long, nobody has heard
+    /// anything of what they said meanwhile, and others were heard. (If nobody was, the room fell silent.)
+    /// However short it was: while as many others were heard as there are voices, there was none left.
+    pub(crate) fn was_off_voice(&self, after: u64, said: &Said) -> bool {
+        let between = after + 1..said.number;
+        let is_long = between.end.saturating_sub(between.start) > GAP_NS / FRAME_NS;
+        let frames = |own: bool| {
+            let speakers = self.speakers.iter().filter(move |one| (one.number == said.speaker) == own);
+            speakers.flat_map(|one| &one.recent)
         };
-        let many = before.saturating_sub(after) as u128 * u128::from(FRAME_NS) > u128::from(GAP_NS);
-        many && between().all(|said| !said.heard.load(Ordering::Relaxed))
+        let own = || frames(true).filter(|frame| between.contains(&frame.number));
+        let since_ns = own().next().map_or(0, |first| first.at_ns);
+        let meanwhile = |frame: &&Arc<Said>| (since_ns..said.at_ns).contains(&frame.at_ns);
+        let is_heard = |frame: &Arc<Said>| frame.heard.load(Ordering::Relaxed);
+        let others = || frames(false).filter(meanwhile).filter(|frame| is_heard(frame));
+        let had_others = || has_all_voices(others().map(|frame| frame.speaker));
+        !own().any(is_heard) && (is_long && others().next().is_some() || had_others())
     }
 
     /// From when on somebody who came at `since_ns` could hear something: then, if somebody was
@@ -166,6 +173,18 @@ impl Room {
         }
         self.times.get(next).copied()
     }
+}
+
+/// Whether so many people spoke that every voice was one of theirs.
+fn has_all_voices(speakers: impl Iterator<Item = u32>) -> bool {
+    let mut known = [None; VOICES];
+    for speaker in speakers {
+        match known.iter_mut().find(|known| known.is_none_or(|known| known == speaker)) {
+            Some(place) => *place = Some(speaker),
+            None => return true,
+        }
+    }
+    known.iter().all(Option::is_some)
 }
 
 /// What became of a search.
@@ -202,7 +221,11 @@ fn fill_gaps(said: &[Arc<Said>], on_voice: &mut [bool]) {
                 let first = &said[frames[last]];
                 let sounding =
                     (said[index].at_ns - first.at_ns).saturating_sub(said[index].paused_ns - first.paused_ns);
-                if sounding <= GAP_NS {
+                let others = said[frames[last] + 1..index]
+                    .iter()
+                    .filter(|said| said.speaker != first.speaker && said.heard.load(Ordering::Relaxed));
+                let is_short = place > last + 1 && sounding <= GAP_NS;
+                if is_short && !has_all_voices(others.map(|said| said.speaker)) {
                     frames[last..place].iter().for_each(|&index| on_voice[index] = true);
                 }
             }

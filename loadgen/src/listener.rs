@@ -66,7 +66,8 @@ impl Listener {
         let mut asked_ns = now_ns();
         let mut why = Why::Joins;
         loop {
-            let entered = self.enter(resume.take(), asked_ns, why).await;
+            // Boxed, like all that is done once: a task is as large as the largest thing that it may do.
+            let entered = Box::pin(self.enter(resume.take(), asked_ns, why)).await;
             let mut present = match entered {
                 Ok(present) => present,
                 Err(code) => return self.failed(&code, why),
@@ -74,7 +75,7 @@ impl Listener {
             match self.stay(&mut present).await {
                 End::Left(done) => {
                     self.part(&present);
-                    present.session.leave().await;
+                    Box::pin(present.session.leave()).await;
                     let _ = done.send(());
                     return;
                 }
@@ -115,6 +116,8 @@ impl Listener {
         let welcome = session.join(&token, resume, &mut watch).await?;
         watch.welcomed(welcome.presence_version);
         if why == Why::Joins {
+            // Who comes back was never gone to the others.
+            run.boards[self.room].mark(welcome.presence_version);
             record(&run.join, asked_ns, now_ns());
         }
         let wanted = Wanted { room: self.room, place, asked_ns, why, own: None, speaks: None };
@@ -153,7 +156,7 @@ impl Listener {
                     Some(Order::RaiseHand(host)) => {
                         let body = ClientMessage::RaiseHand;
                         // Refused (no such room, too often): then nobody is promoted, which shows.
-                        if present.session.ask(body, &mut present.watch).await.is_ok() {
+                        if Box::pin(present.session.ask(body, &mut present.watch)).await.is_ok() {
                             let _ = host.send(present.identity.clone());
                         }
                     }
@@ -161,13 +164,13 @@ impl Listener {
                 },
                 why = lost(&mut present.listening) => return End::Dropped(why),
                 () = at(until) => {
-                    if let Err(code) = self.step_down(present).await {
+                    if let Err(code) = Box::pin(self.step_down(present)).await {
                         return End::Dropped(code);
                     }
                 }
             }
             if let Some(news) = present.watch.news.take()
-                && let Err(code) = self.react(present, news).await
+                && let Err(code) = Box::pin(self.react(present, news)).await
             {
                 return End::Dropped(code);
             }

@@ -53,15 +53,15 @@ impl Expected {
             let mut until: Vec<u64> = until.collect();
             from.sort_unstable();
             until.sort_unstable();
+            // Listeners have no own frames: ten thousand need not be asked for each frame.
+            let speakers: Vec<_> = stays.iter().filter(|(_, own, _)| own.is_some()).collect();
             for &(speaker, _, at_ns) in &room.frames {
                 let here = from.partition_point(|&from| from <= at_ns)
                     - until.partition_point(|&until| until <= at_ns);
-                let own = stays.iter().filter(|(_, own, stay)| {
+                let own = speakers.iter().filter(|(_, own, stay)| {
                     *own == Some(speaker) && (stay.from_ns..stay.until_ns).contains(&at_ns)
                 });
-                // Listeners have no own frames: ten thousand need not be asked.
-                let own = if stays.iter().any(|(_, own, _)| own.is_some()) { own.count() } else { 0 };
-                expected.add((here - own) as u64, at_ns.saturating_sub(began_ns) / SECOND);
+                expected.add((here - own.count()) as u64, at_ns.saturating_sub(began_ns) / SECOND);
             }
         }
         expected

@@ -127,6 +127,15 @@ impl Run {
         }
     }
 
+    /// Ends the rooms: nobody will come back to them.
+    pub(crate) async fn end_rooms(&self) {
+        for room in &self.rooms {
+            if let Err(error) = self.target.end_room(&self.options, room).await {
+                tracing::warn!("{error:#}");
+            }
+        }
+    }
+
     /// Counts why something failed.
     pub(crate) fn failure(&self, code: &str) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);

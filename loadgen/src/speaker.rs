@@ -35,7 +35,7 @@ impl Speaker {
         let identity = Identity::new(&name)?;
         let token = sign(&run.options, Some(&run.rooms[room]), Some(&identity), role)?;
         let (place, local) = run.stage.place();
-        let mut watch = Watch::new(Arc::clone(&run.boards[room]));
+        let mut watch = Watch::of_speaker(Arc::clone(&run.boards[room]));
         let opened = Session::open(&run.target, local).await;
         let mut session = opened.map_err(|code| fail("reach the server", &code))?;
         let joined = session.join(&token, None, &mut watch).await;

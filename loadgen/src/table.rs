@@ -20,8 +20,8 @@ pub struct Progress {
     pub packets_per_s: u64,
     /// Latency of the last second's frames, 99 in 100.
     pub latency_p99_us: u64,
-    /// Frames lost so far.
-    pub frames_lost: u64,
+    /// Packets missing so far, by their sequence numbers.
+    pub packets_missing: u64,
     /// What is going on, in a word.
     pub phase: &'static str,
 }
@@ -35,7 +35,7 @@ pub fn progress(now: &Progress) -> String {
     }
     line += &format!("  {} packets/s", count(now.packets_per_s));
     line += &format!("  p99 {} ms", figure(now.latency_p99_us as f64 / 1_000.0));
-    line + &format!("  {} lost", count(now.frames_lost))
+    line + &format!("  {} missing", count(now.packets_missing))
 }
 
 /// The whole table.
@@ -199,6 +199,9 @@ mod tests {
             latency_p99_us: 71_300,
             ..Progress::default()
         };
-        assert_eq!(progress(&now), "   12 s  joining     3,600/10,000 in  0 packets/s  p99 71.3 ms  0 lost");
+        assert_eq!(
+            progress(&now),
+            "   12 s  joining     3,600/10,000 in  0 packets/s  p99 71.3 ms  0 missing"
+        );
     }
 }

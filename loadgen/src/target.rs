@@ -1,7 +1,7 @@
 //! Where the server is: signaling's address out of `--url`, and requests to its HTTP API.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use protocol::token::{Claims, Role};
@@ -9,6 +9,10 @@ use protocol::{Identity, RoomId};
 use serde_json::json;
 
 use crate::Options;
+
+/// Between two tries where there are too many requests, and how many of them.
+const BREATH: Duration = Duration::from_secs(1);
+const TRIES: u32 = 10;
 
 /// How long a token is valid beyond the run.
 const SPARE_S: u64 = 3_600;
@@ -43,16 +47,38 @@ impl Target {
 
     /// Makes a room with this many seats.
     pub(crate) async fn make_room(&self, options: &Options, room: &RoomId, seats: u32) -> anyhow::Result<()> {
-        let token = sign(options, None, None, Role::Admin)?;
-        let body = json!({ "room": room, "title": "Load test", "seats": seats, "live": true });
+        let body = json!({ "room": room, "title": "Load test", "seats": seats, "live": true }).to_string();
         let url = format!("http://{}/v1/rooms", self.authority);
-        let request = self.http.post(&url).bearer_auth(token).header("content-type", "application/json");
-        let answer = request.body(body.to_string()).send().await;
-        let answer = answer.with_context(|| format!("nobody answers at {url}: is `dais up` running?"))?;
-        let status = answer.status();
-        let text = answer.text().await.unwrap_or_default();
-        ensure!(status.is_success(), "the server would not make the room {room}: {status} {text}");
-        Ok(())
+        let request = || self.http.post(&url).header("content-type", "application/json").body(body.clone());
+        self.ask(options, request).await.with_context(|| format!("cannot make the room {room}"))
+    }
+
+    /// Ends a room.
+    pub(crate) async fn end_room(&self, options: &Options, room: &RoomId) -> anyhow::Result<()> {
+        let url = format!("http://{}/v1/rooms/{room}", self.authority);
+        let asked = self.ask(options, || self.http.delete(&url)).await;
+        asked.with_context(|| format!("cannot end the room {room}"))
+    }
+
+    /// Asks as an admin, and again while there are too many requests.
+    async fn ask(
+        &self,
+        options: &Options,
+        request: impl Fn() -> reqwest::RequestBuilder,
+    ) -> anyhow::Result<()> {
+        let token = sign(options, None, None, Role::Admin)?;
+        for _ in 0..TRIES {
+            let answer = request().bearer_auth(&token).send().await;
+            let answer = answer.context("nobody answers: is `dais up` running there?")?;
+            let status = answer.status();
+            if status.is_success() {
+                return Ok(());
+            }
+            let says = answer.text().await.unwrap_or_default();
+            ensure!(status == reqwest::StatusCode::TOO_MANY_REQUESTS, "{status} {says}");
+            tokio::time::sleep(BREATH).await;
+        }
+        bail!("there are too many requests for {TRIES} s now")
     }
 
     /// Brings an SDP offer to `/whep`; the answer.

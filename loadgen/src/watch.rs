@@ -60,6 +60,8 @@ pub(crate) struct Watch {
     /// Presence that this participant has.
     version: u64,
     heard: u64,
+    /// Speakers are told the same as listeners, but the figures are the listeners'.
+    counts: bool,
     /// What has come that concerns this participant.
     pub(crate) news: Option<News>,
 }
@@ -105,19 +107,26 @@ struct OnStage<'a> {
 }
 
 impl Watch {
+    /// A listener's.
     pub(crate) fn new(board: Arc<Board>) -> Self {
-        Self { board, version: 0, heard: rand::random::<u8>().into(), news: None }
+        Self { board, version: 0, heard: rand::random::<u8>().into(), counts: true, news: None }
+    }
+
+    /// A speaker's.
+    pub(crate) fn of_speaker(board: Arc<Board>) -> Self {
+        Self { counts: false, ..Self::new(board) }
     }
 
     /// Begins from what `welcome` says.
     pub(crate) fn welcomed(&mut self, version: u64) {
         self.version = version;
-        self.board.mark(version);
     }
 
     /// Counts a message that was read elsewhere.
     pub(crate) fn count(&self, bytes: usize) {
-        self.board.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if self.counts {
+            self.board.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
     }
 
     /// Reads one message.
@@ -136,7 +145,7 @@ impl Watch {
     }
 
     fn presence(&mut self, version: u64, since: u64) {
-        self.board.messages.fetch_add(1, Ordering::Relaxed);
+        self.board.messages.fetch_add(u64::from(self.counts), Ordering::Relaxed);
         if since > self.version {
             self.board.gaps.fetch_add(1, Ordering::Relaxed);
         }

@@ -228,15 +228,19 @@ impl Peer {
 }
 
 impl Stream {
-    pub(super) fn count(&mut self, sequence: u16) {
-        if self.received == 0 {
-            (self.first, self.highest) = (sequence.into(), sequence.into());
-        }
+    /// Counts a packet; by how many more, or fewer, are missing since.
+    pub(super) fn count(&mut self, sequence: u16) -> i64 {
         self.received += 1;
+        if self.received == 1 {
+            (self.first, self.highest) = (sequence.into(), sequence.into());
+            return 0;
+        }
         let ahead = sequence.wrapping_sub(self.highest as u16) as i16;
         if ahead > 0 {
             self.highest = self.highest.wrapping_add(ahead as u32);
         }
+        // One that comes late fills a gap; replays have not come this far.
+        if ahead > 0 { i64::from(ahead) - 1 } else { -1 }
     }
 
     fn report(&mut self, ssrc: u32) -> Report {
@@ -273,10 +277,11 @@ mod tests {
     #[test]
     fn a_report_says_what_was_lost_since_the_last_one_across_the_wrap() {
         let mut stream = Stream::default();
-        [65_530u16, 65_531, 65_534, 65_535, 0, 1].into_iter().for_each(|sequence| stream.count(sequence));
+        let missing = [65_530u16, 65_531, 65_534, 65_535, 0, 1].map(|sequence| stream.count(sequence));
+        assert_eq!(missing, [0, 0, 2, 0, 0, 0]);
         let report = stream.report(7);
         assert_eq!((report.lost, report.fraction_lost, report.highest), (2, 64, 0x1_0001));
-        (2..6).for_each(|sequence| stream.count(sequence));
+        assert_eq!((2..6).map(|sequence| stream.count(sequence)).sum::<i64>(), 0);
         let report = stream.report(7);
         assert_eq!((report.lost, report.fraction_lost, report.highest), (2, 0, 0x1_0005));
     }

@@ -11,21 +11,27 @@ mod sys;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::{AsRawFd, RawFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-pub(crate) use sys::Inbound;
+pub(crate) use sys::{CALL, Inbound};
 
 /// Bytes that the kernel is asked to hold: 10,000 packets of a tick, with the 700 bytes that it adds
 /// to each. Less and the figures would blame the server for our own slowness.
 pub(super) const BUFFER: usize = 16 << 20;
 
+/// The same for a socket that only one listener has: a second of all voices.
+pub(super) const OWN_BUFFER: usize = 256 << 10;
+
 /// A bound socket.
 #[derive(Debug)]
 pub(crate) struct CrowdSocket {
     socket: Socket,
-    /// What the kernel granted of [`BUFFER`].
+    /// What the kernel granted of the buffer asked for.
     granted: usize,
+    /// Datagrams that the kernel has dropped so far because this socket was full.
+    dropped: u32,
 }
 
 /// A datagram that has come.
@@ -43,14 +49,14 @@ pub(crate) struct Arrival {
 
 impl CrowdSocket {
     /// Binds to a free port on all addresses.
-    pub(crate) fn bind() -> io::Result<Self> {
+    pub(crate) fn bind(buffer: usize) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
-        sys::prepare(&socket, BUFFER)?;
+        sys::prepare(&socket, buffer)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())?;
         // Linux doubles what it grants, for its own bookkeeping.
         let granted = socket.recv_buffer_size()? / 2;
-        Ok(Self { socket, granted })
+        Ok(Self { socket, granted, dropped: 0 })
     }
 
     /// The port of everybody here.
@@ -64,17 +70,32 @@ impl CrowdSocket {
         self.granted
     }
 
-    /// Takes what has arrived, at most one call's worth; how many.
-    pub(crate) fn receive(&self, inbound: &mut Inbound) -> io::Result<usize> {
-        match sys::receive(&self.socket, inbound) {
+    /// Datagrams that the kernel has dropped so far because this socket was full.
+    pub(crate) fn dropped(&self) -> u32 {
+        self.dropped
+    }
+
+    /// Takes what has arrived, at most one call's worth and no more than `most`; how many.
+    pub(crate) fn receive(&mut self, inbound: &mut Inbound, most: usize) -> io::Result<usize> {
+        match sys::receive(&self.socket, inbound, most) {
+            Ok((count, dropped)) => {
+                self.dropped = dropped.unwrap_or(self.dropped);
+                Ok(count)
+            }
             Err(error) if is_nothing(&error) => Ok(0),
-            other => other,
+            Err(error) => Err(error),
         }
     }
 
-    /// Sends one datagram; false if the kernel did not take it.
+    /// Sends one datagram, from any address of this machine where `from` is 0.0.0.0; false if the kernel did not take it.
     pub(crate) fn send(&self, from: Ipv4Addr, to: SocketAddrV4, datagram: &[u8]) -> bool {
         sys::send(&self.socket, from, to, datagram).is_ok()
+    }
+}
+
+impl AsRawFd for CrowdSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 

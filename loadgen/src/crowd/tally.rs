@@ -1,6 +1,7 @@
 //! What one crowd counts, and the seconds of the run that all crowds fill together.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::Histogram;
@@ -57,6 +58,8 @@ pub(crate) struct Seconds {
     /// When the first one began.
     began_ns: u64,
     open: Mutex<Open>,
+    /// Packets that are missing by their sequence numbers: for the line that shows progress.
+    missing: AtomicI64,
 }
 
 #[derive(Default)]
@@ -68,7 +71,7 @@ struct Open {
 
 impl Seconds {
     pub(crate) fn new(began_ns: u64) -> Self {
-        Self { began_ns, open: Mutex::default() }
+        Self { began_ns, open: Mutex::default(), missing: AtomicI64::new(0) }
     }
 
     /// When the first one began.
@@ -79,6 +82,18 @@ impl Seconds {
     /// The number of a second.
     pub(crate) fn of(&self, at_ns: u64) -> u64 {
         at_ns.saturating_sub(self.began_ns) / SECOND
+    }
+
+    /// By so many more, or fewer, are missing.
+    pub(super) fn count_missing(&self, more: i64) {
+        if more != 0 {
+            self.missing.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    /// Packets that are missing so far. Losses at the end of a stream do not show here.
+    pub(crate) fn missing(&self) -> u64 {
+        self.missing.load(Ordering::Relaxed).max(0) as u64
     }
 
     /// Takes what a crowd counted in a second, and clears it.

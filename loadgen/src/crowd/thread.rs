@@ -5,28 +5,26 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use media::opus;
-use media::rtp;
-use media::srtp::{OpenError, Opener, Sealer};
+use media::srtp::{Opener, Sealer};
 
 use super::dtls::{Handshakes, Progress};
+use super::hearing::Ears;
 use super::peer::{Due, Keys, Peer, Phase, Timer, remote_of};
-use super::socket::{Arrival, CrowdSocket, Inbound};
+use super::socket::{Arrival, Inbound};
 use super::talk::{Microphone, Room, TalkPlan};
-use super::tally::{Current, Tally};
-use super::{Command, CrowdPlan, Newcomer, Place, Seconds, Why, address, place_of};
+use super::tally::Tally;
+use super::wire::{Came, Wire};
+use super::{Command, CrowdPlan, Newcomer, Place, address, place_of};
 use crate::clock::now_ns;
-use crate::ear::Heard;
-use crate::ledger::{Mirror, Said, hash};
 
 /// How often the socket is looked at: then nobody has to wake us.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Most calls to the kernel for one look: 2,048 messages, then timers and talk have their turn.
-const LOOKS: usize = 32;
+/// Most calls to the kernel for one look: then timers and talk have their turn.
+const LOOKS: usize = 256;
 
 pub(super) struct Worker {
-    socket: CrowdSocket,
+    wire: Wire,
     base: u32,
     inbox: mpsc::Receiver<Command>,
     ears: Ears,
@@ -42,24 +40,8 @@ pub(super) struct Worker {
     out: Vec<u8>,
 }
 
-/// What is needed to hear a packet, apart from the peers so that both can be borrowed.
-struct Ears {
-    notes: mpsc::Receiver<Arc<Said>>,
-    mirror: Mirror,
-    seconds: Arc<Seconds>,
-    current: Current,
-    tally: Tally,
-    /// The end of what is measured.
-    is_closed: bool,
-}
-
 impl Worker {
-    pub(super) fn new(
-        socket: CrowdSocket,
-        base: u32,
-        inbox: mpsc::Receiver<Command>,
-        plan: CrowdPlan,
-    ) -> Self {
+    pub(super) fn new(wire: Wire, base: u32, inbox: mpsc::Receiver<Command>, plan: CrowdPlan) -> Self {
         let now_ns = now_ns();
         let CrowdPlan { identity, notes, seconds, talk, .. } = plan;
         let rooms = talk.as_ref().map_or(Vec::new(), |plan| {
@@ -67,17 +49,10 @@ impl Worker {
         });
         let second = seconds.of(now_ns);
         Self {
-            socket,
+            wire,
             base,
             inbox,
-            ears: Ears {
-                notes,
-                mirror: Mirror::default(),
-                seconds,
-                current: Current::default(),
-                tally: Tally::default(),
-                is_closed: false,
-            },
+            ears: Ears::new(notes, seconds),
             peers: Vec::new(),
             connected: 0,
             timers: BinaryHeap::new(),
@@ -101,7 +76,7 @@ impl Worker {
             std::thread::sleep(TICK);
         }
         self.close_second(true);
-        self.ears.tally.socket_drops = inbound.dropped().into();
+        self.ears.tally.socket_drops = self.wire.dropped();
         self.ears.tally
     }
 
@@ -124,10 +99,15 @@ impl Worker {
     fn add(&mut self, newcomer: Newcomer) {
         let now_ns = now_ns();
         let place = newcomer.place;
-        let Some(remote) = remote_of(&newcomer.answer).filter(|remote| remote.ip().is_loopback()) else {
-            let _ = newcomer.connected.send(Err("not_on_loopback"));
+        let Some(remote) = remote_of(&newcomer.answer) else {
+            let _ = newcomer.connected.send(Err("no_ipv4"));
             return;
         };
+        if let Err(error) = self.wire.open(place, remote) {
+            tracing::debug!("no socket for a listener: {error}");
+            let _ = newcomer.connected.send(Err("open_files"));
+            return;
+        }
         if let Some(speaker) = newcomer.speaks {
             self.microphones.insert(place, Microphone::new());
             let room = self.rooms.iter_mut().find(|room| room.number == newcomer.room);
@@ -149,6 +129,7 @@ impl Worker {
         let Some(peer) = self.peers.get_mut(place.0 as usize).and_then(Option::take) else { return };
         self.handshakes.forget(Instant::now(), place);
         self.microphones.remove(&place);
+        self.wire.close(place);
         if matches!(peer.phase, Phase::Connected(_)) {
             self.connected -= 1;
             self.ears.close(&peer);
@@ -168,25 +149,26 @@ impl Worker {
     /// Reads what has arrived.
     fn look(&mut self, inbound: &mut Inbound) {
         for _ in 0..LOOKS {
-            match self.socket.receive(inbound) {
-                Ok(0) => return,
-                Ok(_) => {}
+            let whose = match self.wire.receive(inbound) {
+                Ok(Came::Nothing) => return,
+                Ok(Came::ForMany) => None,
+                Ok(Came::For(place)) => Some(place),
                 Err(error) => {
                     tracing::warn!("cannot read the socket of the simulated people: {error}");
                     return;
                 }
-            }
+            };
             for (arrival, bytes) in inbound.messages() {
+                let place = whose.unwrap_or_else(|| place_of(self.base, arrival.to));
                 for datagram in bytes.chunks_mut(arrival.segment) {
-                    self.take(&arrival, datagram);
+                    self.take(place, &arrival, datagram);
                 }
             }
         }
     }
 
     /// RFC 7983: the first byte tells what it is.
-    fn take(&mut self, arrival: &Arrival, datagram: &mut [u8]) {
-        let place = place_of(self.base, arrival.to);
+    fn take(&mut self, place: Place, arrival: &Arrival, datagram: &mut [u8]) {
         let Some(peer) = self.peers.get_mut(place.0 as usize).and_then(Option::as_mut) else {
             self.ears.tally.strays += 1;
             return;
@@ -205,10 +187,11 @@ impl Worker {
         self.out.clear();
         let reached = peer.on_stun(now_ns, datagram, &mut self.out);
         if !self.out.is_empty() {
-            self.socket.send(peer.local, peer.remote, &self.out);
+            self.wire.send(place, peer.local, peer.remote, &self.out);
         }
         if reached {
             peer.shake(now_ns);
+            self.timers.push(std::cmp::Reverse((peer.next_timer(), place)));
             if !self.handshakes.begin(Instant::now(), place) {
                 self.fail(place, "dtls");
             }
@@ -239,7 +222,7 @@ impl Worker {
     fn flush_handshakes(&mut self) {
         while let Some((place, datagram)) = self.handshakes.poll_transmit() {
             if let Some(Some(peer)) = self.peers.get(place.0 as usize) {
-                self.socket.send(peer.local, peer.remote, &datagram);
+                self.wire.send(place, peer.local, peer.remote, &datagram);
             }
         }
     }
@@ -252,7 +235,8 @@ impl Worker {
         self.remove(place);
     }
 
-    /// A timer may be of somebody who has another one by now: then it finds nothing due.
+    /// A timer may be of somebody who has another one by now, for every new phase sets one: then it finds
+    /// nothing due.
     fn timers(&mut self) {
         let now_ns = now_ns();
         while let Some(&std::cmp::Reverse((at, place))) = self.timers.peek() {
@@ -267,7 +251,7 @@ impl Worker {
             self.out.clear();
             let due = peer.on_timer(now_ns, &mut self.out);
             if !self.out.is_empty() {
-                self.socket.send(peer.local, peer.remote, &self.out);
+                self.wire.send(place, peer.local, peer.remote, &self.out);
             }
             self.timers.push(std::cmp::Reverse((peer.next_timer().max(now_ns + 1), place)));
             match due {
@@ -307,7 +291,7 @@ impl Worker {
                     }
                     self.ears.tally.said.push(said);
                 }
-                self.socket.send(peer.local, peer.remote, &self.out);
+                self.wire.send(place, peer.local, peer.remote, &self.out);
             }
         }
     }
@@ -322,128 +306,5 @@ impl Worker {
             }
             self.second = second;
         }
-    }
-}
-
-impl Ears {
-    /// Takes note of what was said.
-    fn catch_up(&mut self) {
-        while let Ok(said) = self.notes.try_recv() {
-            self.mirror.note(said);
-        }
-    }
-
-    fn on_media(&mut self, arrival: &Arrival, peer: &mut Peer, datagram: &mut [u8]) {
-        let Phase::Connected(keys) = &mut peer.phase else { return };
-        if self.is_closed {
-            return;
-        }
-        if datagram.get(1).is_some_and(|kind| (192..=223).contains(kind)) {
-            self.tally.undecryptable += u64::from(keys.opener.open_rtcp(datagram).is_err());
-            return;
-        }
-        let length = datagram.len() as u64;
-        let plain = match keys.opener.open_rtp(datagram) {
-            Ok(plain) => &*plain,
-            Err(OpenError::Replay) => {
-                self.tally.duplicates += 1;
-                return;
-            }
-            Err(_) => {
-                self.tally.undecryptable += 1;
-                return;
-            }
-        };
-        self.tally.packets += 1;
-        self.tally.bytes += length;
-        self.current.counts.packets += 1;
-        self.current.counts.bytes += length;
-        let Ok(packet) = rtp::Packet::parse(plain) else {
-            self.tally.unknown += 1;
-            return;
-        };
-        if let Some(voice) = peer.answer.ssrcs.iter().position(|&ssrc| ssrc == packet.ssrc)
-            && let Some(stream) = peer.streams.get_mut(voice)
-        {
-            stream.count(packet.sequence);
-        }
-        let csrc = packet.csrcs().next().unwrap_or_default();
-        let audible = if opus::is_dtx(packet.payload) { 0 } else { self.hear(arrival, peer, csrc, &packet) };
-        self.tally.frames_per_packet[audible.min(6)] += 1;
-    }
-
-    /// Hears the frames of a packet; how many were audible.
-    fn hear(&mut self, arrival: &Arrival, peer: &mut Peer, csrc: u32, packet: &rtp::Packet<'_>) -> usize {
-        let Ok(opus) = opus::Packet::parse(packet.payload) else {
-            self.tally.unknown += 1;
-            return 0;
-        };
-        let mut audible = 0;
-        // An empty frame among others is silence too.
-        for frame in opus.frames().iter().filter(|frame| frame.len() > 1) {
-            audible += 1;
-            self.hear_frame(arrival, peer, csrc, frame);
-        }
-        audible
-    }
-
-    fn hear_frame(&mut self, arrival: &Arrival, peer: &mut Peer, csrc: u32, frame: &[u8]) {
-        let at_ns = if arrival.at_ns == 0 { now_ns() } else { arrival.at_ns };
-        let hash = hash(frame);
-        let first = !peer.ear.has_heard();
-        let mut heard = self.try_hear(peer, csrc, hash, at_ns);
-        if heard == Heard::Unknown {
-            // It may have been said since the last look.
-            self.catch_up();
-            heard = self.try_hear(peer, csrc, hash, at_ns);
-        }
-        match heard {
-            Heard::Frame { latency_ns, at_ns: sent_ns, gap_ns, owed } => {
-                let latency_us = latency_ns / 1_000;
-                self.tally.latency.record(latency_us);
-                self.current.latency.record(latency_us);
-                self.current.counts.frames += 1;
-                self.current.counts.longest_gap = self.current.counts.longest_gap.max(gap_ns / 1_000);
-                if owed {
-                    self.tally.count_received(self.seconds.of(sent_ns) as usize);
-                }
-                if first {
-                    self.first_audio(peer, at_ns);
-                }
-            }
-            Heard::Late => self.tally.late += 1,
-            Heard::Again => self.tally.duplicates += 1,
-            Heard::Unknown => self.tally.unknown += 1,
-        }
-    }
-
-    fn try_hear(&mut self, peer: &mut Peer, csrc: u32, hash: u64, at_ns: u64) -> Heard {
-        match self.mirror.room(peer.room) {
-            Some(room) => peer.ear.hear(room, csrc, hash, at_ns),
-            None => Heard::Unknown,
-        }
-    }
-
-    fn first_audio(&mut self, peer: &Peer, arrived_ns: u64) {
-        let from = self.mirror.room(peer.room).and_then(|room| room.sounding_from(peer.asked_ns));
-        let waited_us = arrived_ns.saturating_sub(from.unwrap_or(peer.asked_ns)) / 1_000;
-        match peer.why {
-            Why::Joins => self.tally.first_audio.record(waited_us),
-            Why::Returns => self.tally.hears_again.record(waited_us),
-            Why::Moves => {}
-        }
-    }
-
-    fn close(&mut self, peer: &Peer) {
-        if self.is_closed {
-            return;
-        }
-        let stay = peer.ear.close(now_ns());
-        if peer.ear.has_heard() {
-            self.tally.longest_gap.record(stay.longest_gap_ns / 1_000);
-        } else {
-            self.tally.no_audio += 1;
-        }
-        self.tally.stays.push((peer.room, peer.own, stay));
     }
 }

@@ -26,6 +26,13 @@ impl Speech {
         self.mirror.note(Arc::new(said));
     }
 
+    /// Somebody else says something then, and is heard.
+    fn interrupt(&mut self, frame: u64) {
+        let said = Mouth::default().say(0, 2, b"other", START + frame * FRAME);
+        said.heard.store(true, Ordering::Relaxed);
+        self.mirror.note(Arc::new(said));
+    }
+
     fn hear(&self, ear: &mut Ear, frame: u64, delay: u64) -> Heard {
         let at = START + frame * FRAME + delay * MS;
         ear.hear(self.mirror.room(0).unwrap(), 1, hash(&frame.to_le_bytes()), at)
@@ -74,6 +81,19 @@ fn a_hole_in_the_sound_is_a_gap() {
     speech.hear(&mut ear, 0, 30);
     let Heard::Frame { gap_ns, .. } = speech.hear(&mut ear, 10, 30) else { panic!("it is heard") };
     assert_eq!(gap_ns, 200 * MS);
+}
+
+#[test]
+fn a_silence_in_the_whole_room_is_a_gap_and_the_loss_of_a_voice_is_none() {
+    for (interrupted, expected) in [(false, 40 * FRAME), (true, 0)] {
+        let (mut speech, mut ear) = (Speech::of(0..60), Ear::default());
+        if interrupted {
+            speech.interrupt(20);
+        }
+        speech.hear(&mut ear, 0, 30);
+        let Heard::Frame { gap_ns, .. } = speech.hear(&mut ear, 40, 30) else { panic!("it is heard") };
+        assert_eq!(gap_ns, expected);
+    }
 }
 
 #[test]

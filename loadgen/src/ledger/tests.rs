@@ -33,6 +33,15 @@ fn a_short_gap_that_nobody_heard_was_lost_on_the_way() {
 }
 
 #[test]
+fn a_short_gap_while_others_had_all_voices_was_off_the_voice() {
+    let gap = |frame: u64| !(40..50).contains(&frame);
+    let mut all = vec![says(1, 0, 100, gap), says(2, MS, 100, |_| true), says(3, 2 * MS, 100, |_| true)];
+    assert_eq!(on_voice_of(&together(all.clone()), 1), 100, "two others: a voice was left");
+    all.push(says(4, 3 * MS, 100, |_| true));
+    assert_eq!(on_voice_of(&together(all), 1), 90);
+}
+
+#[test]
 fn a_soft_start_was_not_on_a_voice() {
     let all = together(vec![says(1, 0, 100, |_| true), says(2, 0, 50, |frame| frame >= 10)]);
     assert_eq!(on_voice_of(&all, 2), 40);

@@ -1,6 +1,6 @@
 //! The system calls of a shard: `recvmmsg`, `sendmmsg`, `ppoll` and `eventfd`, which have no safe face.
 //!
-//! The only `unsafe` of the project. Every pointer handed to the kernel is made just before the call,
+//! The only `unsafe` of the server (the load generator has a socket of its own). Every pointer handed to the kernel is made just before the call,
 //! from slices that outlive it. Nothing here decides anything.
 #![allow(unsafe_code)]
 

@@ -14,7 +14,7 @@ use socket2::Socket;
 use super::Arrival;
 
 /// Most messages of one call.
-const CALL: usize = 64;
+pub(crate) const CALL: usize = 64;
 
 /// With UDP_GRO one message may hold 64 datagrams, up to what an IP packet holds.
 const MESSAGE: usize = 65_536;
@@ -32,8 +32,6 @@ pub(crate) struct Inbound {
     controls: Vec<Control>,
     names: Vec<libc::sockaddr_in>,
     came: Vec<(Option<Arrival>, usize)>,
-    /// Datagrams that the kernel has dropped so far because this socket was full.
-    dropped: u32,
 }
 
 impl Default for Inbound {
@@ -44,7 +42,6 @@ impl Default for Inbound {
             // SAFETY: all-zero is a valid address of no family.
             names: vec![unsafe { mem::zeroed() }; CALL],
             came: Vec::with_capacity(CALL),
-            dropped: 0,
         }
     }
 }
@@ -54,11 +51,6 @@ impl Inbound {
     pub(crate) fn messages(&mut self) -> impl Iterator<Item = (Arrival, &mut [u8])> {
         let places = self.bytes.chunks_exact_mut(MESSAGE).zip(&self.came);
         places.filter_map(|(bytes, &(arrival, length))| Some((arrival?, &mut bytes[..length])))
-    }
-
-    /// Datagrams that the kernel has dropped so far because this socket was full.
-    pub(crate) fn dropped(&self) -> u32 {
-        self.dropped
     }
 }
 
@@ -91,12 +83,18 @@ fn set(socket: &Socket, level: libc::c_int, name: libc::c_int, value: libc::c_in
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Takes what has arrived, at most one call's worth.
-pub(super) fn receive(socket: &Socket, inbound: &mut Inbound) -> io::Result<usize> {
+/// Takes what has arrived, at most `most`; how many, and how many the kernel has dropped so far, where it
+/// says so.
+pub(super) fn receive(
+    socket: &Socket,
+    inbound: &mut Inbound,
+    most: usize,
+) -> io::Result<(usize, Option<u32>)> {
+    let most = most.min(CALL);
     inbound.came.clear();
     // SAFETY: all-zero is a valid value of both plain structs.
     let (mut iovecs, mut messages): ([libc::iovec; CALL], [libc::mmsghdr; CALL]) = unsafe { mem::zeroed() };
-    for (index, buffer) in inbound.bytes.chunks_exact_mut(MESSAGE).enumerate() {
+    for (index, buffer) in inbound.bytes.chunks_exact_mut(MESSAGE).enumerate().take(most) {
         iovecs[index] = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: MESSAGE };
         let header = &mut messages[index].msg_hdr;
         header.msg_iov = &raw mut iovecs[index];
@@ -111,7 +109,7 @@ pub(super) fn receive(socket: &Socket, inbound: &mut Inbound) -> io::Result<usiz
         libc::recvmmsg(
             socket.as_raw_fd(),
             messages.as_mut_ptr(),
-            CALL as libc::c_uint,
+            most as libc::c_uint,
             libc::MSG_DONTWAIT,
             std::ptr::null_mut(),
         )
@@ -119,13 +117,14 @@ pub(super) fn receive(socket: &Socket, inbound: &mut Inbound) -> io::Result<usiz
     if count < 0 {
         return Err(io::Error::last_os_error());
     }
+    let mut dropped = None;
     for (message, name) in messages[..count as usize].iter().zip(&inbound.names) {
         let length = message.msg_len as usize;
-        let (arrival, dropped) = read_control(&message.msg_hdr, address(name), length);
-        inbound.dropped = dropped.unwrap_or(inbound.dropped);
+        let (arrival, told) = read_control(&message.msg_hdr, address(name), length);
+        dropped = told.or(dropped);
         inbound.came.push((arrival, length));
     }
-    Ok(count as usize)
+    Ok((count as usize, dropped))
 }
 
 fn address(name: &libc::sockaddr_in) -> SocketAddrV4 {

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::clock::now_ns;
 
-fn receive_one(socket: &CrowdSocket, inbound: &mut Inbound) -> Vec<(Arrival, Vec<u8>)> {
+fn receive_one(socket: &mut CrowdSocket, inbound: &mut Inbound) -> Vec<(Arrival, Vec<u8>)> {
     let until = Instant::now() + Duration::from_secs(10);
     while Instant::now() < until {
-        if socket.receive(inbound).unwrap() > 0 {
+        if socket.receive(inbound, CALL).unwrap() > 0 {
             return inbound.messages().map(|(arrival, bytes)| (arrival, bytes.to_vec())).collect();
         }
         std::thread::yield_now();
@@ -17,7 +17,7 @@ fn receive_one(socket: &CrowdSocket, inbound: &mut Inbound) -> Vec<(Arrival, Vec
 
 #[test]
 fn everybody_has_an_address_of_their_own_and_the_kernel_says_when() {
-    let crowd = CrowdSocket::bind().unwrap();
+    let mut crowd = CrowdSocket::bind(BUFFER).unwrap();
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     let SocketAddr::V4(there) = server.local_addr().unwrap() else { panic!("IPv4 was asked for") };
     let (anna, ben) = (Ipv4Addr::new(127, 1, 0, 0), Ipv4Addr::new(127, 200, 3, 255));
@@ -31,9 +31,9 @@ fn everybody_has_an_address_of_their_own_and_the_kernel_says_when() {
     let before = now_ns();
     server.send_to(b"hello", (ben, crowd.port())).unwrap();
     let mut inbound = Inbound::default();
-    let came = receive_one(&crowd, &mut inbound);
+    let came = receive_one(&mut crowd, &mut inbound);
     let [(arrival, bytes)] = &came[..] else { panic!("{} messages", came.len()) };
     assert_eq!((arrival.to, arrival.from, arrival.segment, &bytes[..]), (ben, there, 5, &b"hello"[..]));
     assert!(arrival.at_ns >= before - 1_000_000 && arrival.at_ns <= now_ns());
-    assert_eq!(inbound.dropped(), 0);
+    assert_eq!(crowd.dropped(), 0);
 }
