@@ -9,8 +9,8 @@ use service::config::Values;
 use crate::failure::Failure;
 use crate::options::{Access, Load, Missing};
 
-/// The probes' library warns of every mDNS answer on the network.
-const LOG: &str = "warn,rtc_mdns=error";
+/// The probes' library warns of every mDNS answer, and of every address that does not answer.
+const LOG: &str = "warn,rtc=error,rtc_ice=error,rtc_mdns=error";
 
 /// Runs the load that the options describe. An error where a `--require` does not hold.
 pub(crate) fn run(mut values: Values) -> Result<(), Failure> {

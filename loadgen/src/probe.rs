@@ -2,6 +2,7 @@
 //! code with the light ones, so what both say is worth more than what either does.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -102,7 +103,7 @@ impl Heard {
 impl Probe {
     /// Offers, and connects to what is answered.
     pub(crate) async fn enter(run: &Run, room: usize, number: u64) -> anyhow::Result<Self> {
-        let (connection, handler) = build().await?;
+        let (connection, handler) = build(run.target.local_addresses()).await?;
         for _ in 0..VOICES {
             let init = RTCRtpTransceiverInit {
                 direction: RTCRtpTransceiverDirection::Recvonly,
@@ -141,7 +142,7 @@ impl Probe {
     }
 }
 
-async fn build() -> anyhow::Result<(Box<dyn PeerConnection>, Arc<Handler>)> {
+async fn build(local: Vec<IpAddr>) -> anyhow::Result<(Box<dyn PeerConnection>, Arc<Handler>)> {
     let handler = Arc::new(Handler {
         gathered: watch::channel(false).0,
         state: watch::channel(RTCPeerConnectionState::New).0,
@@ -162,7 +163,7 @@ async fn build() -> anyhow::Result<(Box<dyn PeerConnection>, Arc<Handler>)> {
         .with_media_engine(engine)
         .with_setting_engine(settings)
         .with_handler(Arc::clone(&handler) as Arc<dyn PeerConnectionEventHandler>)
-        .with_udp_addrs(vec!["127.0.0.1:0"])
+        .with_udp_addrs(local.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect())
         .build()
         .await
         .context("no peer connection")?;

@@ -1,6 +1,6 @@
 //! Where the server is: signaling's address out of `--url`, and requests to its HTTP API.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
@@ -9,6 +9,9 @@ use protocol::{Identity, RoomId};
 use serde_json::json;
 
 use crate::Options;
+
+/// An address of nobody (RFC 5737): the way there is the way to the world.
+const WORLD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 9);
 
 /// Between two tries where there are too many requests, and how many of them.
 const BREATH: Duration = Duration::from_secs(1);
@@ -43,6 +46,14 @@ impl Target {
     /// Whether everybody can have an address of their own for the WebSocket too.
     pub(crate) fn is_on_loopback(&self) -> bool {
         matches!(self.address.ip(), IpAddr::V4(ip) if ip.is_loopback())
+    }
+
+    /// Addresses of this machine from which the server may be reached: towards signaling, and towards the
+    /// world, in case its media nodes are elsewhere.
+    pub(crate) fn local_addresses(&self) -> Vec<IpAddr> {
+        let mut local: Vec<IpAddr> = [self.address, WORLD].into_iter().filter_map(local_towards).collect();
+        local.dedup();
+        local
     }
 
     /// Makes a room with this many seats.
@@ -97,6 +108,15 @@ impl Target {
         let answer = self.http.get(url).send().await?.error_for_status()?;
         Ok(answer.text().await?)
     }
+}
+
+/// The address that packets to `remote` leave from. Connecting a UDP socket sends none.
+fn local_towards(remote: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr =
+        if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(remote).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// A token for one room, or an admin's for all.
