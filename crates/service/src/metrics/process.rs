@@ -1,51 +1,66 @@
-//! CPU and memory of the process, under the names that Prometheus' own clients use.
+//! What the process itself takes: CPU, memory, open files, tasks. Under the names that Prometheus' own
+//! clients use, where they have one.
 
-use std::fmt::Write;
+use std::fs;
+
+use tokio::runtime::Handle;
 
 /// Ticks of `/proc/self/stat` in a second: the same on every Linux of the last twenty years.
 const TICKS: f64 = 100.0;
 
-/// Both in the text format; nothing where there is no `/proc`.
+/// All of it in the text format; nothing where there is no `/proc`, no tasks where there is no runtime.
 pub(super) fn render() -> String {
-    let mut text = String::new();
-    let (cpu_s, rss_bytes) = (cpu_s(), rss_bytes());
-    if let Some(cpu_s) = cpu_s {
-        // Writing to a text cannot fail.
-        let _ = write!(
-            text,
-            "# HELP process_cpu_seconds_total CPU time of this process.\n\
-             # TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total {cpu_s}\n"
-        );
-    }
-    if let Some(rss_bytes) = rss_bytes {
-        let _ = write!(
-            text,
-            "# HELP process_resident_memory_bytes Memory of this process.\n\
-             # TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes {rss_bytes}\n"
-        );
-    }
-    text
+    let cpu_s = cpu_s().map(|seconds| seconds.to_string());
+    [
+        metric("process_cpu_seconds_total", "counter", "CPU time of this process.", cpu_s),
+        metric("process_resident_memory_bytes", "gauge", "Memory of this process.", rss_bytes()),
+        metric("process_open_fds", "gauge", "Open files and sockets of this process.", open_fds()),
+        metric("process_tasks", "gauge", "Tasks of the asynchronous runtime that have not ended.", tasks()),
+    ]
+    .concat()
+}
+
+fn metric(name: &str, kind: &str, help: &str, value: Option<impl ToString>) -> String {
+    let Some(value) = value else { return String::new() };
+    format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {}\n", value.to_string())
 }
 
 fn cpu_s() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // The name in parentheses may hold anything; what follows it is numbers.
     let mut ticks = stat.rsplit_once(')')?.1.split_whitespace().skip(11).map(str::parse::<f64>);
     Some((ticks.next()?.ok()? + ticks.next()?.ok()?) / TICKS)
 }
 
 fn rss_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1_024)
 }
 
+/// The directory that is read is one of them itself, and is not counted.
+fn open_fds() -> Option<usize> {
+    // Since Linux 6.2 the size says how many there are; listing ten thousand would take milliseconds.
+    let size = fs::metadata("/proc/self/fd").ok()?.len() as usize;
+    if size > 0 { Some(size) } else { Some(fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1)) }
+}
+
+fn tasks() -> Option<usize> {
+    Some(Handle::try_current().ok()?.metrics().num_alive_tasks())
+}
+
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn both_are_there_on_linux() {
+    #[tokio::test]
+    async fn all_are_there_on_linux() {
         let text = super::render();
-        assert!(text.contains("\nprocess_cpu_seconds_total "), "{text}");
-        assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+        for name in [
+            "process_cpu_seconds_total",
+            "process_resident_memory_bytes",
+            "process_open_fds",
+            "process_tasks",
+        ] {
+            assert!(text.contains(&format!("\n{name} ")), "{text}");
+        }
     }
 }
