@@ -131,6 +131,13 @@ pub struct Times {
     pub node: Duration,
     /// How often the stage is told to its origin without having changed.
     pub repeat: Duration,
+    /// How long a peer that was replaced goes on while its successor is not up: a handshake on a slow
+    /// network, and a little.
+    pub replaced: Duration,
+    /// How long it goes on once the successor is up. The SDK closes it by itself when it has switched,
+    /// 260 ms after the first packet, which comes within 400 ms in a silent room. Less would be a gap
+    /// where a page is slow, more is egress for nothing when a whole audience comes back.
+    pub switched: Duration,
 }
 
 impl Default for Times {
@@ -141,6 +148,8 @@ impl Default for Times {
             write: Duration::from_secs(10),
             node: Duration::from_secs(2),
             repeat: Duration::from_secs(5),
+            replaced: Duration::from_secs(6),
+            switched: Duration::from_secs(1),
         }
     }
 }

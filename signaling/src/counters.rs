@@ -16,7 +16,8 @@ pub(crate) struct Counters {
     messages: IntCounterVec,
     refused: IntCounterVec,
     bad_input: IntCounterVec,
-    queue_full: IntCounter,
+    lane_full: IntCounter,
+    lingering_full: IntCounter,
     presence_lag: Histogram,
     presence_merged: IntCounter,
     concealed: Histogram,
@@ -24,6 +25,7 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) fn new(metrics: &Metrics) -> Self {
+        let full = metrics.counters("dais_queue_full_total", "Bounded queues that were full.", &["queue"]);
         Self {
             participants: metrics.gauges(
                 "dais_signaling_participants",
@@ -45,9 +47,8 @@ impl Counters {
                 "What came from outside and could not be used.",
                 &["what"],
             ),
-            queue_full: metrics
-                .counters("dais_queue_full_total", "Bounded queues that were full.", &["queue"])
-                .with_label_values(&["control_lane"]),
+            lane_full: full.with_label_values(&["control_lane"]),
+            lingering_full: full.with_label_values(&["lingering_peers"]),
             presence_lag: metrics.histogram(
                 "dais_presence_lag_seconds",
                 "From a change around the stage until it is written to a client.",
@@ -92,7 +93,12 @@ impl Counters {
     }
 
     pub(crate) fn lane_full(&self) {
-        self.queue_full.inc();
+        self.lane_full.inc();
+    }
+
+    /// Somebody has replaced so many peers that the oldest one had to go at once.
+    pub(crate) fn lingering_full(&self) {
+        self.lingering_full.inc();
     }
 
     /// So many more people of this role.

@@ -12,6 +12,7 @@
 
 mod door;
 mod fan_out;
+mod lingering;
 mod note;
 mod peers;
 mod people;
@@ -36,7 +37,7 @@ use crate::app::{Shared, now_ms};
 use crate::lanes::Lanes;
 use crate::presence::Presence;
 use crate::rooms::{Entered, Member, Reply};
-use peers::Lingering;
+use lingering::Lingering;
 use people::People;
 use stage_push::StagePush;
 
@@ -126,7 +127,7 @@ pub(crate) struct LiveRoom {
     /// Those whose session must end because they have no socket that could be told.
     unseated: Vec<Identity>,
     /// Peers that were replaced or left behind.
-    lingering: Vec<Lingering>,
+    lingering: Lingering,
     /// The origin of this epoch is gone, and another one is to be assigned.
     lost_origin: Option<Epoch>,
     /// The nodes have been told that the room is over.
@@ -151,7 +152,7 @@ impl LiveRoom {
             push: StagePush::new(&app),
             room: None,
             unseated: Vec::new(),
-            lingering: Vec::new(),
+            lingering: Lingering::default(),
             lost_origin: None,
             is_closed: false,
             empty_since: Some(Instant::now()),
@@ -206,7 +207,7 @@ impl LiveRoom {
             Input::Act(actor, action, reply) => answer(reply, self.act(&actor, &action).await),
             Input::Look(reply) => answer(reply, self.look().await),
             Input::Expired(acted) => self.spread(acted).await,
-            Input::Event(event) => self.event(&event).await,
+            Input::Event(event) => self.event(event).await,
             Input::Node(node, why) => self.node_changed(&node, why).await,
         }
     }
@@ -236,8 +237,7 @@ impl LiveRoom {
         let presence = self.presence.board(|board| board.next_deadline());
         let presence = presence.map(|at| Duration::from_millis(at.saturating_sub(now)));
         let presence = Instant::now() + presence.map_or(IDLE, |wait| wait.min(IDLE));
-        let lingering = self.lingering.iter().map(|lingering| lingering.until).min();
-        lingering.map_or(presence, |until| until.min(presence))
+        self.lingering.due().map_or(presence, |until| until.min(presence))
     }
 
     fn is_over(&self, draining: bool) -> bool {

@@ -2,7 +2,7 @@
 //! its node is gone.
 //!
 //! A peer that is replaced stays for a while: whoever is moved, promoted or demoted goes on hearing on
-//! the old one until the new one is up.
+//! the old one until the new one is up and their browser has switched to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,20 +19,9 @@ use crate::app::now_ms;
 use crate::media::no_node;
 use crate::rooms::Member;
 
-/// How long a peer that was replaced goes on: a handshake on a slow network, and a little.
-const REPLACED: Duration = Duration::from_secs(6);
-
 /// How long the origin's peer of somebody who left the stage goes on, with nothing from their
 /// microphone, while they get one at an edge.
 const OFF_STAGE: Duration = Duration::from_secs(15);
-
-/// A peer that was replaced or left behind.
-pub(super) struct Lingering {
-    /// When it is to be removed.
-    pub(super) until: Instant,
-    identity: Identity,
-    peer: Peer,
-}
 
 impl LiveRoom {
     /// Whether somebody may have media, and from where it comes.
@@ -88,7 +77,7 @@ impl LiveRoom {
         let old = place.replace(Peer { node, peer, turn });
         self.people.index(&who.identity);
         if let Some(old) = old {
-            self.linger(&who.identity, old, REPLACED);
+            self.linger(&who.identity, old, self.app.config.times.replaced);
         }
         Ok(())
     }
@@ -105,37 +94,49 @@ impl LiveRoom {
     }
 
     fn linger(&mut self, identity: &Identity, peer: Peer, time: Duration) {
-        let until = Instant::now() + time;
         self.people.forget_peer(&peer);
-        self.lingering.push(Lingering { until, identity: identity.clone(), peer });
+        let out = self.lingering.keep(identity, (peer.node, peer.peer), Instant::now() + time);
+        if let Some((node, peer)) = out {
+            self.app.counters.lingering_full();
+            self.app.remove_peer(node, peer);
+        }
     }
 
     /// Removes the peers whose time is over.
     pub(super) fn let_go_of_lingering(&mut self) {
         let now = Instant::now();
-        for over in self.lingering.extract_if(.., |lingering| lingering.until <= now) {
-            self.app.remove_peer(over.peer.node, over.peer.peer);
+        while let Some((node, peer)) = self.lingering.take_due(now) {
+            self.app.remove_peer(node, peer);
         }
     }
 
     /// Removes what somebody left behind, at once: they are out.
     pub(super) fn forget_lingering(&mut self, identity: &Identity) {
-        for theirs in self.lingering.extract_if(.., |lingering| lingering.identity == *identity) {
-            self.app.remove_peer(theirs.peer.node, theirs.peer.peer);
+        for (node, peer) in self.lingering.take_of(identity) {
+            self.app.remove_peer(node, peer);
         }
     }
 
     /// Something happened to a peer without our having asked for it.
-    pub(super) async fn event(&mut self, event: &Event) {
+    pub(super) async fn event(&mut self, event: Event) {
         match event.what {
-            PeerEvent::Connected => {}
-            PeerEvent::Gone => self.peer_gone(&event.node, event.peer).await,
+            PeerEvent::Connected => self.peer_up(event.node, event.peer),
+            PeerEvent::Gone => self.peer_gone(event.node, event.peer).await,
         }
     }
 
-    async fn peer_gone(&mut self, node: &NodeId, peer: PeerId) {
-        self.lingering.retain(|lingering| (&lingering.peer.node, lingering.peer.peer) != (node, peer));
-        if let Some((identity, purpose)) = self.people.lose_peer(node, peer) {
+    /// The peers before this one are needed no longer. One that somebody has besides, at an edge while
+    /// they are on stage, is not among them.
+    fn peer_up(&mut self, node: NodeId, peer: PeerId) {
+        if let Some(identity) = self.people.whose(&(node, peer)) {
+            self.lingering.hurry(identity, Instant::now() + self.app.config.times.switched);
+        }
+    }
+
+    async fn peer_gone(&mut self, node: NodeId, peer: PeerId) {
+        let key = (node, peer);
+        self.lingering.drop(&key);
+        if let Some((identity, purpose)) = self.people.lose_peer(&key) {
             self.peer_lost(&identity, purpose, MoveReason::PeerLost).await;
         }
     }

@@ -113,12 +113,17 @@ impl People {
         self.by_peer.remove(&(peer.node.clone(), peer.peer));
     }
 
+    /// Who has a peer.
+    pub(super) fn whose(&self, peer: &(NodeId, PeerId)) -> Option<&Identity> {
+        self.by_peer.get(peer)
+    }
+
     /// Takes a peer from whoever has it.
-    pub(super) fn lose_peer(&mut self, node: &NodeId, peer: PeerId) -> Option<(Identity, Purpose)> {
-        let identity = self.by_peer.remove(&(node.clone(), peer))?;
+    pub(super) fn lose_peer(&mut self, peer: &(NodeId, PeerId)) -> Option<(Identity, Purpose)> {
+        let identity = self.by_peer.remove(peer)?;
         let here = self.here.get_mut(&identity)?;
         let mut purposes = [Purpose::Listen, Purpose::Speak].into_iter();
-        let is_it = |had: &mut Peer| had.node == *node && had.peer == peer;
+        let is_it = |had: &mut Peer| had.node == peer.0 && had.peer == peer.1;
         let purpose = purposes.find(|purpose| here.peer(*purpose).take_if(is_it).is_some())?;
         Some((identity, purpose))
     }

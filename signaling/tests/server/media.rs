@@ -79,9 +79,8 @@ async fn an_edge_that_does_not_answer_is_passed_over() {
 async fn whose_peer_is_lost_is_asked_to_come_again() {
     let venue = Venue::open().await;
     let mut anna = venue.join(Role::Listener, "anna").await;
-    let node = anna.media("listen").await["node"].clone();
-    let edge = venue.edges.iter().find(|edge| node == edge.name).unwrap();
-    edge.lose(1).await;
+    let media = anna.media("listen").await;
+    venue.edge_of(&media).lose(1).await;
     let moved = anna.until("moved").await;
     assert_eq!((&moved["purpose"], &moved["why"]), (&json!("listen"), &json!("peer_lost")));
     assert_eq!(anna.media("listen").await["type"], "media");
@@ -97,6 +96,33 @@ async fn whose_node_falls_silent_is_moved() {
     let moved = anna.until("moved").await;
     assert_eq!(moved["why"], "node_lost");
     assert_ne!(anna.media("listen").await["node"], node);
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn a_replaced_peer_goes_once_its_successor_is_up() {
+    let day = std::time::Duration::from_secs(86_400);
+    let venue = Venue::with(|config| config.times.replaced = day).await;
+    let mut anna = venue.join(Role::Listener, "anna").await;
+    let (old, new) = (anna.media("listen").await, anna.media("listen").await);
+    assert_ne!(old["node"], new["node"]);
+    venue.edge_of(&new).connect(1).await;
+    assert_eq!(venue.edge_of(&old).removed().await, 1);
+
+    anna.send(json!({"type": "leave"})).await;
+    assert_eq!(venue.edge_of(&new).removed().await, 1, "the new one stayed");
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn whoever_left_the_stage_hears_the_origin_until_an_edge_serves_them() {
+    let venue = Venue::open().await;
+    let mut sam = venue.join(Role::Speaker, "sam").await;
+    sam.media("speak").await;
+    sam.ask(json!({"type": "demote"})).await;
+    let media = sam.media("listen").await;
+    venue.edge_of(&media).connect(1).await;
+    assert_eq!(venue.origin.removed().await, 1);
     venue.close().await;
 }
 

@@ -97,12 +97,17 @@ impl Node {
 
     /// Tells that a peer is gone.
     pub(crate) async fn lose(&self, peer: u64) {
-        let event = Event {
-            node: name(self.name),
-            room: RoomId::new(ROOM).unwrap(),
-            peer: PeerId(peer),
-            what: PeerEvent::Gone,
-        };
+        self.tell(peer, PeerEvent::Gone).await;
+    }
+
+    /// Tells that a peer is connected.
+    pub(crate) async fn connect(&self, peer: u64) {
+        self.tell(peer, PeerEvent::Connected).await;
+    }
+
+    async fn tell(&self, peer: u64, what: PeerEvent) {
+        let event =
+            Event { node: name(self.name), room: RoomId::new(ROOM).unwrap(), peer: PeerId(peer), what };
         self.bus.publish(node::EVENTS, serde_json::to_vec(&event).unwrap().into()).await.unwrap();
     }
 }

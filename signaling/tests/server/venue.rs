@@ -108,6 +108,11 @@ impl Venue {
         self.parts.serve(SignalingConfig::new(name("signaling-2"), address, self.keys.clone())).await
     }
 
+    /// The edge that a `media` answer names.
+    pub(crate) fn edge_of(&self, media: &Value) -> &Node {
+        self.edges.iter().find(|edge| media["node"] == edge.name).expect("an edge")
+    }
+
     pub(crate) fn token(&self, role: Role, identity: Option<&str>) -> String {
         self.signed(claims(role, identity))
     }
