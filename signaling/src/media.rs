@@ -8,12 +8,15 @@
 //!
 //! This runs beside the room's task: a slow node makes one person wait, never a room.
 
-use std::sync::Arc;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
-use cluster::Bus;
 use protocol::message::{Purpose, ServerMessage};
 use protocol::node::{self, Admit, NodeKind, Request, Response};
 use protocol::{Answer, ApiError, Code, NodeId, Offer, PeerId};
+use rand::Rng;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use crate::app::Shared;
 use crate::live::{Admitted, Permit};
@@ -21,6 +24,17 @@ use crate::rooms::Member;
 
 /// Edges that are tried, one after another, before somebody is told that there is no room.
 const EDGES: usize = 3;
+
+/// How long all that may take together: clients take 10 s without an answer for a dead connection.
+const ALTOGETHER: Duration = Duration::from_secs(8);
+
+/// How long an answer to an admission is waited for after whoever asked has given up: a peer that nobody
+/// knows of would stay at its node until that notices.
+const LATE: Duration = Duration::from_secs(30);
+
+/// When those may come again whom no node takes. Spread, so that who was refused together does not come
+/// together.
+const NO_ROOM_MS: RangeInclusive<u64> = 2_000..=4_000;
 
 /// A media request.
 pub(crate) struct Asked {
@@ -30,28 +44,49 @@ pub(crate) struct Asked {
     pub(crate) turn: u64,
 }
 
-/// A peer that a node has made.
+/// What a node has made.
 struct Made {
-    node: NodeId,
-    peer: PeerId,
+    peer: Unclaimed,
     answer: Answer,
 }
 
-/// Gets a peer for a member. Answers with the `media` message.
+/// A peer that is nobody's yet; unless somebody claims it, it is removed.
+struct Unclaimed {
+    app: Shared,
+    node: NodeId,
+    peer: PeerId,
+    is_claimed: bool,
+}
+
+impl Unclaimed {
+    fn claim(mut self) {
+        self.is_claimed = true;
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if !self.is_claimed {
+            self.app.remove_peer(self.node.clone(), self.peer);
+        }
+    }
+}
+
+/// Gets a peer for a member. Answers with the `media` message. Dropping it at any point leaves no peer
+/// that nobody knows.
 pub(crate) async fn admit(app: &Shared, member: &Member, asked: Asked) -> Result<ServerMessage, ApiError> {
     let Asked { purpose, offer, turn } = asked;
     check_lines(purpose, &offer)?;
-    let permit = member.permit(purpose).await?;
-    let admission = Admission { app, member, permit, offer };
-    let Made { node, peer, answer } = match purpose {
-        Purpose::Speak => admission.at_origin().await?,
-        Purpose::Listen => admission.at_an_edge().await?,
+    let permit = member.permit(purpose).await.map_err(come_again)?;
+    let admission = Admission { app, member, permit, offer, deadline: Instant::now() + ALTOGETHER };
+    let made = match purpose {
+        Purpose::Speak => admission.at_origin().await,
+        Purpose::Listen => admission.at_an_edge().await,
     };
-    let admitted = Admitted { purpose, turn, node: node.clone(), peer };
-    if let Err(error) = member.admitted(admitted).await {
-        app.remove_peer(node, peer);
-        return Err(error);
-    }
+    let Made { peer, answer } = made.map_err(come_again)?;
+    let node = peer.node.clone();
+    member.admitted(Admitted { purpose, turn, node: node.clone(), peer: peer.peer }).await?;
+    peer.claim();
     Ok(ServerMessage::Media { purpose, node, answer })
 }
 
@@ -68,6 +103,7 @@ struct Admission<'a> {
     member: &'a Member,
     permit: Permit,
     offer: Offer,
+    deadline: Instant,
 }
 
 impl Admission<'_> {
@@ -78,19 +114,17 @@ impl Admission<'_> {
     async fn at_an_edge(&self) -> Result<Made, ApiError> {
         let mut tried = Vec::new();
         let mut last = no_node();
-        while tried.len() < EDGES {
+        while tried.len() < EDGES && Instant::now() < self.deadline {
             let Some(edge) = self.app.nodes.place(NodeKind::Edge, &self.app.config.region, &tried) else {
                 break;
             };
             match self.at(&edge.node).await {
                 Ok(made) => return Ok(made),
-                // Another edge would say the same.
-                Err(error) if error.code != Code::Unavailable => {
-                    self.app.nodes.unplace(&edge.node);
-                    return Err(error);
-                }
                 Err(error) => {
                     self.app.nodes.unplace(&edge.node);
+                    if !is_worth_another_edge(&error) {
+                        return Err(error);
+                    }
                     last = error;
                     tried.push(edge.node);
                 }
@@ -108,23 +142,56 @@ impl Admission<'_> {
             epoch: self.permit.epoch,
             offer: self.offer.clone(),
         };
-        match ask(self.app, node, &Request::Admit(Box::new(admit))).await? {
-            Response::Admitted { peer, answer } => Ok(Made { node: node.clone(), peer, answer }),
-            Response::Refused(error) => Err(error),
-            Response::Done => Err(ApiError::new(Code::Internal, "the node gave no answer to an offer")),
+        let (tell, told) = oneshot::channel();
+        let (app, node) = (self.app.clone(), node.clone());
+        let shutdown = app.tasks.shutdown().clone();
+        self.app.tasks.errand("admission", async move {
+            tokio::select! {
+                made = make(app, node, admit) => drop(tell.send(made)),
+                () = shutdown.begun() => {}
+            }
+        });
+        let deadline = self.deadline.min(Instant::now() + self.app.config.times.admit);
+        match timeout_at(deadline, told).await {
+            Ok(Ok(made)) => made,
+            _ => Err(no_node()),
         }
+    }
+}
+
+/// Whether another edge may say something else. One that says when to come back is busy with others who
+/// came before; as it was the emptiest, the others are as busy, and would make an appointment in vain.
+fn is_worth_another_edge(error: &ApiError) -> bool {
+    error.code == Code::Unavailable && error.retry_after_ms.is_none()
+}
+
+/// Has a node make a peer.
+async fn make(app: Shared, node: NodeId, admit: Admit) -> Result<Made, ApiError> {
+    match ask_for(&app, &node, &Request::Admit(Box::new(admit)), LATE).await? {
+        Response::Admitted { peer, answer } => {
+            Ok(Made { peer: Unclaimed { app, node, peer, is_claimed: false }, answer })
+        }
+        Response::Refused(error) => Err(error),
+        Response::Done => Err(internal("the node gave no answer to an offer")),
     }
 }
 
 /// Asks a node and waits for its answer. Silence is `unavailable`.
 pub(crate) async fn ask(app: &Shared, node: &NodeId, request: &Request) -> Result<Response, ApiError> {
-    let bus: Arc<dyn Bus> = app.bus.clone();
+    ask_for(app, node, request, app.config.times.node).await
+}
+
+async fn ask_for(
+    app: &Shared,
+    node: &NodeId,
+    request: &Request,
+    patience: Duration,
+) -> Result<Response, ApiError> {
     let payload = serde_json::to_vec(request).map_err(|_| internal("a request cannot be written"))?;
-    let reply =
-        bus.request(&node::subject(node), payload.into(), app.config.times.node).await.map_err(|error| {
-            tracing::debug!(%node, %error, "a node does not answer");
-            no_node()
-        })?;
+    let reply = app.bus.request(&node::subject(node), payload.into(), patience).await.map_err(|error| {
+        tracing::debug!(%node, %error, "a node does not answer");
+        no_node()
+    })?;
     serde_json::from_slice(&reply).map_err(|_| internal("a node's answer cannot be read"))
 }
 
@@ -134,5 +201,13 @@ fn internal(says: &str) -> ApiError {
 
 /// What is said where no node can serve.
 pub(crate) fn no_node() -> ApiError {
-    ApiError::new(Code::Unavailable, "no media node has room").retry_after_ms(2_000)
+    ApiError::new(Code::Unavailable, "no media node has room")
+}
+
+/// The same as the client is told it: with the time of their next try.
+fn come_again(error: ApiError) -> ApiError {
+    if is_worth_another_edge(&error) {
+        return error.retry_after_ms(rand::rng().random_range(NO_ROOM_MS));
+    }
+    error
 }

@@ -61,6 +61,46 @@ async fn an_edge_that_refuses_is_passed_over() {
     let mut dora = venue.join(Role::Listener, "dora").await;
     let answer = dora.media("listen").await;
     assert_eq!(answer["code"], "unavailable");
+    assert!(answer["retry_after_ms"].is_u64(), "{answer}");
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn a_busy_edge_makes_an_appointment_and_no_other_is_asked() {
+    let venue = Venue::open().await;
+    venue.edges.iter().for_each(|edge| edge.be_busy(1_234));
+    let mut anna = venue.join(Role::Listener, "anna").await;
+    let answer = anna.media("listen").await;
+    assert_eq!((&answer["code"], &answer["retry_after_ms"]), (&json!("unavailable"), &json!(1_234)));
+    let [one, two] = &venue.edges;
+    assert_eq!(one.admissions().await + two.admissions().await, 1);
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_is_made_too_late_is_removed() {
+    let venue = Venue::with(|config| config.times.admit = std::time::Duration::from_millis(50)).await;
+    let [first, second] = &venue.edges;
+    first.hold();
+    let mut anna = venue.join(Role::Listener, "anna").await;
+    assert_eq!(anna.media("listen").await["node"], second.name);
+    first.release();
+    assert_eq!(first.removed().await, 1);
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn whoever_goes_while_a_peer_is_made_leaves_none_behind() {
+    let venue = Venue::open().await;
+    venue.edges.iter().for_each(|edge| edge.hold());
+    let mut anna = venue.join(Role::Listener, "anna").await;
+    anna.send(json!({"type": "media", "purpose": "listen", "offer": offer(3)})).await;
+    let admit = |request| matches!(request, Request::Admit(_)).then_some(());
+    venue.edges[0].asked(admit).await;
+    anna.send(json!({"type": "leave"})).await;
+    assert_eq!(anna.removed().await, "left");
+    venue.edges[0].release();
+    assert_eq!(venue.edges[0].removed().await, 1);
     venue.close().await;
 }
 

@@ -1,14 +1,14 @@
 //! A media node of which only the control side exists.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cluster::{Bus, MemoryBus};
+use cluster::{Bus, MemoryBus, Message};
 use protocol::node::{self, Announcement, Event, NodeKind, PeerEvent, Request, Response, Stage};
 use protocol::session::{Answer, Candidate, CandidateProtocol, Fingerprint, IceText};
 use protocol::{ApiError, Code, PeerId, RoomId, VoiceId};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use crate::venue::{PATIENCE, ROOM, name};
@@ -18,21 +18,32 @@ pub(crate) struct Node {
     pub(crate) name: &'static str,
     bus: Arc<MemoryBus>,
     requests: tokio::sync::Mutex<mpsc::UnboundedReceiver<Request>>,
-    refuses: Arc<AtomicBool>,
+    mood: Arc<Mutex<Mood>>,
+    release: Arc<Notify>,
     boot: Arc<AtomicU64>,
     task: tokio::task::JoinHandle<()>,
+}
+
+/// What it says to those who want a peer.
+#[derive(Clone)]
+enum Mood {
+    Admits,
+    Refuses(ApiError),
+    /// Nothing, until it is released.
+    Holds,
 }
 
 impl Node {
     pub(crate) async fn start(bus: &Arc<MemoryBus>, name: &'static str, kind: NodeKind) -> Self {
         let (tell, requests) = mpsc::unbounded_channel();
-        let refuses = Arc::new(AtomicBool::new(false));
+        let (mood, release) = (Arc::new(Mutex::new(Mood::Admits)), Arc::new(Notify::new()));
         let mut inbox = bus.subscribe(&node::subject(&crate::venue::name(name))).await.unwrap();
         let boot = Arc::new(AtomicU64::new(1));
         let task = tokio::spawn({
-            let (bus, refuses, boot) = (bus.clone(), refuses.clone(), boot.clone());
+            let (bus, boot, mood, release) = (bus.clone(), boot.clone(), mood.clone(), release.clone());
             async move {
                 let mut second = tokio::time::interval(Duration::from_millis(200));
+                let mut held = Vec::new();
                 let mut peers = 0;
                 loop {
                     tokio::select! {
@@ -43,21 +54,50 @@ impl Node {
                         }
                         Some(message) = inbox.recv() => {
                             let request: Request = serde_json::from_slice(&message.payload).unwrap();
-                            let response = respond(&request, &mut peers, refuses.load(Ordering::Relaxed));
-                            let _ = tell.send(request);
-                            let payload = serde_json::to_vec(&response).unwrap();
-                            message.respond(&*bus, payload.into()).await.unwrap();
+                            let mood = mood.lock().unwrap().clone();
+                            let _ = tell.send(request.clone());
+                            match mood {
+                                Mood::Holds if matches!(request, Request::Admit(_)) => held.push(message),
+                                mood => respond(&bus, &message, &mut peers, &mood).await,
+                            }
+                        }
+                        () = release.notified() => for message in held.drain(..) {
+                            respond(&bus, &message, &mut peers, &Mood::Admits).await;
                         }
                     }
                 }
             }
         });
-        Self { name, bus: bus.clone(), requests: tokio::sync::Mutex::new(requests), refuses, boot, task }
+        let requests = tokio::sync::Mutex::new(requests);
+        Self { name, bus: bus.clone(), requests, mood, release, boot, task }
     }
 
     /// From now on nobody is admitted.
     pub(crate) fn refuse(&self) {
-        self.refuses.store(true, Ordering::Relaxed);
+        *self.mood.lock().unwrap() = Mood::Refuses(ApiError::new(Code::Unavailable, "full"));
+    }
+
+    /// From now on everybody is told to come back later.
+    pub(crate) fn be_busy(&self, retry_after_ms: u64) {
+        let busy = ApiError::new(Code::Unavailable, "busy").retry_after_ms(retry_after_ms);
+        *self.mood.lock().unwrap() = Mood::Refuses(busy);
+    }
+
+    /// From now on whoever wants a peer waits.
+    pub(crate) fn hold(&self) {
+        *self.mood.lock().unwrap() = Mood::Holds;
+    }
+
+    /// Makes the peers of those who wait.
+    pub(crate) fn release(&self) {
+        self.release.notify_one();
+    }
+
+    /// How many peers it was asked for since this was asked last.
+    pub(crate) async fn admissions(&self) -> usize {
+        let mut requests = self.requests.lock().await;
+        let so_far = std::iter::from_fn(|| requests.try_recv().ok());
+        so_far.filter(|request| matches!(request, Request::Admit(_))).count()
     }
 
     /// Starts anew, with all its peers forgotten.
@@ -112,15 +152,16 @@ impl Node {
     }
 }
 
-fn respond(request: &Request, peers: &mut u64, refuses: bool) -> Response {
-    match request {
-        Request::Admit(_) if refuses => Response::Refused(ApiError::new(Code::Unavailable, "full")),
-        Request::Admit(admit) => {
+async fn respond(bus: &MemoryBus, message: &Message, peers: &mut u64, mood: &Mood) {
+    let response = match (serde_json::from_slice(&message.payload).unwrap(), mood) {
+        (Request::Admit(_), Mood::Refuses(error)) => Response::Refused(error.clone()),
+        (Request::Admit(admit), _) => {
             *peers += 1;
             Response::Admitted { peer: PeerId(*peers), answer: answer(admit.offer.lines.value()) }
         }
         _ => Response::Done,
-    }
+    };
+    message.respond(bus, serde_json::to_vec(&response).unwrap().into()).await.unwrap();
 }
 
 fn answer(lines: u8) -> Answer {
