@@ -12,6 +12,7 @@
 //! can know. Sending is not done here: whoever seals keeps the address that [`PeerChange`] tells.
 
 mod association;
+mod backlog;
 mod change;
 mod handshake;
 mod reach;
@@ -31,6 +32,7 @@ use crate::srtp::{Opener, SessionKeys};
 use crate::stun::TransactionId;
 
 use association::{Path, Peer, Phase};
+use backlog::Backlog;
 pub use change::{AdmitError, Credentials, GoneReason, PeerChange, Received};
 pub use stats::Stats;
 
@@ -56,6 +58,8 @@ pub struct Peers {
     by_addr: HashMap<SocketAddr, PeerId>,
     /// Our questions: at most one for each peer.
     checks: HashMap<TransactionId, PeerId>,
+    /// Datagrams of handshakes.
+    backlog: Backlog,
     /// One entry for each peer, at its `wake`.
     timers: BTreeSet<(Instant, PeerId)>,
     changes: VecDeque<PeerChange>,
@@ -73,6 +77,7 @@ impl Peers {
             peers: HashMap::new(),
             by_addr: HashMap::new(),
             checks: HashMap::new(),
+            backlog: Backlog::default(),
             timers: BTreeSet::new(),
             changes: VecDeque::new(),
             stats: Stats::default(),
@@ -132,7 +137,8 @@ impl Peers {
     }
 
     /// Takes a datagram, whatever it is. Answers go to `out`; a packet of a peer that `receives` comes
-    /// back opened, in the memory of `datagram`. After it, [`poll`](Self::poll).
+    /// back opened, in the memory of `datagram`; one of a handshake waits for
+    /// [`on_timeout`](Self::on_timeout). After it, [`poll`](Self::poll).
     pub fn receive<'d>(
         &mut self,
         now: Instant,
@@ -149,8 +155,10 @@ impl Peers {
         None
     }
 
-    /// Does what is due: repeats of handshake flights, expiry. After it, [`poll`](Self::poll).
+    /// Does what is due: a portion of the handshakes, repeats of their flights, expiry. After it,
+    /// [`poll`](Self::poll).
     pub fn on_timeout(&mut self, now: Instant, out: &mut Batch) {
+        self.go_on(now, out);
         while let Some(&(at, id)) = self.timers.first() {
             if at > now {
                 return;
@@ -160,9 +168,9 @@ impl Peers {
         }
     }
 
-    /// When [`on_timeout`](Self::on_timeout) is due. None while there are no peers.
+    /// When [`on_timeout`](Self::on_timeout) is due; in the past: at once. None while there are no peers.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|&(at, _)| at)
+        self.backlog.due().into_iter().chain(self.timers.first().map(|&(at, _)| at)).min()
     }
 
     /// The next change. Call until there is none.

@@ -131,7 +131,9 @@ impl PeerMeter {
             GONE.iter().map(|&(reason, total)| (total, Follower::new(gone.with_label_values(&[reason]))));
         let moved = metrics.counter(&format!("dais_{part}_moved_total"), "Peers whose address changed.");
         let moved: (Total, _) = (|stats| stats.moved, Follower::new(moved));
-        Self { totals: bad.chain(handshakes).chain(gone).chain([moved]).collect() }
+        let dropped: (Total, _) =
+            (|stats| stats.handshakes_dropped, Follower::new(queue_full(metrics, "handshakes")));
+        Self { totals: bad.chain(handshakes).chain(gone).chain([moved, dropped]).collect() }
     }
 
     /// Looks at the counts.

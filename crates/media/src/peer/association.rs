@@ -43,6 +43,8 @@ pub(super) struct Peer {
     pub(super) phase: Phase,
     /// Bytes that its handshake has taken, with all its beginnings.
     pub(super) fed: usize,
+    /// Datagrams of its handshake in the backlog.
+    pub(super) waiting: u8,
     /// When it is looked at again; its place among the timers.
     pub(super) wake: Instant,
 }
@@ -124,6 +126,7 @@ impl Peer {
             check: None,
             phase: Phase::Hello(Hello::default()),
             fed: 0,
+            waiting: 0,
             wake: now,
         }
     }

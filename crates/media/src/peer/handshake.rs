@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use protocol::PeerId;
 
 use super::association::{Flight, Peer, Phase};
+use super::backlog::{PORTION, Waiting};
 use super::{GoneReason, PeerChange, Peers};
 use crate::Batch;
 use crate::dtls::{self, Hello, Holds, Offered, Progress};
@@ -32,6 +33,7 @@ const REPEAT_PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Peers {
+    /// Takes a datagram of a peer that is connected; one of a handshake waits for its turn.
     pub(super) fn on_dtls(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], out: &mut Batch) {
         let Some(&id) = self.by_addr.get(&from) else {
             self.stats.dtls_stranger += 1;
@@ -41,6 +43,31 @@ impl Peers {
             self.stats.dtls_malformed += 1;
             return;
         };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if matches!(peer.phase, Phase::Connected { .. }) {
+            return self.on_records(now, id, &Records { from, holds, datagram }, out);
+        }
+        let waiting = Waiting { id, from, since: now, holds, datagram: datagram.into() };
+        if self.backlog.push(&mut peer.waiting, waiting).is_err() {
+            self.stats.handshakes_dropped += 1;
+        }
+    }
+
+    /// Works off a portion of the datagrams that wait.
+    pub(super) fn go_on(&mut self, now: Instant, out: &mut Batch) {
+        for _ in 0..PORTION {
+            let Some(Waiting { id, from, holds, datagram, .. }) = self.backlog.pop() else { return };
+            let Some(peer) = self.peers.get_mut(&id) else { continue };
+            peer.waiting -= 1;
+            // The address may have become somebody else's meanwhile.
+            if self.by_addr.get(&from) == Some(&id) {
+                self.on_records(now, id, &Records { from, holds, datagram: &datagram }, out);
+            }
+        }
+    }
+
+    fn on_records(&mut self, now: Instant, id: PeerId, records: &Records<'_>, out: &mut Batch) {
+        let &Records { from, holds, datagram } = records;
         self.begin_anew_elsewhere(now, id, from);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if matches!(peer.phase, Phase::Hello(_)) {
@@ -161,6 +188,13 @@ impl Peers {
             peer.phase = Phase::Hello(Hello::default());
         }
     }
+}
+
+/// A datagram of whole DTLS records, from an address that is the peer's.
+struct Records<'d> {
+    from: SocketAddr,
+    holds: Holds,
+    datagram: &'d [u8],
 }
 
 /// What is to become of a datagram.

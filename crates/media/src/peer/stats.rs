@@ -32,6 +32,8 @@ pub struct Stats {
     pub dtls_refused: u64,
     /// Answers and flights not sent, because the address has not sent as much itself.
     pub amplification: u64,
+    /// Handshake datagrams dropped because too many waited, of that peer or altogether.
+    pub handshakes_dropped: u64,
     /// Handshakes done.
     pub handshakes_done: u64,
     /// Handshakes that ran out of repeats, took too many bytes, or agreed on nothing.

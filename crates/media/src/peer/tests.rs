@@ -1,5 +1,6 @@
 //! Peers against clients of rtc-dtls, in one thread, on a clock of our own.
 
+mod backlog;
 mod client;
 mod reach;
 

@@ -65,10 +65,18 @@ impl World {
         client.credentials = Some(credentials);
     }
 
-    /// Delivers one datagram; what is sent to its address comes back.
+    /// Delivers one datagram and lets the node work it off; what is sent to its address comes back.
     pub(super) fn send_from(&mut self, from: SocketAddr, datagram: &[u8]) -> Vec<Vec<u8>> {
         self.peers.receive(self.now, from, &mut datagram.to_vec(), &mut self.out);
+        self.work();
         self.sent_to(from)
+    }
+
+    /// Does all that is due.
+    pub(super) fn work(&mut self) {
+        while self.peers.poll_timeout().is_some_and(|due| due <= self.now) {
+            self.peers.on_timeout(self.now, &mut self.out);
+        }
     }
 
     pub(super) fn send(&mut self, client: &Client, datagram: &[u8]) -> Vec<Vec<u8>> {
@@ -95,7 +103,7 @@ impl World {
     }
 
     pub(super) fn wake(&mut self, client: &Client) -> Vec<Vec<u8>> {
-        self.peers.on_timeout(self.now, &mut self.out);
+        self.work();
         self.sent_to(client.addr)
     }
 
