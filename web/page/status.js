@@ -7,6 +7,8 @@ import { roughly, words } from './words.js'
 
 /** What is repaired sooner is not worth a word. */
 const PATIENCE_MS = 1500
+/** In a crowd everybody is let in within this time; after it there is no room. */
+const CROWD_MS = 20_000
 
 /** @param {Room} room */
 export function statusLine(room) {
@@ -44,15 +46,27 @@ export function statusLine(room) {
 function current(room) {
   const { problem, state, me, info } = room
   const lasted = problem ? Date.now() - problem.since : 0
+  if (problem && isCrowd(room, problem.code) && lasted < CROWD_MS) {
+    return { tone: 'info', text: words.status.crowd, detail: words.status.hearIn(secondsUntil(problem.retryAt)) }
+  }
   const firm = problem && (problem.code === 'udp_blocked' || problem.code === 'media_failed')
   if (problem && (firm || lasted > PATIENCE_MS)) {
-    const wait = problem.retryAt ? Math.ceil((problem.retryAt - Date.now()) / 1000) : 0
+    const wait = secondsUntil(problem.retryAt)
     const detail = [words.status.since(roughly(lasted)), wait > 0 && words.status.nextTry(wait)].filter(Boolean).join(', ')
     return { tone: 'bad', text: why(room, problem.code), detail }
   }
   if (state === 'joining') return { tone: 'info', text: words.status.joining }
   if (info.state !== 'backstage') return undefined
   return { tone: 'info', text: me.onStage ? words.status.backstageSpeaker : words.status.backstageListener }
+}
+
+/** Many come at once and are let in one after another: nothing is wrong. */
+function isCrowd(/** @type {Room} */ room, /** @type {string} */ code) {
+  return room.signaling && code === 'unavailable'
+}
+
+function secondsUntil(/** @type {number | undefined} */ time) {
+  return time === undefined ? 0 : Math.max(0, Math.ceil((time - Date.now()) / 1000))
 }
 
 function why(/** @type {Room} */ room, /** @type {string} */ code) {

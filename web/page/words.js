@@ -88,6 +88,8 @@ export const words = {
     udp: 'This network blocks UDP, which live sound needs. Try another network, or ask your IT department to allow it.',
     media: 'Your browser could not open the sound. We keep trying.',
     server: 'The server has no room for the moment.',
+    crowd: 'Many people are coming in.',
+    hearIn: (/** @type {number} */ s) => s > 0 ? `You will hear in about ${s} s.` : 'You will hear in a moment.',
     since: (/** @type {string} */ time) => `for ${time}`,
     nextTry: (/** @type {number} */ s) => `next try in ${s} s`,
     repaired: 'The sound is back.',

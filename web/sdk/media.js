@@ -44,6 +44,8 @@ export class Media {
   #closed = false
   #wake = () => {}
   #backoff = new Backoff({ first: 400, most: 15_000 })
+  /** Until then the server wants nobody to ask: it lets newcomers in one after another. Unix time in ms. */
+  #appointment = 0
   /** @type {MediaStreamTrack | null} */
   #microphone = null
   #muted = true
@@ -82,6 +84,8 @@ export class Media {
   want(purpose) {
     if (this.#wanted === purpose) return
     this.#wanted = purpose
+    // It was with a node that nothing is wanted of any more.
+    this.#appointment = 0
     if (purpose === 'listen') this.#send()
     this.retry()
   }
@@ -89,13 +93,13 @@ export class Media {
   /** Another session of the same purpose, because of `error`. */
   renew(/** @type {DaisError} */ error) {
     this.#stale = true
-    this.#complain(error)
+    if (!this.#waits) this.#complain(error)
     this.retry()
   }
 
   /** Now rather than later: something changed for the better. */
   retry() {
-    this.#wake()
+    if (!this.#waits) this.#wake()
     this.#work()
   }
 
@@ -118,6 +122,10 @@ export class Media {
     this.#current?.close()
     this.#next?.close()
     this.#current = this.#next = undefined
+  }
+
+  get #waits() {
+    return Date.now() < this.#appointment
   }
 
   get #needed() {
@@ -194,7 +202,9 @@ export class Media {
 
   /** @param {DaisError} error */
   async #failed(error) {
-    const wait = this.#backoff.next(error.retryAfterMs)
+    const after = error.retryAfterMs
+    const wait = after === undefined ? this.#backoff.next() : this.#backoff.appointment(after)
+    if (after !== undefined) this.#appointment = Date.now() + wait
     this.#complain(error, Date.now() + wait)
     await new Promise(resolve => {
       this.#wake = () => resolve(undefined)

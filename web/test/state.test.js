@@ -74,6 +74,13 @@ test('waiting grows up to its limit, and is never less than the server asked for
   assert.equal(quick.next(), 25)
 })
 
+test('an appointment is kept: not earlier, hardly later, and no longer for those who waited before', () => {
+  const late = new Backoff({ first: 100, most: 1000, random: () => 1 })
+  late.next()
+  assert.equal(late.appointment(700), 750)
+  assert.equal(new Backoff({ first: 100, most: 1000, random: () => 0 }).appointment(700), 700)
+})
+
 test('quality is what happened between two looks', () => {
   const before = [{ id: 'a', packetsReceived: 100, packetsLost: 1, totalSamplesReceived: 48_000, concealedSamples: 0, jitterBufferDelay: 1000, jitterBufferEmittedCount: 48_000, bytesReceived: 0 }]
   const after = [{ id: 'a', packetsReceived: 190, packetsLost: 11, totalSamplesReceived: 96_000, concealedSamples: 960, silentConcealedSamples: 480, jitter: 0.004, jitterBufferDelay: 3880, jitterBufferEmittedCount: 96_000, bytesReceived: 4000 }]
