@@ -61,7 +61,7 @@ impl<'a> Nodes<'a> {
         let (config, surroundings) = self.node(spot, NodeKind::Edge)?;
         let name = config.node.clone();
         let live = self.shared.nodes.watch();
-        let edge = edge::start(config, surroundings, live, framing.default_ms()).await?;
+        let edge = edge::start(config, surroundings, live, framing.choice()).await?;
         tracing::info!("{name}: media on {}, links on {}", list(&edge.media), edge.link);
         Ok(())
     }

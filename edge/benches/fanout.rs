@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::dtls::Certificate;
-use media::listeners::{AdmitListener, Listeners, ListenersCommand, ListenersConfig};
+use media::listeners::{AdmitListener, FramingChoice, Listeners, ListenersCommand, ListenersConfig};
 use media::srtp::{Profile, SessionKeys};
 use media::{Batch, PeersConfig, Plane};
 use protocol::session::{ExtensionId, Fingerprint, FramingMs, IceText, Lines, PayloadType};
@@ -243,7 +243,7 @@ impl Edge {
     fn new(network: &Network, framing: u8) -> Self {
         let certificate = Arc::new(Certificate::generate().unwrap());
         let peers = PeersConfig { certificate, max_peers: network.addresses.len() };
-        let config = ListenersConfig { peers, max_rooms: 1 };
+        let config = ListenersConfig { peers, max_rooms: 1, framing: FramingChoice::Fixed(60) };
         let plane = Listeners::new(config, StdRng::seed_from_u64(1), StdRng::seed_from_u64(2));
         let socket = BatchSocket::bind("0.0.0.0:0".parse().unwrap()).unwrap();
         let (batch, now, frames) = (Batch::default(), Instant::now(), u32::from(framing) / 20);
@@ -256,7 +256,7 @@ impl Edge {
 
     fn admit(&mut self, index: usize, addr: SocketAddr, framing: u8) {
         let peer = PeerId(index as u64);
-        let admit = AdmitListener { peer, room: room(), offer: offer(framing), framing_ms: framing };
+        let admit = AdmitListener { peer, room: room(), offer: offer(framing) };
         let profile = Profile::AeadAes128Gcm;
         let mut exported = vec![9; profile.exported_len()];
         exported[16..24].copy_from_slice(&(index as u64).to_be_bytes());

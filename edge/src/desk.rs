@@ -16,7 +16,6 @@ use crate::relay::{Input, RelayQueue};
 pub(crate) struct Listening {
     pub(crate) shards: Vec<ShardHandle<ListenersCommand>>,
     pub(crate) queue: Arc<RelayQueue>,
-    pub(crate) framing_ms: u8,
 }
 
 impl Duty for Listening {
@@ -26,7 +25,7 @@ impl Duty for Listening {
         let Admit { room, origin, epoch, offer, .. } = admit;
         let shard = (0..loads.len()).min_by_key(|&shard| loads[shard]).unwrap_or_default();
         self.queue.push(Input::Known { room: room.clone(), origin, epoch }).map_err(busy)?;
-        let listener = AdmitListener { peer, room, offer, framing_ms: self.framing_ms };
+        let listener = AdmitListener { peer, room, offer };
         self.shards[shard].send(ListenersCommand::Admit(Box::new(listener))).map_err(busy)?;
         Ok(shard)
     }

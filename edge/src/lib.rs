@@ -16,13 +16,13 @@ mod rooms;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::room::tree::Member;
 use anyhow::Context;
 use cluster::nodes::Live;
-use media::PeersConfig;
+pub use media::listeners::FramingChoice;
 use media::listeners::{Listeners, ListenersConfig, ListenersEvent};
+use media::{Load, PeersConfig};
 use node::desk::{MAX_CHANGES, Opening};
 use node::{Change, Config, Desk, Reach, Surroundings};
 use protocol::node::NodeKind;
@@ -54,12 +54,13 @@ pub struct Edge {
 }
 
 /// Starts an edge. It runs until the shutdown of its tasks begins and its listeners have left. `live`
-/// tells which nodes there are; `framing_ms` is the framing of listeners who ask for none.
+/// tells which nodes there are; `framing` is for listeners who ask
+/// for none.
 pub async fn start(
     config: Config,
     surroundings: Surroundings,
     live: watch::Receiver<Live>,
-    framing_ms: u8,
+    framing: FramingChoice,
 ) -> anyhow::Result<Edge> {
     let Surroundings { bus, identity, certificate, metrics, tasks } = surroundings;
     let links = Links::bind(config.link, &identity)
@@ -70,7 +71,7 @@ pub async fn start(
 
     let shards = node::shards::start(&config, &tasks, |index, handle| {
         let peers = PeersConfig { certificate: certificate.clone(), max_peers: config.shard_capacity() };
-        let plane = Listeners::new(ListenersConfig { peers, max_rooms: MAX_ROOMS }, rng(), rng());
+        let plane = Listeners::new(ListenersConfig { peers, max_rooms: MAX_ROOMS, framing }, rng(), rng());
         let meters = ShardMeters::new(&metrics, handle);
         (plane, Watcher { index, changes: tell.clone(), queue: queue.clone(), meters })
     })?;
@@ -79,7 +80,7 @@ pub async fn start(
     let link = config.link_addr(edge.link);
     let connected = metrics.gauge("dais_edge_listeners", "Listeners who are connected.");
     let me = Member { node: config.node.clone(), region: config.region.clone() };
-    let listening = Listening { shards: shards.clone(), queue: queue.clone(), framing_ms };
+    let listening = Listening { shards: shards.clone(), queue: queue.clone() };
     let opening =
         Opening { duty: listening, config, reach, bus, changes, link, metrics: metrics.clone(), connected };
     let desk = Desk::open(opening).await?;
@@ -127,12 +128,9 @@ impl Observer<Listeners> for Watcher {
         }
     }
 
-    fn forwarded(&mut self, after: Duration) {
-        self.meters.forwarded(after);
-    }
-
-    fn inspect(&mut self, plane: &Listeners) {
-        self.meters.follow(plane);
+    fn inspect(&mut self, plane: &mut Listeners, load: Load) {
+        plane.adapt(load);
+        self.meters.follow(plane, load);
     }
 }
 

@@ -1,19 +1,23 @@
 //! What an edge counts, under the names of the metrics.
 
-use std::collections::HashMap;
-use std::time::Duration;
-
+use media::Load;
 use media::listeners::{BUCKETS_US, Latency, Listeners, ListenersCommand, ListenersStats};
 use media::relay::{LinkId, ReceiverStats};
 use node::meters::{LinkMeter, PeerMeter, ShardMeter, bad_input, queue_full};
 use service::Metrics;
-use service::metrics::{Follower, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, MEDIA_SECONDS};
+use service::metrics::{Follower, Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge};
+use std::collections::HashMap;
 use transport::ShardHandle;
 use transport::link::LinkHandle;
 use transport::queue;
 
 use crate::KIND;
 use crate::rooms::Rooms;
+
+/// Lengths of packets to listeners, in ms, as the metrics name them.
+const FRAMINGS: [&str; 3] = ["20", "60", "120"];
+
+const BUSY: &str = "Shards at work: each counts by the share of its time in which it had something to do.";
 
 /// Where a total is found among the counts of a plane.
 type Total = fn(&ListenersStats) -> u64;
@@ -49,8 +53,11 @@ pub(crate) struct ShardMeters {
     shard: ShardMeter,
     peers: PeerMeter,
     totals: Vec<(Total, Follower)>,
-    forward: Histogram,
+    forward: LatencyMeter,
     framing: LatencyMeter,
+    listeners: [Level; 3],
+    reframed: Follower,
+    busy: Level,
     changes: IntCounter,
 }
 
@@ -58,38 +65,64 @@ impl ShardMeters {
     pub(crate) fn new(metrics: &Metrics, handle: ShardHandle<ListenersCommand>) -> Self {
         let reasons = dropped(metrics);
         let totals = DROPPED.iter().map(|&(reason, total)| (total, reasons.with_label_values(&[reason])));
+        let help = "Listeners by the length of their packets in ms.";
+        let framings = metrics.levels("dais_edge_framing_listeners", help, &["framing"]);
         Self {
             handle,
             shard: ShardMeter::new(metrics, KIND),
             peers: PeerMeter::new(metrics, KIND),
             totals: totals.map(|(total, counter)| (total, Follower::new(counter))).collect(),
-            forward: metrics.histogram(
+            forward: LatencyMeter::new(
+                metrics,
                 "dais_edge_forward_seconds",
-                "From a frame's arrival at the node to its hand-over to the kernel, without what framing holds back.",
-                MEDIA_SECONDS,
+                "From a frame's arrival at the node until it leaves for a slice of its listeners, without what framing holds back.",
             ),
             framing: LatencyMeter::new(
                 metrics,
                 "dais_edge_framing_seconds",
                 "For how long framing held back the first frame of a packet.",
             ),
+            listeners: FRAMINGS.map(|ms| Level::new(framings.with_label_values(&[ms]))),
+            reframed: Follower::new(metrics.counter(
+                "dais_edge_framing_changes_total",
+                "Listeners who were given longer or shorter packets.",
+            )),
+            busy: Level::new(
+                metrics.levels("dais_edge_busy_shards", BUSY, &[]).with_label_values::<&str>(&[]),
+            ),
             changes: queue_full(metrics, "changes"),
         }
     }
 
-    pub(crate) fn follow(&mut self, plane: &Listeners) {
+    pub(crate) fn follow(&mut self, plane: &Listeners, load: Load) {
+        self.forward.follow(&plane.stats().forward);
         self.framing.follow(&plane.stats().framing);
+        self.listeners.iter_mut().zip(plane.framings()).for_each(|(level, now)| level.follow(now as f64));
+        self.reframed.follow(plane.stats().reframed);
+        self.busy.follow(load.busy.into());
         self.shard.follow(&self.handle);
         self.peers.follow(plane.peer_stats());
         self.totals.iter_mut().for_each(|(total, follower)| follower.follow(total(plane.stats())));
     }
 
-    pub(crate) fn forwarded(&self, after: Duration) {
-        self.forward.observe(after.as_secs_f64());
-    }
-
     pub(crate) fn change_lost(&self) {
         self.changes.inc();
+    }
+}
+
+/// A shard's part in a level that all shards of the node make up together.
+struct Level {
+    level: Gauge,
+    part: f64,
+}
+
+impl Level {
+    fn new(level: Gauge) -> Self {
+        Self { level, part: 0.0 }
+    }
+
+    fn follow(&mut self, part: f64) {
+        self.level.add(part - std::mem::replace(&mut self.part, part));
     }
 }
 
@@ -205,6 +238,8 @@ impl RelayMeters {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use service::Registry;
 
     use super::*;

@@ -139,7 +139,7 @@ impl Relay {
         let mut follow = tokio::time::interval(FOLLOW);
         follow.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let queue = self.tools.queue.clone();
-        let (mut control, mut audio) = (Vec::new(), VecDeque::new());
+        let (mut control, mut audio) = (VecDeque::new(), VecDeque::new());
         self.look_at_nodes();
         loop {
             tokio::select! {
@@ -215,7 +215,7 @@ impl Relay {
         for (room, frame) in self.out.frames.drain(..) {
             for shard in self.rooms.shards(&room) {
                 let command = ListenersCommand::Frame { room: room.clone(), frame: frame.clone(), arrived };
-                self.tools.shards[shard].send_frame(arrived, command);
+                self.tools.shards[shard].send_frame(command);
             }
         }
     }

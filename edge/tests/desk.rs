@@ -49,7 +49,9 @@ impl Running {
             tasks: tasks.clone(),
         };
         let live = watch::Sender::default();
-        let edge = edge::start(config, surroundings, live.subscribe(), 60).await.unwrap();
+        let edge = edge::start(config, surroundings, live.subscribe(), edge::FramingChoice::Fixed(60))
+            .await
+            .unwrap();
         Self { bus, edge, tasks, drain, announcements }
     }
 

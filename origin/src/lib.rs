@@ -16,8 +16,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
-use media::PeersConfig;
 use media::speakers::{Speakers, SpeakersConfig, SpeakersEvent};
+use media::{Load, PeersConfig};
 use node::desk::{MAX_CHANGES, Opening};
 use node::{Change, Config, Desk, Reach, Surroundings};
 use protocol::node::NodeKind;
@@ -108,7 +108,7 @@ impl Observer<Speakers> for Watcher {
         }
     }
 
-    fn inspect(&mut self, plane: &Speakers) {
+    fn inspect(&mut self, plane: &mut Speakers, _load: Load) {
         self.meters.follow(plane);
     }
 }

@@ -101,7 +101,7 @@ impl Relay {
     /// Works until `ended` begins.
     pub(crate) async fn run(mut self, ended: Shutdown) {
         let mut follow = tokio::time::interval(FOLLOW);
-        let (mut control, mut audio) = (Vec::new(), VecDeque::new());
+        let (mut control, mut audio) = (VecDeque::new(), VecDeque::new());
         loop {
             tokio::select! {
                 biased;

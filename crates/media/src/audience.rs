@@ -152,11 +152,16 @@ impl std::ops::AddAssign for Sent {
     }
 }
 
-/// Those who are sent the same packets.
+/// Those who are sent the same packets, some at a time.
 #[derive(Debug, Default)]
 pub struct Audience {
     receivers: Vec<Receiver>,
+    /// So many, those in front, have been sent what is being sent.
+    served: usize,
 }
+
+/// Those who have another place now, and which.
+pub type Moved = [Option<(PeerId, usize)>; 2];
 
 impl Audience {
     /// Takes somebody in; their place, until [`remove`](Self::remove) moves it.
@@ -165,10 +170,18 @@ impl Audience {
         self.receivers.len() - 1
     }
 
-    /// Takes out who is at `place`, and says who is there now instead.
-    pub fn remove(&mut self, place: usize) -> (Receiver, Option<PeerId>) {
-        let removed = self.receivers.swap_remove(place);
-        (removed, self.receivers.get(place).map(|receiver| receiver.peer))
+    /// Takes out who is at `place`. Those who have been served stay in front of those who have not.
+    pub fn remove(&mut self, place: usize) -> (Receiver, Moved) {
+        let (mut hole, mut moved) = (place, Moved::default());
+        if place < self.served {
+            self.served -= 1;
+            hole = self.served;
+            self.receivers.swap(place, hole);
+            moved[0] = (place != hole).then(|| (self.receivers[place].peer, place));
+        }
+        let removed = self.receivers.swap_remove(hole);
+        moved[1] = self.receivers.get(hole).map(|receiver| (receiver.peer, hole));
+        (removed, moved)
     }
 
     /// Who is at `place`.
@@ -176,13 +189,30 @@ impl Audience {
         self.receivers.get_mut(place)
     }
 
-    /// Sends `packets` to everybody. All of one receiver's leave side by side, so that they can share
-    /// one send.
-    pub fn send(&mut self, packets: &Packets, out: &mut Batch) -> Sent {
+    /// Everybody, the newest first.
+    pub fn peers(&self) -> impl Iterator<Item = PeerId> {
+        self.receivers.iter().rev().map(|receiver| receiver.peer)
+    }
+
+    /// From now on something else is sent: nobody has been served.
+    pub fn begin(&mut self) {
+        self.served = 0;
+    }
+
+    /// Whether everybody has been served.
+    pub fn is_served(&self) -> bool {
+        self.served == self.receivers.len()
+    }
+
+    /// Sends `packets` to the next `most` who have not been served. All of one receiver's leave side by
+    /// side, so that they can share one send.
+    pub fn serve(&mut self, most: usize, packets: &Packets, out: &mut Batch) -> Sent {
         let mut sent = Sent::default();
-        if !packets.is_empty() {
-            self.receivers.iter_mut().for_each(|receiver| sent += receiver.send(packets, out));
+        let end = self.receivers.len().min(self.served.saturating_add(most));
+        for receiver in &mut self.receivers[self.served..end] {
+            sent += receiver.send(packets, out);
         }
+        self.served = end;
         sent
     }
 

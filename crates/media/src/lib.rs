@@ -32,4 +32,4 @@ pub mod voice;
 
 pub use batch::Batch;
 pub use peer::{Credentials, PeerChange, Peers, PeersConfig, Received};
-pub use plane::Plane;
+pub use plane::{Load, Plane};

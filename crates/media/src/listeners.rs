@@ -18,7 +18,7 @@ use rand::rngs::StdRng;
 
 use crate::audience::{Negotiated, Receiver};
 use crate::peer::{AdmitError, Session};
-use crate::{Batch, Credentials, PeerChange, Peers, PeersConfig, Plane, peer};
+use crate::{Batch, Credentials, Load, PeerChange, Peers, PeersConfig, Plane, peer};
 
 mod lanes;
 mod line;
@@ -26,13 +26,21 @@ mod messages;
 mod room;
 mod stats;
 mod timeline;
+mod valve;
 
 pub use messages::{AdmitListener, ListenersCommand, ListenersEvent};
-use room::{Program, Room};
+use room::{Manner, Program, Room};
 pub use stats::{BUCKETS_US, Latency, ListenersStats};
+use valve::{Counts, Valve};
 
-/// Framing of a listener for whom nobody chose one, in ms.
-pub const DEFAULT_FRAMING_MS: u8 = 60;
+/// The framing of listeners who ask for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FramingChoice {
+    /// This one, in ms: 20 or 60.
+    Fixed(u8),
+    /// The shortest that the load allows, which changes.
+    Auto,
+}
 
 /// Limits of a plane, and what its peers have in common.
 #[derive(Debug, Clone)]
@@ -41,6 +49,8 @@ pub struct ListenersConfig {
     pub peers: PeersConfig,
     /// Most rooms at a time; listeners of one more are refused.
     pub max_rooms: usize,
+    /// For listeners who ask for none.
+    pub framing: FramingChoice,
 }
 
 /// The plane: all rooms and listeners of one UDP port.
@@ -52,6 +62,7 @@ pub struct Listeners {
     rooms: HashMap<RoomId, Room>,
     /// When each room has something to send.
     timers: BTreeSet<(Instant, RoomId)>,
+    valve: Valve,
     events: VecDeque<ListenersEvent>,
     stats: ListenersStats,
 }
@@ -62,7 +73,8 @@ struct Seat {
     room: RoomId,
     negotiated: Negotiated,
     program: Program,
-    framing_ms: u8,
+    /// Asked for by the client.
+    framing_ms: Option<u8>,
 }
 
 impl Listeners {
@@ -75,6 +87,7 @@ impl Listeners {
             seats: HashMap::new(),
             rooms: HashMap::new(),
             timers: BTreeSet::new(),
+            valve: Valve::default(),
             events: VecDeque::new(),
             stats: ListenersStats::default(),
         }
@@ -83,6 +96,21 @@ impl Listeners {
     /// What has been counted.
     pub fn stats(&self) -> &ListenersStats {
         &self.stats
+    }
+
+    /// How many listen at 20, 60 and 120 ms.
+    pub fn framings(&self) -> [usize; 3] {
+        self.counts().0
+    }
+
+    /// Takes note of how the thread fares, and has listeners change their framing where that helps. To be
+    /// called a few times a second.
+    pub fn adapt(&mut self, load: Load) {
+        if self.config.framing == FramingChoice::Auto {
+            let (all, adapting) = self.counts();
+            let shift = self.valve.turn(load, all, adapting);
+            shift.into_iter().for_each(|shift| self.rooms.values_mut().for_each(|room| room.shift(shift)));
+        }
     }
 
     /// What has been counted of the peers.
@@ -98,6 +126,13 @@ impl Listeners {
     /// Whether there is nobody.
     pub fn is_empty(&self) -> bool {
         self.seats.is_empty()
+    }
+
+    /// All who are connected, and those of them who adapt.
+    fn counts(&self) -> (Counts, Counts) {
+        let add = |one: Counts, other: Counts| std::array::from_fn(|level| one[level] + other[level]);
+        let rooms = self.rooms.values().map(Room::count);
+        rooms.fold(Default::default(), |all, room| (add(all.0, room.0), add(all.1, room.1)))
     }
 
     fn admit(&mut self, now: Instant, admit: AdmitListener, session: Option<Session<'_>>) {
@@ -126,7 +161,7 @@ impl Listeners {
             Room::new(now)
         });
         room.admitted += 1;
-        let framing_ms = admit.offer.framing.map_or(admit.framing_ms, |framing| framing.value());
+        let framing_ms = admit.offer.framing.map(|framing| framing.value());
         let negotiated = Negotiated::from(&admit.offer);
         self.seats.insert(admit.peer, Seat { room: admit.room.clone(), negotiated, program, framing_ms });
         Ok(credentials)
@@ -139,7 +174,7 @@ impl Listeners {
                     let Some(seat) = self.seats.get(&peer) else { continue };
                     let Some(room) = self.rooms.get_mut(&seat.room) else { continue };
                     let receiver = Receiver::new(peer, addr, keys, seat.negotiated, &mut self.rng);
-                    room.add(seat.program, seat.framing_ms, receiver);
+                    room.add(manner(seat, self.config.framing, &self.valve), receiver);
                     self.events.push_back(ListenersEvent::Connected { peer, room: seat.room.clone() });
                 }
                 PeerChange::Moved { peer, addr } => {
@@ -269,6 +304,16 @@ impl Plane for Listeners {
     fn poll(&mut self) -> Option<ListenersEvent> {
         self.events.pop_front()
     }
+}
+
+/// How a newcomer is sent packets.
+fn manner(seat: &Seat, choice: FramingChoice, valve: &Valve) -> Manner {
+    let (framing_ms, adapts) = match (seat.framing_ms, choice) {
+        (Some(asked), _) => (asked, false),
+        (None, FramingChoice::Fixed(fixed)) => (fixed, false),
+        (None, FramingChoice::Auto) => (valve.newcomers(), true),
+    };
+    Manner { program: seat.program, framing_ms, adapts }
 }
 
 fn program(offer: &Offer) -> Result<Program, ApiError> {

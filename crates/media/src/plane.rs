@@ -1,7 +1,7 @@
 //! What drives a plane: a shard's thread with a real socket, or a test with a virtual clock.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::Batch;
 
@@ -31,4 +31,18 @@ pub trait Plane {
 
     /// The next event. Call until there is none.
     fn poll(&mut self) -> Option<Self::Event>;
+}
+
+/// How whoever drives a plane has fared since the last look.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Now.
+    pub now: Instant,
+    /// How long it was looked at.
+    pub span: Duration,
+    /// Share of that in which there was something to do, 0 to 1; what others took of the core meanwhile
+    /// is in it.
+    pub busy: f32,
+    /// Sends that the kernel was asked for: of one datagram, or of several to one address.
+    pub sends: u64,
 }

@@ -17,10 +17,6 @@ pub use prometheus::{
 };
 use prometheus::{HistogramOpts, Opts, TextEncoder};
 
-/// Buckets for times on the media path, in s: 50 µs to 0.4 s.
-pub const MEDIA_SECONDS: &[f64] =
-    &[0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4];
-
 /// Buckets for times that people wait, in s: 5 ms to 20 s.
 pub const PEOPLE_SECONDS: &[f64] = &[0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0];
 

@@ -34,7 +34,7 @@ pub struct Queue<C, F, W> {
 
 #[derive(Debug)]
 struct Lanes<C, F> {
-    control: Vec<C>,
+    control: VecDeque<C>,
     frames: VecDeque<F>,
     counts: Counts,
 }
@@ -56,7 +56,7 @@ pub struct Full;
 impl<C, F, W: Wake> Queue<C, F, W> {
     /// An empty queue whose consumer `waker` wakes.
     pub fn new(waker: W) -> Self {
-        let lanes = Lanes { control: Vec::new(), frames: VecDeque::new(), counts: Counts::default() };
+        let lanes = Lanes { control: VecDeque::new(), frames: VecDeque::new(), counts: Counts::default() };
         Self { lanes: Mutex::new(lanes), waker }
     }
 
@@ -68,7 +68,7 @@ impl<C, F, W: Wake> Queue<C, F, W> {
             return Err(Full);
         }
         let was_empty = lanes.is_empty();
-        lanes.control.push(message);
+        lanes.control.push_back(message);
         drop(lanes);
         self.wake_if(was_empty);
         Ok(())
@@ -87,11 +87,16 @@ impl<C, F, W: Wake> Queue<C, F, W> {
         self.wake_if(was_empty);
     }
 
-    /// Swaps everything that waits for the two collections, which should be empty: so memory is reused.
-    pub fn take(&self, control: &mut Vec<C>, frames: &mut VecDeque<F>) {
+    /// Swaps what waits for the two collections: so memory is reused. A collection that is not empty
+    /// stays as it is, and whoever has it must come again before it sleeps: it would not be woken.
+    pub fn take(&self, control: &mut VecDeque<C>, frames: &mut VecDeque<F>) {
         let mut lanes = self.lock();
-        std::mem::swap(&mut lanes.control, control);
-        std::mem::swap(&mut lanes.frames, frames);
+        if control.is_empty() {
+            std::mem::swap(&mut lanes.control, control);
+        }
+        if frames.is_empty() {
+            std::mem::swap(&mut lanes.frames, frames);
+        }
     }
 
     /// What the waker waits on.
@@ -144,9 +149,22 @@ mod tests {
         (0..MAX_CONTROL).for_each(|message| queue.push(message).unwrap());
         assert_eq!(queue.push(0), Err(Full));
         assert_eq!(queue.counts(), Counts { refused: 1, dropped: 2 });
-        let (mut control, mut frames) = (Vec::new(), VecDeque::new());
+        let (mut control, mut frames) = (VecDeque::new(), VecDeque::new());
         queue.take(&mut control, &mut frames);
         assert_eq!((control.len(), frames.front()), (MAX_CONTROL, Some(&2)));
+
+        frames.clear();
+        queue.push(1).unwrap();
+        queue.push_frame(3);
+        queue.take(&mut control, &mut frames);
+        assert_eq!(
+            (control.len(), frames.pop_front()),
+            (MAX_CONTROL, Some(3)),
+            "what is not done yet stays first"
+        );
+        control.clear();
+        queue.take(&mut control, &mut frames);
+        assert_eq!((control.pop_front(), frames.len()), (Some(1), 0));
     }
 
     #[test]
@@ -155,7 +173,7 @@ mod tests {
         queue.push(1).unwrap();
         queue.push_frame(2);
         assert_eq!(queue.waker().0.load(Ordering::Relaxed), 1);
-        queue.take(&mut Vec::new(), &mut VecDeque::new());
+        queue.take(&mut VecDeque::new(), &mut VecDeque::new());
         queue.push_frame(3);
         assert_eq!(queue.waker().0.load(Ordering::Relaxed), 2);
     }

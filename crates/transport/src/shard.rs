@@ -7,7 +7,9 @@
 //! ```
 //!
 //! A frame enters once, through the queue, as a shared buffer. The thread sleeps in `ppoll` and is
-//! woken by a datagram, a command or its plane's timeout; it never blocks on anything else.
+//! woken by a datagram, a command or its plane's timeout; it never blocks on anything else. In each
+//! round it takes all frames that wait, before anything that is due leaves, and a bounded portion of
+//! everything else: however much that is, audio waits for one portion at most.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,13 +18,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use media::{Batch, Plane};
+use media::{Batch, Load, Plane};
 
 use crate::queue::{self, Full, Queue, Wake};
 use crate::socket::{self, BatchSocket, EventFd, Inbound};
 
 /// Most calls to receive in a row, so that a flood from outside cannot starve the frames.
 const RECEIVE_CALLS: usize = 4;
+
+/// Most control commands in a row: a storm of joins has to wait for the frames, not they for it.
+const COMMANDS: usize = 64;
 
 /// Bytes in the batch above which it is sent before the next command is handled: what fits a core's
 /// cache, and the first listeners do not wait for the last room.
@@ -44,17 +49,10 @@ pub struct Shard<C> {
 
 #[derive(Debug)]
 struct Shared<C> {
-    queue: Queue<C, Arrived<C>, EventFd>,
+    queue: Queue<C, C, EventFd>,
     local: SocketAddr,
     stopped: AtomicBool,
     stats: Stats,
-}
-
-/// A command that carries audio, and when that reached the node.
-#[derive(Debug)]
-struct Arrived<C> {
-    at: Instant,
-    command: C,
 }
 
 /// Counts since the shard was bound. They only grow.
@@ -81,11 +79,9 @@ pub trait Observer<P: Plane> {
     /// The plane has said something.
     fn event(&mut self, event: P::Event);
 
-    /// A frame was handed to the kernel for everybody who gets it now, this long after it had arrived.
-    fn forwarded(&mut self, _after: Duration) {}
-
-    /// A chance to read what the plane counts, every [`INSPECT`], and once at the end.
-    fn inspect(&mut self, _plane: &P) {}
+    /// A chance to read what the plane counts and to tell it how the thread fares, every [`INSPECT`],
+    /// and once at the end.
+    fn inspect(&mut self, _plane: &mut P, _load: Load) {}
 }
 
 impl<C> Shard<C> {
@@ -113,28 +109,24 @@ impl<C> Shard<C> {
             plane,
             observer,
             batch: Batch::default(),
-            waiting: Vec::new(),
+            control: VecDeque::new(),
+            frames: VecDeque::new(),
+            watch: Watch::new(Instant::now()),
         };
-        let (mut inbound, mut control, mut frames) = (Inbound::default(), Vec::new(), VecDeque::new());
-        let mut inspect = Instant::now();
+        let mut inbound = Inbound::default();
         while !self.shared.stopped.load(Relaxed) {
-            let now = Instant::now();
-            if inspect <= now {
-                running.observer.inspect(&running.plane);
-                inspect = now + INSPECT;
-            }
-            let due = running.plane.poll_timeout().map_or(inspect, |at| at.min(inspect));
-            let timeout = due.saturating_duration_since(now);
-            let arrived = socket::wait(&self.socket, self.shared.queue.waker(), Some(timeout))?;
-            self.shared.queue.take(&mut control, &mut frames);
-            running.handle(&mut control, &mut frames);
+            let arrived = running.wait()?;
+            running.take();
+            running.commands(COMMANDS);
+            running.on_timeout();
             if arrived {
                 running.receive(&mut inbound)?;
             }
         }
-        self.shared.queue.take(&mut control, &mut frames);
-        running.handle(&mut control, &mut frames);
-        running.observer.inspect(&running.plane);
+        running.take();
+        running.commands(usize::MAX);
+        running.on_timeout();
+        running.inspect(Instant::now());
         Ok(())
     }
 }
@@ -145,10 +137,9 @@ impl<C> ShardHandle<C> {
         self.0.queue.push(command)
     }
 
-    /// Hands over a command that carries audio and had arrived at `at`. The oldest makes room when the
-    /// shard is behind.
-    pub fn send_frame(&self, at: Instant, command: C) {
-        self.0.queue.push_frame(Arrived { at, command });
+    /// Hands over a command that carries audio. The oldest makes room when the shard is behind.
+    pub fn send_frame(&self, command: C) {
+        self.0.queue.push_frame(command);
     }
 
     /// Makes [`Shard::run`] return.
@@ -186,29 +177,46 @@ struct Running<'a, P: Plane, O> {
     plane: P,
     observer: O,
     batch: Batch,
-    /// When the frames in the batch had arrived.
-    waiting: Vec<Instant>,
+    /// Taken from the queue, and not done yet.
+    control: VecDeque<P::Command>,
+    frames: VecDeque<P::Command>,
+    watch: Watch,
 }
 
 impl<P: Plane, O: Observer<P>> Running<'_, P, O> {
-    /// Hands over everything that waits before the plane looks at its timeouts: frames that are here
-    /// together leave together.
-    fn handle(&mut self, control: &mut Vec<P::Command>, frames: &mut VecDeque<Arrived<P::Command>>) {
-        for command in control.drain(..) {
-            self.plane.handle(Instant::now(), command, &mut self.batch);
-            self.settle(FLUSH_BYTES);
-        }
-        for Arrived { at, command } in frames.drain(..) {
-            self.plane.handle(Instant::now(), command, &mut self.batch);
-            self.waiting.push(at);
-            self.settle(FLUSH_BYTES);
-        }
-        self.on_timeout();
-        self.settle(0);
+    /// Sleeps until there is something to do; whether datagrams have arrived.
+    fn wait(&mut self) -> io::Result<bool> {
         let now = Instant::now();
-        for at in self.waiting.drain(..) {
-            self.observer.forwarded(now.saturating_duration_since(at));
+        if self.watch.ends <= now {
+            self.inspect(now);
         }
+        let ends = self.watch.ends;
+        let due = self.plane.poll_timeout().map_or(ends, |at| at.min(ends));
+        let timeout =
+            if self.control.is_empty() { due.saturating_duration_since(now) } else { Duration::ZERO };
+        let arrived = socket::wait(self.socket, self.shared.queue.waker(), Some(timeout));
+        self.watch.idle += now.elapsed();
+        arrived
+    }
+
+    fn take(&mut self) {
+        self.shared.queue.take(&mut self.control, &mut self.frames);
+    }
+
+    /// Hands over all frames, and at most so many other commands.
+    fn commands(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some(command) = self.control.pop_front() else { break };
+            self.command(command);
+        }
+        while let Some(command) = self.frames.pop_front() {
+            self.command(command);
+        }
+    }
+
+    fn command(&mut self, command: P::Command) {
+        self.plane.handle(Instant::now(), command, &mut self.batch);
+        self.settle(FLUSH_BYTES);
     }
 
     fn receive(&mut self, inbound: &mut Inbound) -> io::Result<()> {
@@ -224,17 +232,19 @@ impl<P: Plane, O: Observer<P>> Running<'_, P, O> {
                 stats.ingress_bytes.fetch_add(datagram.len() as u64, Relaxed);
                 self.plane.receive(now, from, datagram, &mut self.batch);
             }
-            self.on_timeout();
             self.settle(0);
         }
         Ok(())
     }
 
+    /// Does what is due. All frames that wait must have been handed over before: those that belong
+    /// together leave together, and a shard that is behind does not take its own lateness for a loss.
     fn on_timeout(&mut self) {
         let now = Instant::now();
         if self.plane.poll_timeout().is_some_and(|at| at <= now) {
             self.plane.on_timeout(now, &mut self.batch);
         }
+        self.settle(0);
     }
 
     /// Passes events on, and sends the batch if it has at least `bytes`.
@@ -243,9 +253,36 @@ impl<P: Plane, O: Observer<P>> Running<'_, P, O> {
             self.observer.event(event);
         }
         if !self.batch.is_empty() && self.batch.bytes().len() >= bytes {
+            self.watch.sends += self.batch.sends().len() as u64;
             self.shared.stats.add(self.socket.send(&self.batch));
             self.batch.clear();
         }
+    }
+
+    fn inspect(&mut self, now: Instant) {
+        self.observer.inspect(&mut self.plane, self.watch.load(now));
+        self.watch = Watch::new(now);
+        self.settle(0);
+    }
+}
+
+/// What is measured between two looks.
+struct Watch {
+    began: Instant,
+    ends: Instant,
+    idle: Duration,
+    sends: u64,
+}
+
+impl Watch {
+    fn new(now: Instant) -> Self {
+        Self { began: now, ends: now + INSPECT, idle: Duration::ZERO, sends: 0 }
+    }
+
+    fn load(&self, now: Instant) -> Load {
+        let span = now.saturating_duration_since(self.began);
+        let idle = self.idle.as_secs_f32() / span.as_secs_f32().max(f32::MIN_POSITIVE);
+        Load { now, busy: (1.0 - idle).clamp(0.0, 1.0), sends: self.sends, span }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU8, NonZeroU32};
 use std::str::FromStr;
 
+use edge::FramingChoice;
 use service::config::Values;
 
 use crate::addresses;
@@ -78,7 +79,7 @@ pub(crate) enum Framing {
     Short,
     /// Always 60.
     Long,
-    /// What the node finds best: 60.
+    /// The shortest that a node's load allows.
     Auto,
 }
 
@@ -87,10 +88,11 @@ impl Framing {
         values.or("framing", Self::Auto)
     }
 
-    pub(crate) fn default_ms(self) -> u8 {
+    pub(crate) fn choice(self) -> FramingChoice {
         match self {
-            Self::Short => 20,
-            Self::Long | Self::Auto => 60,
+            Self::Short => FramingChoice::Fixed(20),
+            Self::Long => FramingChoice::Fixed(60),
+            Self::Auto => FramingChoice::Auto,
         }
     }
 }

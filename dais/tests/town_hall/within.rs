@@ -53,7 +53,9 @@ impl Within {
         for (name, port) in [("edge-1", media + 1), ("edge-2", media + 2)] {
             let config = self::config(name, port);
             let around = surroundings(&config, NodeKind::Edge);
-            edge::start(config, around, nodes.watch(), 60).await.expect("an edge");
+            edge::start(config, around, nodes.watch(), edge::FramingChoice::Fixed(60))
+                .await
+                .expect("an edge");
         }
 
         let people = SignalingConfig::new(id("signaling-1"), local(0), keys());

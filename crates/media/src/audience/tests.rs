@@ -53,7 +53,7 @@ fn each_receiver_gets_what_they_negotiated() {
     audience.add(receiver(1, CHROMIUM));
     audience.add(receiver(2, BARE));
     let mut out = Batch::default();
-    let sent = audience.send(&packets(&[(2, 7, PAYLOAD)]), &mut out);
+    let sent = audience.serve(usize::MAX, &packets(&[(2, 7, PAYLOAD)]), &mut out);
     assert_eq!(sent.packets, 2);
     assert_eq!(sent.bytes as usize, out.bytes().len());
 
@@ -73,7 +73,7 @@ fn silence_has_no_speaker() {
     let mut audience = Audience::default();
     audience.add(receiver(1, CHROMIUM));
     let mut out = Batch::default();
-    audience.send(&packets(&[(0, 0, &[0x78])]), &mut out);
+    audience.serve(usize::MAX, &packets(&[(0, 0, &[0x78])]), &mut out);
     let opened = opened(&out);
     let packet = rtp::Packet::parse(&opened[0].1).unwrap();
     assert_eq!((packet.csrcs().count(), packet.level(1), packet.payload), (0, Some(30), &[0x78][..]));
@@ -98,9 +98,28 @@ fn whoever_leaves_gives_their_place_to_the_last() {
     let mut audience = Audience::default();
     let places = [1, 2, 3].map(|seed| audience.add(receiver(seed, BARE)));
     let (removed, moved) = audience.remove(places[0]);
-    assert_eq!((removed.peer, moved), (PeerId(1), Some(PeerId(3))));
+    assert_eq!((removed.peer, moved), (PeerId(1), [None, Some((PeerId(3), places[0]))]));
     assert_eq!(audience.get_mut(places[0]).map(|receiver| receiver.peer), Some(PeerId(3)));
-    assert_eq!(audience.remove(1).1, None);
+    assert_eq!(audience.remove(1).1, [None, None]);
+}
+
+#[test]
+fn whoever_leaves_in_the_middle_takes_nothing_from_anybody() {
+    for leaver in 1..=6u8 {
+        let mut audience = Audience::default();
+        (1..=6).for_each(|seed| _ = audience.add(receiver(seed, BARE)));
+        let (together, mut out) = (packets(&[(0, 1, PAYLOAD)]), Batch::default());
+        audience.begin();
+        audience.serve(3, &together, &mut out);
+        audience.remove(usize::from(leaver) - 1);
+        while !audience.is_served() {
+            audience.serve(2, &together, &mut out);
+        }
+        let mut served: Vec<_> = opened(&out).iter().map(|&(seed, _)| seed).collect();
+        served.sort_unstable();
+        let stayed = (1..=6).filter(|&seed| seed != leaver || leaver <= 3);
+        assert_eq!(served, stayed.collect::<Vec<_>>(), "{leaver} left after the first three were served");
+    }
 }
 
 #[test]
@@ -112,7 +131,7 @@ fn packets_of_different_voices_share_one_send() {
     let mut together = packets(&[(0, 1, payloads[0]), (1, 2, payloads[1]), (2, 3, payloads[2])]);
     together.arrange();
     let mut out = Batch::default();
-    audience.send(&together, &mut out);
+    audience.serve(usize::MAX, &together, &mut out);
     assert_eq!(out.sends().len(), 2);
     for (_, bytes) in opened(&out) {
         let packet = rtp::Packet::parse(&bytes).unwrap();

@@ -16,7 +16,7 @@ pub enum ListenersCommand {
     /// Make a peer that is connected already, with keys from elsewhere: simulations and benchmarks
     /// start so.
     AdmitConnected(Box<AdmitListener>, SocketAddr, SessionKeys),
-    /// Give a connected listener another framing: 20 or 60 ms.
+    /// Give a connected listener another framing: 20, 60 or 120 ms.
     Reframe {
         /// Whose.
         peer: PeerId,
@@ -47,8 +47,6 @@ pub struct AdmitListener {
     pub room: RoomId,
     /// What the client told.
     pub offer: Offer,
-    /// Framing in ms where the client asks for none: 20 or 60.
-    pub framing_ms: u8,
 }
 
 /// What the plane tells an edge's node.

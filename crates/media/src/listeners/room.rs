@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use protocol::{Frame, PeerId};
 
-use super::lanes::{Lanes, Place};
+use super::lanes::{LEVELS, Lanes, Place};
 use super::line::Line;
 use super::stats::ListenersStats;
 use super::timeline::{Dropped, Timeline};
+use super::valve::Shift;
 use crate::Batch;
 use crate::audience::Receiver;
 
@@ -21,6 +22,15 @@ pub(super) enum Program {
     Line,
 }
 
+/// How a listener is sent packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Manner {
+    pub(super) program: Program,
+    pub(super) framing_ms: u8,
+    /// Nobody chose the framing: the node may change it.
+    pub(super) adapts: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Room {
     timeline: Timeline,
@@ -30,7 +40,9 @@ pub(super) struct Room {
     /// Where each listener is.
     spots: HashMap<PeerId, Spot>,
     /// Listeners on the way to another lane.
-    moves: Vec<(PeerId, usize)>,
+    moves: Vec<PeerId>,
+    /// Listeners who adapt, at each of the levels.
+    adapting: [usize; LEVELS.len()],
     /// Peers admitted, connected or not.
     pub(super) admitted: usize,
     /// As it stands among the plane's timers.
@@ -39,8 +51,10 @@ pub(super) struct Room {
 
 #[derive(Debug, Clone, Copy)]
 struct Spot {
-    program: Program,
+    manner: Manner,
     place: Place,
+    /// On the way to another lane, where the framing is this.
+    target: Option<(usize, u8)>,
 }
 
 impl Room {
@@ -52,6 +66,7 @@ impl Room {
             loudest: Line::default(),
             spots: HashMap::new(),
             moves: Vec::new(),
+            adapting: Default::default(),
             admitted: 0,
             timer: None,
         }
@@ -74,33 +89,61 @@ impl Room {
     }
 
     /// Takes a listener in.
-    pub(super) fn add(&mut self, program: Program, framing_ms: u8, receiver: Receiver) {
-        let lane = self.lanes(program).lane_for(framing_ms);
-        self.put(program, lane, receiver);
+    pub(super) fn add(&mut self, manner: Manner, receiver: Receiver) {
+        let lane = self.lanes(manner.program).lane_for(manner.framing_ms, None);
+        self.put(manner, lane, receiver);
     }
 
     /// Takes a listener out, if they are in.
     pub(super) fn remove(&mut self, now: Instant, peer: PeerId) -> Option<Receiver> {
-        self.moves.retain(|&(on_the_way, _)| on_the_way != peer);
         let spot = self.spots.remove(&peer)?;
-        let (receiver, moved) = self.lanes(spot.program).remove(now, spot.place);
-        if let Some(moved) = moved {
-            self.spots.insert(moved, spot);
+        if spot.target.is_some() {
+            self.moves.retain(|&on_the_way| on_the_way != peer);
+        }
+        if spot.manner.adapts {
+            self.adapting[level(spot.manner.framing_ms)] -= 1;
+        }
+        let lane = spot.place.0;
+        let (receiver, moved) = self.lanes(spot.manner.program).remove(now, spot.place);
+        for (other, place) in moved.into_iter().flatten() {
+            if let Some(spot) = self.spots.get_mut(&other) {
+                spot.place = (lane, place);
+            }
         }
         Some(receiver)
     }
 
     pub(super) fn get_mut(&mut self, peer: PeerId) -> Option<&mut Receiver> {
         let spot = *self.spots.get(&peer)?;
-        self.lanes(spot.program).get_mut(spot.place)
+        self.lanes(spot.manner.program).get_mut(spot.place)
     }
 
-    /// Notes that a listener wants another framing: they change where no frame is missed or repeated.
+    /// Notes that a listener gets another framing: they change where no frame is missed or repeated.
     pub(super) fn reframe(&mut self, peer: PeerId, framing_ms: u8) {
-        let Some(spot) = self.spots.get(&peer).copied() else { return };
-        let lane = self.lanes(spot.program).lane_for(framing_ms);
-        self.moves.retain(|&(on_the_way, _)| on_the_way != peer);
-        self.moves.push((peer, lane));
+        let Some(Spot { manner, place, .. }) = self.spots.get(&peer).copied() else { return };
+        let lane = self.lanes(manner.program).lane_for(framing_ms, Some(place.0));
+        let Some(spot) = self.spots.get_mut(&peer) else { return };
+        if spot.target.replace((lane, framing_ms)).is_none() {
+            self.moves.push(peer);
+        }
+    }
+
+    /// Has a share of those who adapt change their framing.
+    pub(super) fn shift(&mut self, shift: Shift) {
+        let Shift { from, to, share } = shift;
+        let most = (self.adapting[from] as f32 * share).ceil() as usize;
+        let adapts = |peer: &PeerId| {
+            self.spots.get(peer).is_some_and(|spot| spot.manner.adapts && spot.target.is_none())
+        };
+        let at = [&self.voices, &self.line].into_iter().flat_map(|lanes| lanes.peers(LEVELS[from]));
+        let chosen: Vec<_> = at.filter(adapts).take(most).collect();
+        chosen.into_iter().for_each(|peer| self.reframe(peer, LEVELS[to]));
+    }
+
+    /// How many listen at each of the levels, and how many of them adapt.
+    pub(super) fn count(&self) -> ([usize; LEVELS.len()], [usize; LEVELS.len()]) {
+        let (voices, line) = (self.voices.count(), self.line.count());
+        (std::array::from_fn(|level| voices[level] + line[level]), self.adapting)
     }
 
     /// Sends what can leave by now.
@@ -108,11 +151,9 @@ impl Room {
         for lanes in [&mut self.voices, &mut self.line] {
             lanes.flush(now, out, stats);
         }
-        while let Some(ready) = self.moves.iter().position(|&(peer, lane)| self.can_move(peer, lane)) {
-            let (peer, lane) = self.moves.swap_remove(ready);
-            let program = self.spots.get(&peer).map(|spot| spot.program);
-            if let Some((program, receiver)) = program.zip(self.remove(now, peer)) {
-                self.put(program, lane, receiver);
+        for peer in std::mem::take(&mut self.moves) {
+            if !self.try_move(now, peer, out, stats) {
+                self.moves.push(peer);
             }
         }
     }
@@ -122,18 +163,33 @@ impl Room {
         self.voices.due().into_iter().chain(self.line.due()).min()
     }
 
-    fn can_move(&self, peer: PeerId, lane: usize) -> bool {
+    /// Takes a listener to another lane, if this is where both have a boundary.
+    fn try_move(&mut self, now: Instant, peer: PeerId, out: &mut Batch, stats: &mut ListenersStats) -> bool {
+        let Some(Spot { manner, place, target: Some((lane, framing_ms)) }) = self.spots.get(&peer).copied()
+        else {
+            return true;
+        };
         let tick = self.timeline.newest_tick();
-        self.spots.get(&peer).is_none_or(|spot| {
-            let lanes = if spot.program == Program::Voices { &self.voices } else { &self.line };
-            lanes.is_boundary(spot.place.0, tick) && lanes.is_boundary(lane, tick)
-        })
+        let lanes = self.lanes(manner.program);
+        if !lanes.is_boundary(place.0, tick) || !lanes.is_boundary(lane, tick) {
+            return false;
+        }
+        lanes.finish(place.0, now, out, stats);
+        lanes.finish(lane, now, out, stats);
+        if let Some(receiver) = self.remove(now, peer) {
+            self.put(Manner { framing_ms, ..manner }, lane, receiver);
+            stats.reframed += 1;
+        }
+        true
     }
 
-    fn put(&mut self, program: Program, lane: usize, receiver: Receiver) {
+    fn put(&mut self, manner: Manner, lane: usize, receiver: Receiver) {
         let peer = receiver.peer;
-        let place = self.lanes(program).add(lane, receiver);
-        self.spots.insert(peer, Spot { program, place });
+        let place = self.lanes(manner.program).add(lane, receiver);
+        if manner.adapts {
+            self.adapting[level(manner.framing_ms)] += 1;
+        }
+        self.spots.insert(peer, Spot { manner, place, target: None });
     }
 
     fn lanes(&mut self, program: Program) -> &mut Lanes {
@@ -142,4 +198,9 @@ impl Room {
             Program::Line => &mut self.line,
         }
     }
+}
+
+/// Which of the levels a framing is.
+fn level(framing_ms: u8) -> usize {
+    LEVELS.iter().position(|&ms| ms == framing_ms).unwrap_or_default()
 }

@@ -23,7 +23,10 @@ pub struct ListenersStats {
     pub dropped_unwanted: u64,
     /// Listeners refused because a limit was reached.
     pub refused: u64,
-    /// From the moment a packet could leave, without what framing holds back, until it did.
+    /// Listeners who were given another framing.
+    pub reframed: u64,
+    /// From the moment a packet could leave, without what framing holds back, until it did; once for each
+    /// slice of those who got it.
     pub forward: Latency,
     /// For how long framing held back the first frame of each packet; once for all who got it.
     pub framing: Latency,

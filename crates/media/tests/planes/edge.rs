@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use media::dtls::Certificate;
 use media::listeners::{
-    AdmitListener, Listeners, ListenersCommand, ListenersConfig, ListenersEvent, ListenersStats,
+    AdmitListener, FramingChoice, Listeners, ListenersCommand, ListenersConfig, ListenersEvent,
+    ListenersStats,
 };
-use media::{Batch, PeersConfig, Plane};
+use media::{Batch, Load, PeersConfig, Plane};
 use protocol::{Epoch, FRAME_TICKS, Frame, PeerId, RoomId, SpeakerNumber, VoiceId};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -55,14 +56,19 @@ pub(crate) fn dtx(frame: Frame) -> Frame {
 
 impl Edge {
     pub(crate) fn new() -> Self {
-        let peers = PeersConfig { certificate: Arc::new(Certificate::generate().unwrap()), max_peers: 3 };
-        let config = ListenersConfig { peers, max_rooms: 1 };
+        Self::of(3)
+    }
+
+    /// One that takes so many.
+    fn of(max_peers: usize) -> Self {
+        let peers = PeersConfig { certificate: Arc::new(Certificate::generate().unwrap()), max_peers };
+        let config = ListenersConfig { peers, max_rooms: 1, framing: FramingChoice::Auto };
         let plane = Listeners::new(config, StdRng::seed_from_u64(1), StdRng::seed_from_u64(2));
         let (out, people, heard, events) = (Batch::default(), Vec::new(), Vec::new(), Vec::new());
         Self { now: start(), plane, out, people, heard, events }
     }
 
-    /// Admits a listener who is connected; their index.
+    /// Admits a listener who is connected; their index. Framing 0: whatever the node finds best.
     pub(crate) fn join(&mut self, lines: u8, framing: u8) -> usize {
         let person = Person::new(self.people.len() as u8 + 1);
         let (addr, keys) = (person.addr, person.session());
@@ -136,7 +142,8 @@ impl Edge {
 }
 
 fn admit(peer: PeerId, lines: u8, framing: u8) -> AdmitListener {
-    AdmitListener { peer, room: room(), offer: offer(lines, Some(framing)), framing_ms: 60 }
+    let framing = (framing > 0).then_some(framing);
+    AdmitListener { peer, room: room(), offer: offer(lines, framing) }
 }
 
 /// The counts in the audio of a packet.
@@ -264,4 +271,73 @@ fn a_silent_room_is_heard_on_one_line_too() {
         edge.wait(400);
     }
     assert_eq!(edge.take(listener).len(), 5);
+}
+
+/// Everybody talks, a voice each, one a little after the other.
+fn talk(edge: &mut Edge, counts: std::ops::Range<u32>) {
+    for count in counts {
+        for voice in 0..3 {
+            edge.frame(speech(voice, 1, count, count * FRAME_TICKS, count));
+            edge.wait(3);
+        }
+        edge.wait(11);
+    }
+}
+
+/// The thread was so busy for ten seconds, without having sent much.
+fn fares(edge: &mut Edge, busy: f32) {
+    for _ in 0..40 {
+        let span = Duration::from_millis(250);
+        edge.plane.adapt(Load { now: edge.now, span, busy, sends: 0 });
+    }
+}
+
+#[test]
+fn packets_grow_with_the_load_and_shrink_again_and_nobody_misses_a_frame() {
+    let mut edge = Edge::new();
+    let (first, asked) = (edge.join(3, 0), edge.join(3, 20));
+    let mut frames = 0..0;
+    let mut lengths = Vec::new();
+    for busy in [0.1, 0.7, 0.95, 0.95, 0.01, 0.01, 0.01] {
+        fares(&mut edge, busy);
+        frames = frames.end..frames.end + 24;
+        talk(&mut edge, frames.clone());
+        lengths.push(edge.plane.framings());
+        edge.consent();
+    }
+    edge.wait(200);
+    let [short, middle, long] = [[2, 0, 0], [1, 1, 0], [1, 0, 1]];
+    assert_eq!(lengths, [short, middle, long, long, long, middle, short]);
+    assert_eq!(edge.stats().reframed, 4);
+    for listener in [first, asked] {
+        let heard = edge.take(listener);
+        for voice in VoiceId::all() {
+            let of_voice = heard.iter().filter(|heard| heard.ssrc == voice.ssrc());
+            let counts: Vec<_> = of_voice.flat_map(counts).collect();
+            assert_eq!(counts, (0..frames.end).collect::<Vec<_>>(), "listener {listener}");
+        }
+    }
+}
+
+#[test]
+fn a_large_audience_is_sent_to_in_slices_and_everybody_gets_everything_once() {
+    let mut edge = Edge::of(250);
+    let listeners: Vec<_> = (0..250).map(|_| edge.join(3, 20)).collect();
+    let gone = [3, 100, 140, 249];
+    for count in 0..20 {
+        edge.frame(speech(0, 1, count, count * FRAME_TICKS, count));
+        edge.wait(1);
+        if count == 9 {
+            let served = listeners.iter().filter(|&&listener| edge.heard[listener].len() == 10).count();
+            assert_eq!(served, 128);
+            gone.into_iter().for_each(|listener| {
+                edge.command(ListenersCommand::Remove(edge.people[listener].peer));
+            });
+        }
+        edge.wait(19);
+    }
+    for listener in listeners.into_iter().filter(|listener| !gone.contains(listener)) {
+        let counts: Vec<_> = edge.take(listener).iter().flat_map(counts).collect();
+        assert_eq!(counts, (0..20).collect::<Vec<_>>(), "listener {listener}");
+    }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use media::PeersConfig;
 use media::dtls::Certificate;
-use media::listeners::{AdmitListener, Listeners, ListenersCommand, ListenersConfig};
+use media::listeners::{AdmitListener, FramingChoice, Listeners, ListenersCommand, ListenersConfig};
 use media::relay::{Downstream, LinkId, Output, Told, Upstream};
 use media::speakers::{AdmitSpeaker, Speakers, SpeakersCommand, SpeakersConfig, SpeakersEvent};
 use media::{Batch, Plane};
@@ -259,7 +259,7 @@ fn peers_config() -> PeersConfig {
 }
 
 fn listeners_config() -> ListenersConfig {
-    ListenersConfig { peers: peers_config(), max_rooms: 10 }
+    ListenersConfig { peers: peers_config(), max_rooms: 10, framing: FramingChoice::Fixed(60) }
 }
 
 fn speakers_config() -> SpeakersConfig {

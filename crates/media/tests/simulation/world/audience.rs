@@ -11,7 +11,6 @@ impl World {
             peer: PeerId(index as u64 + 100),
             room: self.room.clone(),
             offer: offer(lines, Some(framing)),
-            framing_ms: 60,
         };
         let (now, mut out) = (self.now, Batch::default());
         let command = ListenersCommand::AdmitConnected(Box::new(admit), addr, keys.session());
