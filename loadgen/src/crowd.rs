@@ -9,6 +9,7 @@
 //! Speakers have a crowd to themselves, so that what they send is never late because ten thousand
 //! listeners have to be read.
 
+mod backlog;
 mod credentials;
 mod dtls;
 mod hearing;

@@ -160,6 +160,12 @@ pub struct Generator {
     pub socket_drops: u64,
     /// Packets to addresses where nobody is any more.
     pub strays: u64,
+    /// Steps of listeners' handshakes that waited at once in one thread, at most.
+    pub handshake_backlog_max: u64,
+    /// The longest that one of these waited.
+    pub handshake_wait_max: u64,
+    /// Those that found no room to wait.
+    pub handshake_drops: u64,
 }
 
 /// Everybody cut, and back at once.

@@ -220,6 +220,12 @@ pub struct LoadGenerator {
     pub socket_drops: u64,
     /// Packets for listeners who had left.
     pub strays: u64,
+    /// Most steps of listeners' handshakes that waited for one of its threads at once.
+    pub handshake_backlog_max: u64,
+    /// The longest that such a step waited. It is in the times of joining, by the generator's fault.
+    pub handshake_wait_max_ms: f64,
+    /// Steps that found no room to wait: datagrams lost by the generator, and repeated.
+    pub handshake_drops: u64,
 }
 
 /// After everybody was cut off: ms until so many heard again.

@@ -130,6 +130,9 @@ impl Conductor<'_> {
             ticks: stage.ticks,
             socket_drops: audience.socket_drops + stage.socket_drops,
             strays: audience.strays + stage.strays,
+            handshake_backlog_max: audience.backlog.max(stage.backlog),
+            handshake_wait_max: audience.backlog_wait_ns.max(stage.backlog_wait_ns) / 1_000,
+            handshake_drops: audience.backlog_dropped + stage.backlog_dropped,
         }
     }
 
@@ -164,6 +167,9 @@ impl Tally {
         self.no_consent += other.no_consent;
         self.socket_drops += other.socket_drops;
         self.strays += other.strays;
+        self.backlog = self.backlog.max(other.backlog);
+        self.backlog_wait_ns = self.backlog_wait_ns.max(other.backlog_wait_ns);
+        self.backlog_dropped += other.backlog_dropped;
         let frames = self.frames_per_packet.iter_mut().zip(other.frames_per_packet);
         frames.for_each(|(mine, theirs)| *mine += theirs);
         self.stays.extend(other.stays);

@@ -51,7 +51,7 @@ impl Identity {
     }
 }
 
-/// What a datagram has done to a handshake.
+/// What a step has done to a handshake.
 pub(super) enum Progress {
     On,
     /// It is done, with the server that was expected.
@@ -73,8 +73,9 @@ impl Handshakes {
     }
 
     /// Says hello.
-    pub(super) fn begin(&mut self, now: Instant, place: Place) -> bool {
-        self.endpoint.connect(now, name_of(place), self.identity.config.clone(), None).is_ok()
+    pub(super) fn begin(&mut self, now: Instant, place: Place) -> Progress {
+        let begun = self.endpoint.connect(now, name_of(place), self.identity.config.clone(), None);
+        begun.map_or(Progress::Failed, |()| Progress::On)
     }
 
     /// Takes a datagram; `expected` is the fingerprint that the server's answer named.
@@ -115,9 +116,9 @@ impl Handshakes {
         SessionKeys::from_exported(profile, exported.ok()?.as_ref())
     }
 
-    /// Repeats a flight that is due; false when there is none left to repeat.
-    pub(super) fn on_timeout(&mut self, now: Instant, place: Place) -> bool {
-        self.endpoint.handle_timeout(name_of(place), now).is_ok()
+    /// Repeats a flight that is due. It has failed when it was repeated often enough.
+    pub(super) fn on_timeout(&mut self, now: Instant, place: Place) -> Progress {
+        self.endpoint.handle_timeout(name_of(place), now).map_or(Progress::Failed, |()| Progress::On)
     }
 
     /// Forgets a handshake without a word.

@@ -33,11 +33,21 @@ pub(crate) struct Tally {
     pub(crate) ticks: u64,
     pub(crate) socket_drops: u64,
     pub(crate) strays: u64,
+    /// Steps of handshakes: most that waited at once, the longest wait in ns, those dropped.
+    pub(crate) backlog: u64,
+    pub(crate) backlog_wait_ns: u64,
+    pub(crate) backlog_dropped: u64,
     /// Everything that speakers here have said.
     pub(crate) said: Vec<std::sync::Arc<crate::ledger::Said>>,
 }
 
 impl Tally {
+    pub(super) fn count_backlog(&mut self, backlog: &super::backlog::Backlog) {
+        self.backlog = backlog.longest as u64;
+        self.backlog_wait_ns = backlog.waited_ns;
+        self.backlog_dropped = backlog.dropped;
+    }
+
     pub(super) fn count_received(&mut self, second: usize) {
         if self.received_by_second.len() <= second {
             self.received_by_second.resize(second + 1, 0);

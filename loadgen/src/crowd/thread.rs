@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use media::srtp::{Opener, Sealer};
+mod shaking;
 
-use super::dtls::{Handshakes, Progress};
+use super::backlog::{Backlog, Step};
+use super::dtls::Handshakes;
 use super::hearing::Ears;
-use super::peer::{Due, Keys, Peer, Phase, Timer, remote_of};
+use super::peer::{Due, Peer, Phase, Timer, remote_of};
 use super::socket::{Arrival, Inbound};
 use super::talk::{Microphone, Room, TalkPlan};
 use super::tally::Tally;
@@ -33,6 +34,8 @@ pub(super) struct Worker {
     connected: u64,
     timers: BinaryHeap<Timer>,
     handshakes: Handshakes,
+    /// What these have to do.
+    backlog: Backlog,
     talk: Option<TalkPlan>,
     rooms: Vec<Room>,
     microphones: HashMap<Place, Microphone>,
@@ -57,6 +60,7 @@ impl Worker {
             connected: 0,
             timers: BinaryHeap::new(),
             handshakes: Handshakes::new(identity),
+            backlog: Backlog::default(),
             talk,
             rooms,
             microphones: HashMap::new(),
@@ -72,10 +76,15 @@ impl Worker {
             self.look(&mut inbound);
             self.talk();
             self.timers();
+            self.work_off();
             self.close_second(false);
-            std::thread::sleep(TICK);
+            // Whoever waits for their handshake need not wait for the next tick.
+            if self.backlog.is_empty() {
+                std::thread::sleep(TICK);
+            }
         }
         self.close_second(true);
+        self.ears.tally.count_backlog(&self.backlog);
         self.ears.tally.socket_drops = self.wire.dropped();
         self.ears.tally
     }
@@ -190,40 +199,7 @@ impl Worker {
             self.wire.send(place, peer.local, peer.remote, &self.out);
         }
         if reached {
-            peer.shake(now_ns);
-            self.timers.push(std::cmp::Reverse((peer.next_timer(), place)));
-            if !self.handshakes.begin(Instant::now(), place) {
-                self.fail(place, "dtls");
-            }
-            self.flush_handshakes();
-        }
-    }
-
-    fn on_dtls(&mut self, place: Place, datagram: &[u8]) {
-        let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) else { return };
-        if !matches!(peer.phase, Phase::Shaking) {
-            return; // a repeat, or a goodbye: the WebSocket says more
-        }
-        match self.handshakes.read(Instant::now(), place, datagram, &peer.answer.fingerprint) {
-            Progress::On => self.flush_handshakes(),
-            Progress::Failed => self.fail(place, "dtls"),
-            Progress::Done(keys) => {
-                let (opener, sealer) = (Opener::new(keys.server()), Sealer::new(keys.client()));
-                peer.connect(now_ns(), Keys { opener, sealer });
-                self.connected += 1;
-                self.ears.current.counts.joins += 1;
-                self.timers.push(std::cmp::Reverse((peer.next_timer(), place)));
-                self.flush_handshakes();
-                self.handshakes.forget(Instant::now(), place);
-            }
-        }
-    }
-
-    fn flush_handshakes(&mut self) {
-        while let Some((place, datagram)) = self.handshakes.poll_transmit() {
-            if let Some(Some(peer)) = self.peers.get(place.0 as usize) {
-                self.wire.send(place, peer.local, peer.remote, &datagram);
-            }
+            self.begin(place, now_ns);
         }
     }
 
@@ -256,17 +232,9 @@ impl Worker {
             self.timers.push(std::cmp::Reverse((peer.next_timer().max(now_ns + 1), place)));
             match due {
                 Due::Nothing => {}
-                Due::Shake => self.shake_again(place),
+                Due::Repeat => self.let_wait(place, now_ns, Step::Repeat),
                 Due::Over(why) => self.fail(place, why),
             }
-        }
-    }
-
-    fn shake_again(&mut self, place: Place) {
-        if self.handshakes.on_timeout(Instant::now(), place) {
-            self.flush_handshakes();
-        } else {
-            self.fail(place, "dtls");
         }
     }
 

@@ -148,6 +148,9 @@ fn load_generator(generator: &figures::Generator, steady_s: f64) -> LoadGenerato
         ticks: generator.ticks,
         socket_drops: generator.socket_drops,
         strays: generator.strays,
+        handshake_backlog_max: generator.handshake_backlog_max,
+        handshake_wait_max_ms: ms(generator.handshake_wait_max),
+        handshake_drops: generator.handshake_drops,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::number::percent;
+use super::number::{count, figure, percent};
 use super::{Audio, Probes, Report};
 
 /// Probes and light listeners agree when their shares of lost frames differ by no more than this…
@@ -16,6 +16,9 @@ const FRAMES_APART: f64 = 6.0;
 
 /// From this share of late ticks on, the machine is too busy for the run.
 const MANY_LATE: f64 = 0.01;
+
+/// From this wait of a handshake on, in ms, the times of joining are the generator's as much as the server's.
+const LONG_WAIT: f64 = 250.0;
 
 /// One thing to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +51,7 @@ pub(super) fn of(report: &Report) -> Vec<Remark> {
         presence_gaps(report),
         late(report),
         socket_drops(report),
+        handshakes(report),
         (!report.machine.optimised).then(|| {
             "The generator was built without optimisation: its times and its CPU say little. Build with --release.".into()
         }),
@@ -142,6 +146,19 @@ fn socket_drops(report: &Report) -> Option<String> {
     })
 }
 
+fn handshakes(report: &Report) -> Option<String> {
+    let generator = &report.load_generator;
+    let (waited, drops) = (generator.handshake_wait_max_ms, generator.handshake_drops);
+    (waited >= LONG_WAIT || drops > 0).then(|| {
+        format!(
+            "Handshakes waited up to {} ms for the generator's own CPU, {} of their steps at a time, and {drops} \
+             were lost for that: so much of the times of joining is its own.",
+            figure(waited),
+            count(generator.handshake_backlog_max),
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,9 +216,10 @@ mod tests {
         report.presence.gaps = 1;
         report.load_generator.late_ticks = report.load_generator.ticks / 50;
         report.load_generator.socket_drops = 7;
+        report.load_generator.handshake_wait_max_ms = 1_250.0;
         report.machine.optimised = false;
         let doubts = texts(&report, true);
-        assert_eq!(doubts.len(), 9, "{doubts:#?}");
+        assert_eq!(doubts.len(), 10, "{doubts:#?}");
         assert!(doubts[0].contains("do not agree"));
         assert!(doubts[1].contains("10 of 10000") && doubts[2].contains("ice_timeout 10×"));
     }
