@@ -5,6 +5,7 @@
 
 use protocol::node::NodeKind;
 use service::config::Values;
+use service::runtime::Threads;
 use signaling::Limits;
 
 use crate::failure::Failure;
@@ -30,7 +31,7 @@ fn media_node(mut values: Values, kind: NodeKind) -> Result<(), Failure> {
     let options = Process::read(&mut values);
     values.check()?;
 
-    Ok(process::run(&options, &values, async |around| {
+    Ok(process::run(&options, &values, Threads { count: None, ..process::MEDIA }, async |around| {
         stands_alone(&place);
         media.warn_if_private();
         let shared = Shared::new(&Limits::default());
@@ -55,7 +56,7 @@ pub(crate) fn signaling(mut values: Values) -> Result<(), Failure> {
     let options = Process::read(&mut values);
     values.check()?;
 
-    Ok(process::run(&options, &values, async |around| {
+    Ok(process::run(&options, &values, process::PEOPLE, async |around| {
         stands_alone(&place);
         let shared = Shared::new(&web.limits);
         let metrics = around.registry.node(place.node.as_str(), &place.region);

@@ -52,7 +52,7 @@ impl<'a> Nodes<'a> {
     pub(crate) async fn origin(&self, spot: Spot) -> anyhow::Result<()> {
         let (config, surroundings) = self.node(spot, NodeKind::Origin)?;
         let name = config.node.clone();
-        let origin = origin::start(config, surroundings).await?;
+        let origin = self.tasks.settle(origin::start(config, surroundings)).await?;
         tracing::info!("{name}: media on {}, links on {}", list(&origin.media), origin.link);
         Ok(())
     }
@@ -61,7 +61,7 @@ impl<'a> Nodes<'a> {
         let (config, surroundings) = self.node(spot, NodeKind::Edge)?;
         let name = config.node.clone();
         let live = self.shared.nodes.watch();
-        let edge = edge::start(config, surroundings, live, framing.choice()).await?;
+        let edge = self.tasks.settle(edge::start(config, surroundings, live, framing.choice())).await?;
         tracing::info!("{name}: media on {}, links on {}", list(&edge.media), edge.link);
         Ok(())
     }

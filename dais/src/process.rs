@@ -3,6 +3,7 @@
 
 use service::config::Values;
 use service::http::Listener;
+use service::runtime::Threads;
 use service::{Readiness, Registry, Tasks, admin, shutdown};
 
 use crate::options::Process;
@@ -18,10 +19,17 @@ pub(crate) struct Surroundings {
     pub(crate) readiness: Readiness,
 }
 
-/// Runs `body`, which returns when it has drained or when something fails.
+/// What carries audio, where it has threads of its own: links, relays and desks need a few percent of one.
+pub(crate) const MEDIA: Threads = Threads { name: "media", count: Some(1), gives_way: false };
+
+/// What serves people: ten thousand of them at once must not delay audio.
+pub(crate) const PEOPLE: Threads = Threads { name: "signaling", count: None, gives_way: true };
+
+/// Runs `body` on such threads; it returns when it has drained or when something fails.
 pub(crate) fn run(
     options: &Process,
     values: &Values,
+    threads: Threads,
     body: impl AsyncFnOnce(Surroundings) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     service::log::start(&options.filter, options.format);
@@ -29,8 +37,7 @@ pub(crate) fn run(
         tracing::warn!("the variable {stranger} means nothing here");
     }
     crate::files::raise();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(supervise(options, body))
+    service::runtime::start(threads)?.block_on(supervise(options, body))
 }
 
 async fn supervise(

@@ -1,5 +1,6 @@
 //! `dais up`: signaling, one origin and two edges in one process, over real sockets and real links.
 //!
+//! People and media have runtimes of their own, so that whoever comes delays nothing that others hear.
 //! It stops in two steps: first signaling says goodbye to everybody, then the media nodes drain; so
 //! nobody is cut off before they know why.
 
@@ -9,6 +10,7 @@ use protocol::NodeId;
 use protocol::node::NodeKind;
 use service::config::Values;
 use service::{Tasks, shutdown};
+use tokio::runtime::Handle;
 use tokio::time::{interval, timeout};
 
 use crate::failure::Failure;
@@ -47,12 +49,14 @@ pub(crate) fn run(mut values: Values) -> Result<(), Failure> {
     };
     let process = Process::read(&mut values);
     values.check()?;
-    Ok(process::run(&process, &values, async |around| up(&options, around).await)?)
+    let media = service::runtime::start(process::MEDIA).map_err(anyhow::Error::from)?;
+    let body = async |around| up(&options, around, media.handle().clone()).await;
+    Ok(process::run(&process, &values, process::PEOPLE, body)?)
 }
 
-async fn up(options: &Options, people: Surroundings) -> anyhow::Result<()> {
+async fn up(options: &Options, people: Surroundings, media: Handle) -> anyhow::Result<()> {
     let (drain, draining) = shutdown::channel();
-    let media = Tasks::new(draining);
+    let media = Tasks::new(draining).on(media);
     let shared = Shared::new(&options.web.limits);
     let place = Place::numbered(NodeKind::Signaling, 1);
     let metrics = people.registry.node(place.node.as_str(), &place.region);

@@ -8,6 +8,7 @@ pub mod config;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod runtime;
 pub mod shutdown;
 pub mod tasks;
 

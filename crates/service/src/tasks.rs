@@ -8,7 +8,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, anyhow};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::shutdown::Shutdown;
 
@@ -17,6 +19,8 @@ use crate::shutdown::Shutdown;
 pub struct Tasks {
     inner: Arc<Inner>,
     shutdown: Shutdown,
+    /// Where they run; none: on the runtime of whoever starts one.
+    runtime: Option<Handle>,
 }
 
 #[derive(Debug)]
@@ -36,7 +40,12 @@ impl Tasks {
             failure: Mutex::default(),
             failed: watch::Sender::new(false),
         };
-        Self { inner: Arc::new(inner), shutdown }
+        Self { inner: Arc::new(inner), shutdown, runtime: None }
+    }
+
+    /// The same, with all of them on this runtime, whoever starts them.
+    pub fn on(self, runtime: Handle) -> Self {
+        Self { runtime: Some(runtime), ..self }
     }
 
     /// The shutdown that these tasks follow.
@@ -50,7 +59,7 @@ impl Tasks {
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         let guard = Guard::new(self, name.into());
-        tokio::spawn(async move { guard.end_part(future.await) });
+        self.spawn(async move { guard.end_part(future.await) });
     }
 
     /// Starts a part on a thread of its own, for work that must not share one: a shard.
@@ -72,10 +81,19 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let guard = Guard::new(self, name.into());
-        tokio::spawn(async move {
+        self.spawn(async move {
             future.await;
             guard.end_well();
         });
+    }
+
+    /// Does something where the tasks run, and waits for it: sockets that it opens are served there.
+    pub async fn settle<F, T>(&self, future: F) -> anyhow::Result<T>
+    where
+        F: Future<Output = anyhow::Result<T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.spawn(future).await?
     }
 
     /// Ends the process for a reason that no task returned.
@@ -98,6 +116,16 @@ impl Tasks {
         match self.inner.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(error),
             None => Ok(()),
+        }
+    }
+
+    fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        match &self.runtime {
+            Some(runtime) => runtime.spawn(future),
+            None => tokio::spawn(future),
         }
     }
 }
@@ -164,6 +192,22 @@ mod tests {
         let tasks = Tasks::new(tasks.shutdown().clone());
         tasks.thread("shard", || panic!("on purpose"));
         assert!(tasks.watch().await.unwrap_err().to_string().starts_with("shard panicked"));
+    }
+
+    #[tokio::test]
+    async fn all_run_on_the_runtime_that_was_named() {
+        let threads = crate::runtime::Threads { name: "elsewhere", count: Some(1), gives_way: false };
+        let runtime = crate::runtime::start(threads).unwrap();
+        let tasks = Tasks::new(shutdown::channel().1).on(runtime.handle().clone());
+        let here = async || std::thread::current().name().map(str::to_owned);
+        assert_eq!(
+            tasks.settle(async move { Ok(here().await) }).await.unwrap().as_deref(),
+            Some("elsewhere")
+        );
+        let (tell, told) = tokio::sync::oneshot::channel();
+        tasks.errand("greeting", async move { tell.send(here().await).unwrap() });
+        assert_eq!(told.await.unwrap().as_deref(), Some("elsewhere"));
+        runtime.shutdown_background();
     }
 
     #[tokio::test]
