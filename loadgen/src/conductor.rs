@@ -39,8 +39,8 @@ const PROMOTED_MINUTES: f64 = 0.25;
 /// Open files beside those of the people: sockets, the terminal, libraries.
 const SPARE_FILES: u64 = 64;
 
-/// How long after the last join somebody may still connect.
-const STRAGGLERS: Duration = Duration::from_secs(60);
+/// How long after the last join somebody may still connect: for longer nobody comes back who is told to.
+const STRAGGLERS: Duration = Duration::from_secs(150);
 
 /// How long the leave may take.
 const FAREWELL: Duration = Duration::from_secs(20);

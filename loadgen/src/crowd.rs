@@ -77,6 +77,8 @@ pub(crate) struct Newcomer {
     pub(crate) asked_ns: u64,
     /// Why they connect: which figure their first frame is for.
     pub(crate) why: Why,
+    /// Where they are until then: whoever moves before the first frame still waits for it.
+    pub(crate) instead_of: Option<Place>,
     /// They speak: which of the talk's speakers they are; none for somebody who was promoted and says
     /// nothing.
     pub(crate) speaks: Option<Option<usize>>,

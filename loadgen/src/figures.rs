@@ -59,6 +59,8 @@ pub struct Listeners {
     pub dropped: u64,
     /// Those who came and went by `--churn`.
     pub churned: u64,
+    /// How often somebody was told to come back later.
+    pub told_to_wait: u64,
     /// Joins per second that were reached, from the first to the last.
     pub joins_per_s: f64,
 }
@@ -173,8 +175,8 @@ pub struct Generator {
 pub struct Reconnect {
     /// How many were cut.
     pub cut: u64,
-    /// How many heard again.
-    pub back: u64,
+    /// How many were connected again.
+    pub connected: u64,
     /// From the cut to the first frame after it.
     pub hears_again: Histogram,
 }

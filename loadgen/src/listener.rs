@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::now_ns;
 use crate::crowd::Why;
 use crate::run::{Connection, Run, Wanted, record};
-use crate::session::{Code, Session};
+use crate::session::{Code, Pass, Session};
 use crate::target::sign;
 use crate::watch::{News, Watch};
 
@@ -99,7 +99,10 @@ impl Listener {
         match why {
             Why::Joins if self.is_first => self.run.counts.add(|counts| &counts.failed),
             Why::Joins => {}
-            _ => self.run.counts.add(|counts| &counts.dropped),
+            Why::Returns | Why::Moves => {
+                self.run.counts.add(|counts| &counts.dropped);
+                self.run.counts.add(|counts| &counts.not_back);
+            }
         }
     }
 
@@ -112,15 +115,16 @@ impl Listener {
         let identity = Identity::new(&format!("listener-{}", self.number)).map_err(|_| "internal")?;
         let token = sign(&run.options, Some(room), Some(&identity), Role::Listener);
         let token = token.map_err(|_| "token".to_owned())?;
-        let mut session = Session::open(&run.target, local).await?;
-        let welcome = session.join(&token, resume, &mut watch).await?;
+        let pass = Pass { token, resume };
+        let (mut session, welcome) = Session::enter(&run.target, local, pass, &mut watch).await?;
         watch.welcomed(welcome.presence_version);
         if why == Why::Joins {
             // Who comes back was never gone to the others.
             run.boards[self.room].mark(welcome.presence_version);
             record(&run.join, asked_ns, now_ns());
         }
-        let wanted = Wanted { room: self.room, place, asked_ns, why, own: None, speaks: None };
+        let wanted =
+            Wanted { room: self.room, place, asked_ns, why, instead_of: None, own: None, speaks: None };
         let connection = run.connect(crowd, wanted, &mut session, &mut watch).await?;
         self.entered(asked_ns, &connection, why);
         let resume = welcome.resume;
@@ -144,6 +148,12 @@ impl Listener {
     /// Reads and obeys until the end.
     async fn stay(&mut self, present: &mut Present) -> End {
         loop {
+            // Something may have been read while something else was waited for.
+            if let Some(news) = present.watch.news.take()
+                && let Err(code) = Box::pin(self.react(present, news)).await
+            {
+                return End::Dropped(code);
+            }
             let until = present.speaking.as_ref().map(|(_, until)| *until);
             tokio::select! {
                 text = present.session.next() => match text {
@@ -169,11 +179,6 @@ impl Listener {
                     }
                 }
             }
-            if let Some(news) = present.watch.news.take()
-                && let Err(code) = Box::pin(self.react(present, news)).await
-            {
-                return End::Dropped(code);
-            }
         }
     }
 
@@ -193,7 +198,15 @@ impl Listener {
         let (place, _) = crowd.place();
         let speaks = Some(None);
         let own = Some(number);
-        let wanted = Wanted { room: self.room, place, asked_ns: now_ns(), why: Why::Moves, own, speaks };
+        let wanted = Wanted {
+            room: self.room,
+            place,
+            asked_ns: now_ns(),
+            why: Why::Moves,
+            instead_of: None,
+            own,
+            speaks,
+        };
         let connected = self.run.connect(crowd, wanted, &mut present.session, &mut present.watch).await?;
         present.speaking = Some((connected, Instant::now() + ON_STAGE));
         self.stop_listening(present);
@@ -213,8 +226,15 @@ impl Listener {
     async fn listen_again(&self, present: &mut Present) -> Result<(), Code> {
         let crowd = self.run.crowd(self.number);
         let (place, _) = crowd.place();
-        let wanted =
-            Wanted { room: self.room, place, asked_ns: now_ns(), why: Why::Moves, own: None, speaks: None };
+        let wanted = Wanted {
+            room: self.room,
+            place,
+            asked_ns: now_ns(),
+            why: Why::Moves,
+            instead_of: present.listening.as_ref().map(|connection| connection.place),
+            own: None,
+            speaks: None,
+        };
         let connected = self.run.connect(crowd, wanted, &mut present.session, &mut present.watch).await?;
         self.stop_listening(present);
         present.listening = Some(connected);

@@ -100,6 +100,8 @@ pub struct Listeners {
     pub dropped: u64,
     /// Who came and went by `--churn`.
     pub churned: u64,
+    /// How often somebody was told to come back later. What they waited is in their times.
+    pub told_to_wait: u64,
     /// Joins per second of the ramp, as reached.
     pub joins_per_s: f64,
 }
@@ -233,6 +235,8 @@ pub struct LoadGenerator {
 pub struct Reconnect {
     /// How many were cut off.
     pub cut: u64,
+    /// How many were connected again.
+    pub connected: u64,
     /// How many heard again.
     pub back: u64,
     /// Until half did.

@@ -39,7 +39,10 @@ pub(crate) struct Counts {
     pub(crate) dropped: AtomicU64,
     pub(crate) churned: AtomicU64,
     pub(crate) cut: AtomicU64,
+    /// Of those who were cut: connected again.
     pub(crate) back: AtomicU64,
+    /// Of those who were cut: given up.
+    pub(crate) not_back: AtomicU64,
     pub(crate) promotions: AtomicU64,
     /// When the last of the first joins was done, in ns.
     pub(crate) last_join_ns: AtomicU64,
@@ -67,6 +70,8 @@ pub(crate) struct Wanted {
     /// When they asked to join, or were cut.
     pub(crate) asked_ns: u64,
     pub(crate) why: Why,
+    /// Where they are in the same crowd until then.
+    pub(crate) instead_of: Option<Place>,
     /// Their number on stage, if they have one.
     pub(crate) own: Option<u32>,
     /// For `speak`: which of the talk's speakers they are, if any.
@@ -120,11 +125,14 @@ impl Run {
         let (place, (connected, result)) = (wanted.place, oneshot::channel());
         let (lost, lost_later) = oneshot::channel();
         crowd.add(newcomer(wanted, credentials, answer, connected, lost));
-        match result.await {
-            Ok(Ok(at_ns)) => Ok(Connection { place, lost: lost_later, at_ns }),
-            Ok(Err(why)) => Err(why.into()),
-            Err(_) => Err("ended".into()),
-        }
+        let why = match session.listen(watch, result).await {
+            Ok(Ok(Ok(at_ns))) => return Ok(Connection { place, lost: lost_later, at_ns }),
+            Ok(Ok(Err(why))) => why.into(),
+            Ok(Err(_)) => "ended".into(),
+            Err(code) => code,
+        };
+        crowd.remove(place);
+        Err(why)
     }
 
     /// Ends the rooms: nobody will come back to them.
@@ -155,9 +163,20 @@ fn newcomer(
     connected: oneshot::Sender<Result<u64, &'static str>>,
     lost: oneshot::Sender<&'static str>,
 ) -> Newcomer {
-    let Wanted { room, place, asked_ns, why, own, speaks } = wanted;
-    let lost = Some(lost);
-    Newcomer { place, room: room as u32, own, credentials, answer, asked_ns, why, speaks, connected, lost }
+    let Wanted { room, place, asked_ns, why, instead_of, own, speaks } = wanted;
+    Newcomer {
+        place,
+        room: room as u32,
+        own,
+        credentials,
+        answer,
+        asked_ns,
+        why,
+        instead_of,
+        speaks,
+        connected,
+        lost: Some(lost),
+    }
 }
 
 /// Records a time in µs.

@@ -6,9 +6,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use protocol::ApiError;
 use protocol::message::{ClientMessage, Reply, Request, RequestId, ServerMessage, Welcome};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes, protocol::WebSocketConfig};
 
@@ -24,11 +25,28 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the server may take to close after a goodbye.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// How often somebody comes back who was told to.
-const TRIES: u32 = 20;
+/// For how long in all somebody comes back who is told to: a storm of ten thousand is spread over less.
+const APPOINTMENTS: Duration = Duration::from_secs(120);
+
+/// Before asking again whoever says that one may at once.
+const BREATH: Duration = Duration::from_millis(1);
 
 /// Why something did not work: the server's code, or a word of ours.
 pub(crate) type Code = String;
+
+/// What opens the door.
+pub(crate) struct Pass {
+    pub(crate) token: String,
+    /// After a cut: what `welcome` brought.
+    pub(crate) resume: Option<String>,
+}
+
+/// A no, and when it may be a yes.
+#[derive(Debug, PartialEq, Eq)]
+struct Refusal {
+    code: Code,
+    retry_after: Option<Duration>,
+}
 
 /// An open WebSocket.
 pub(crate) struct Session {
@@ -37,56 +55,93 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Opens one, from an address of one's own where the server is on loopback.
-    pub(crate) async fn open(target: &Target, local: Ipv4Addr) -> Result<Self, Code> {
-        timeout(PATIENCE, Self::connect(target, local)).await.map_err(|_| "connect_timeout".to_owned())?
+    /// Joins, from an address of one's own where the server is on loopback. Whoever is told to come back
+    /// does, with another WebSocket: the server has closed the one before.
+    pub(crate) async fn enter(
+        target: &Target,
+        local: Ipv4Addr,
+        mut pass: Pass,
+        watch: &mut Watch,
+    ) -> Result<(Self, Box<Welcome>), Code> {
+        let until = Instant::now() + APPOINTMENTS;
+        loop {
+            match Self::try_to_enter(target, local, &mut pass, watch).await {
+                Ok(entered) => return Ok(entered),
+                Err(refusal) => sleep(refusal.pause(until, watch)?).await,
+            }
+        }
     }
 
-    async fn connect(target: &Target, local: Ipv4Addr) -> Result<Self, Code> {
-        let stream = dial(target, local).await.map_err(|error| explain(&error))?;
+    async fn try_to_enter(
+        target: &Target,
+        local: Ipv4Addr,
+        pass: &mut Pass,
+        watch: &mut Watch,
+    ) -> Result<(Self, Box<Welcome>), Refusal> {
+        let opened = timeout(PATIENCE, Self::connect(target, local)).await;
+        let mut session = opened.map_err(|_| Refusal::of("connect_timeout"))??;
+        let welcome = match session.join(pass, watch).await {
+            // It was too late for this one: then the token opens, on the same WebSocket.
+            Err(refusal) if refusal.code == "resume_invalid" && pass.resume.take().is_some() => {
+                session.join(pass, watch).await?
+            }
+            answer => answer?,
+        };
+        Ok((session, welcome))
+    }
+
+    async fn connect(target: &Target, local: Ipv4Addr) -> Result<Self, Refusal> {
+        let stream = dial(target, local).await.map_err(|error| Refusal::of(explain(&error)))?;
         let _ = stream.set_nodelay(true);
         let config = WebSocketConfig::default().read_buffer_size(BUFFER).write_buffer_size(0);
         let url = format!("ws://{}/v1/join", target.authority);
         let opened = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await;
-        let (socket, _) = opened.map_err(|_| "websocket".to_owned())?;
+        let (socket, _) = opened.map_err(|error| Refusal::of_upgrade(&error))?;
         Ok(Self { socket, asked: 0 })
     }
 
-    /// Joins with a token or, after a cut, with what `welcome` brought.
-    pub(crate) async fn join(
-        &mut self,
-        token: &str,
-        resume: Option<String>,
-        watch: &mut Watch,
-    ) -> Result<Box<Welcome>, Code> {
-        let join = ClientMessage::Join {
-            token: token.to_owned(),
-            name: None,
-            resume,
-            sdk: Some("dais-load".into()),
-        };
-        match self.ask_patiently(join, watch).await? {
+    async fn join(&mut self, pass: &Pass, watch: &mut Watch) -> Result<Box<Welcome>, Refusal> {
+        let Pass { token, resume } = pass;
+        let (token, resume) = (token.clone(), resume.clone());
+        let join = ClientMessage::Join { token, name: None, resume, sdk: Some("dais-load".into()) };
+        match self.ask(join, watch).await.map_err(Refusal::of)? {
             ServerMessage::Welcome(welcome) => Ok(welcome),
-            other => Err(format!("unexpected_{}", other.kind())),
+            ServerMessage::Error(error) => Err(Refusal::from(&error)),
+            other => Err(Refusal::of(format!("unexpected_{}", other.kind()))),
         }
     }
 
-    /// Asks again for as long as the server says that waiting helps.
+    /// Asks, and again whenever the server says to, at that time.
     pub(crate) async fn ask_patiently(
         &mut self,
         body: ClientMessage,
         watch: &mut Watch,
     ) -> Result<ServerMessage, Code> {
-        for _ in 0..TRIES {
+        let until = Instant::now() + APPOINTMENTS;
+        loop {
             match self.ask(body.clone(), watch).await? {
-                ServerMessage::Error(error) => match error.retry_after_ms {
-                    Some(pause_ms) => sleep(Duration::from_millis(pause_ms)).await,
-                    None => return Err(code(&error)),
-                },
+                ServerMessage::Error(error) => {
+                    let pause = Refusal::from(&error).pause(until, watch)?;
+                    self.listen(watch, sleep(pause)).await?;
+                }
                 answer => return Ok(answer),
             }
         }
-        Err("retries".into())
+    }
+
+    /// Reads on while something else goes on: who answers no ping is cut.
+    pub(crate) async fn listen<T>(
+        &mut self,
+        watch: &mut Watch,
+        meanwhile: impl Future<Output = T>,
+    ) -> Result<T, Code> {
+        let mut meanwhile = std::pin::pin!(meanwhile);
+        loop {
+            tokio::select! {
+                done = &mut meanwhile => return Ok(done),
+                text = self.next() => watch.hear(&text?),
+            }
+        }
     }
 
     /// Asks, and waits for the answer; what comes meanwhile goes to `watch`.
@@ -144,6 +199,38 @@ impl Session {
     }
 }
 
+impl Refusal {
+    fn of(code: impl Into<Code>) -> Self {
+        Self { code: code.into(), retry_after: None }
+    }
+
+    /// Of a WebSocket that was answered with an error of HTTP.
+    fn of_upgrade(error: &tokio_tungstenite::tungstenite::Error) -> Self {
+        let tokio_tungstenite::tungstenite::Error::Http(response) = error else {
+            return Self::of("websocket");
+        };
+        let said = response.body().as_ref().and_then(|body| serde_json::from_slice::<ApiError>(body).ok());
+        said.map_or_else(|| Self::of("websocket"), |error| Self::from(&error))
+    }
+
+    /// How long to wait before the next try; an error where there is none any more.
+    fn pause(self, until: Instant, watch: &Watch) -> Result<Duration, Code> {
+        match self.retry_after {
+            Some(pause) if Instant::now() + pause <= until => {
+                watch.told_to_wait();
+                Ok(pause.max(BREATH))
+            }
+            _ => Err(self.code),
+        }
+    }
+}
+
+impl From<&ApiError> for Refusal {
+    fn from(error: &ApiError) -> Self {
+        Self { code: code(error), retry_after: error.retry_after_ms.map(Duration::from_millis) }
+    }
+}
+
 async fn dial(target: &Target, local: Ipv4Addr) -> std::io::Result<TcpStream> {
     let socket = match target.address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -165,7 +252,10 @@ fn explain(error: &std::io::Error) -> Code {
 }
 
 /// The server's code as it is on the wire.
-pub(crate) fn code(error: &protocol::ApiError) -> Code {
+pub(crate) fn code(error: &ApiError) -> Code {
     let text = serde_json::to_value(error.code).ok();
     text.and_then(|text| text.as_str().map(Into::into)).unwrap_or_else(|| "internal".into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clock::now_ns;
 use crate::crowd::Why;
 use crate::run::{Connection, Run, Wanted};
-use crate::session::Session;
+use crate::session::{Pass, Session};
 use crate::target::sign;
 use crate::watch::{News, Watch};
 
@@ -36,10 +36,9 @@ impl Speaker {
         let token = sign(&run.options, Some(&run.rooms[room]), Some(&identity), role)?;
         let (place, local) = run.stage.place();
         let mut watch = Watch::of_speaker(Arc::clone(&run.boards[room]));
-        let opened = Session::open(&run.target, local).await;
-        let mut session = opened.map_err(|code| fail("reach the server", &code))?;
-        let joined = session.join(&token, None, &mut watch).await;
-        let welcome = joined.map_err(|code| fail("join", &code))?;
+        let pass = Pass { token, resume: None };
+        let entered = Session::enter(&run.target, local, pass, &mut watch).await;
+        let (mut session, welcome) = entered.map_err(|code| fail("join", &code))?;
         watch.welcomed(welcome.presence_version);
         let Some(number) = welcome.you.number else { bail!("{name} has no seat") };
         let wanted = Wanted {
@@ -47,6 +46,7 @@ impl Speaker {
             place,
             asked_ns: now_ns(),
             why: Why::Joins,
+            instead_of: None,
             own: Some(number.0),
             speaks: Some(Some(index)),
         };
@@ -98,6 +98,7 @@ impl Speaker {
             place,
             asked_ns: now_ns(),
             why: Why::Moves,
+            instead_of: Some(self.connection.place),
             own: Some(self.number),
             speaks: Some(Some(self.index)),
         };

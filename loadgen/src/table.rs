@@ -57,6 +57,7 @@ impl Display for Table<'_> {
         audio(f, "listeners heard", &report.audio)?;
         audio(f, "speakers heard", &report.stage)?;
         probes(f, report)?;
+        reconnect(f, report)?;
         f.write_char('\n')?;
         usage(f, report)?;
         verdict(f, report)
@@ -89,6 +90,9 @@ fn listeners(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
         count(listeners.dropped),
         figure(report.wall_s),
     )?;
+    if listeners.told_to_wait > 0 {
+        writeln!(f, "    told to come back later: {} times", count(listeners.told_to_wait))?;
+    }
     report.failures.iter().try_for_each(|(code, times)| writeln!(f, "    {code}: {}", count(*times)))
 }
 
@@ -128,6 +132,17 @@ fn probes(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     writeln!(f, "  {heard:<22}{frames} frames, {loss} lost: {verdict}")
 }
 
+fn reconnect(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let Some(storm) = &report.reconnect else { return Ok(()) };
+    let [half, most, all] = [storm.p50_ms, storm.p99_ms, storm.all_ms].map(measured);
+    let (back, cut) = (count(storm.back), count(storm.cut));
+    writeln!(
+        f,
+        "  {:<22}{back} of {cut} heard again: 50 % after {half} ms, 99 % {most}, all {all}",
+        "reconnect"
+    )
+}
+
 fn usage(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     for node in &report.nodes {
         let per_packet = measured(node.cpu_us_per_packet);
@@ -155,6 +170,7 @@ fn verdict(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Reconnect;
     use crate::report::sample::sample;
 
     #[test]
@@ -173,6 +189,21 @@ mod tests {
         let remarks = ["!", "·"];
         let figures = table.lines().filter(|line| !remarks.iter().any(|mark| line.trim().starts_with(mark)));
         figures.for_each(|line| assert!(line.chars().count() <= 100, "{line}"));
+    }
+
+    #[test]
+    fn after_a_storm_it_says_who_is_back_and_when() {
+        let mut report = sample();
+        report.listeners.told_to_wait = 12_345;
+        let (p50_ms, p99_ms) = (Some(4_200.0), Some(11_000.0));
+        let storm = Reconnect { cut: 10_000, connected: 10_000, back: 9_999, p50_ms, p99_ms, all_ms: None };
+        report.reconnect = Some(storm);
+        let table = table(&report);
+        assert!(table.contains("told to come back later: 12,345 times"));
+        assert!(
+            table.contains("9,999 of 10,000 heard again: 50 % after 4,200 ms, 99 % 11,000, all –"),
+            "{table}"
+        );
     }
 
     #[test]

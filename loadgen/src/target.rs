@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use protocol::token::{Claims, Role};
-use protocol::{Identity, RoomId};
+use protocol::{ApiError, Identity, RoomId};
 use serde_json::json;
 
 use crate::Options;
@@ -92,15 +92,24 @@ impl Target {
         bail!("there are too many requests for {TRIES} s now")
     }
 
-    /// Brings an SDP offer to `/whep`; the answer.
+    /// Brings an SDP offer to `/whep`, and again when it is told to come back later; the answer.
     pub(crate) async fn whep(&self, room: &RoomId, token: &str, offer: String) -> anyhow::Result<String> {
         let url = format!("http://{}/whep/{room}", self.authority);
-        let request = self.http.post(url).bearer_auth(token).header("content-type", "application/sdp");
-        let answer = request.body(offer).send().await?;
-        let status = answer.status();
-        let text = answer.text().await?;
-        ensure!(status.as_u16() == 201, "{status} {text}");
-        Ok(text)
+        for _ in 0..TRIES {
+            let request = self.http.post(&url).bearer_auth(token).header("content-type", "application/sdp");
+            let answer = request.body(offer.clone()).send().await?;
+            let status = answer.status();
+            let text = answer.text().await?;
+            if status == reqwest::StatusCode::CREATED {
+                return Ok(text);
+            }
+            let error: Option<ApiError> = serde_json::from_str(&text).ok();
+            let Some(pause_ms) = error.and_then(|error| error.retry_after_ms) else {
+                bail!("{status} {text}")
+            };
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        }
+        bail!("told to come back later {TRIES} times")
     }
 
     /// Reads `/metrics`.

@@ -27,6 +27,8 @@ pub(crate) struct Board {
     /// When somebody was called on stage.
     promoted: Mutex<HashMap<String, u64>>,
     messages: AtomicU64,
+    /// How often a listener was told to come back later.
+    pub(crate) told_to_wait: AtomicU64,
     bytes: AtomicU64,
     gaps: AtomicU64,
     pub(crate) lag: Mutex<Histogram>,
@@ -120,6 +122,11 @@ impl Watch {
     /// Begins from what `welcome` says.
     pub(crate) fn welcomed(&mut self, version: u64) {
         self.version = version;
+    }
+
+    /// Counts that this participant was told to come back later.
+    pub(crate) fn told_to_wait(&self) {
+        self.board.told_to_wait.fetch_add(u64::from(self.counts), Ordering::Relaxed);
     }
 
     /// Counts a message that was read elsewhere.

@@ -1,5 +1,6 @@
 //! The sum: what crowds, boards, probes and nodes have counted, as one set of figures.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -34,15 +35,10 @@ impl Conductor<'_> {
         let cut = count(&self.run.counts.cut);
         let reconnect = (cut > 0).then(|| Reconnect {
             cut,
-            back: count(&self.run.counts.back),
+            connected: count(&self.run.counts.back),
             hears_again: audience.hears_again.clone(),
         });
-        let mut failures = self.run.failures();
-        for (code, times) in [("no_audio", audience.no_audio), ("no_consent", audience.no_consent)] {
-            if times > 0 {
-                *failures.entry(code.into()).or_default() += times;
-            }
-        }
+        let failures = self.failures(&audience);
         let mut per_second = self.seconds.finish();
         self.complete(&mut per_second, &owed, &audience);
         Ok(Figures {
@@ -63,6 +59,24 @@ impl Conductor<'_> {
             reconnect,
             seconds: per_second,
         })
+    }
+
+    /// What failed, with those who have neither failed nor come in when the run ended.
+    fn failures(&self, audience: &Tally) -> BTreeMap<String, u64> {
+        let mut failures = self.run.failures();
+        let counts = &self.run.counts;
+        let joining = self.ramp.wanted().saturating_sub(count(&counts.joined) + count(&counts.failed));
+        let coming_back = count(&counts.cut).saturating_sub(count(&counts.back) + count(&counts.not_back));
+        let more = [
+            ("no_audio", audience.no_audio),
+            ("no_consent", audience.no_consent),
+            ("not_in_yet", joining),
+            ("not_back_yet", coming_back),
+        ];
+        for (code, times) in more.into_iter().filter(|(_, times)| *times > 0) {
+            *failures.entry(code.into()).or_default() += times;
+        }
+        failures
     }
 
     async fn probes(
@@ -93,13 +107,15 @@ impl Conductor<'_> {
         let counts = &self.run.counts;
         let (joined, last_ns) = (count(&counts.joined), count(&counts.last_join_ns));
         let took_s = seconds(played.began_ns, last_ns);
+        let boards = self.run.boards.iter();
         let probes = probes.copied().unwrap_or_default();
         Listeners {
             requested: self.ramp.wanted() + probes.requested,
             joined: joined + probes.connected,
-            failed: count(&counts.failed) + probes.requested - probes.connected,
+            failed: self.ramp.wanted() - joined + probes.requested - probes.connected,
             dropped: count(&counts.dropped),
             churned: count(&counts.churned),
+            told_to_wait: boards.map(|board| count(&board.told_to_wait)).sum(),
             joins_per_s: if took_s > 0.0 { joined as f64 / took_s } else { 0.0 },
         }
     }

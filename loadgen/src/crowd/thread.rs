@@ -15,7 +15,7 @@ use super::socket::{Arrival, Inbound};
 use super::talk::{Microphone, Room, TalkPlan};
 use super::tally::Tally;
 use super::wire::{Came, Wire};
-use super::{Command, CrowdPlan, Newcomer, Place, address, place_of};
+use super::{Command, CrowdPlan, Newcomer, Place, Why, address, place_of};
 use crate::clock::now_ns;
 
 /// How often the socket is looked at: then nobody has to wake us.
@@ -105,8 +105,15 @@ impl Worker {
         }
     }
 
-    fn add(&mut self, newcomer: Newcomer) {
+    fn add(&mut self, mut newcomer: Newcomer) {
         let now_ns = now_ns();
+        if let Some(before) =
+            newcomer.instead_of.and_then(|place| self.peers.get_mut(place.0 as usize)?.as_mut())
+            && !before.ear.has_heard()
+        {
+            newcomer.why = std::mem::replace(&mut before.why, Why::Moves);
+            newcomer.asked_ns = before.asked_ns;
+        }
         let place = newcomer.place;
         let Some(remote) = remote_of(&newcomer.answer) else {
             let _ = newcomer.connected.send(Err("no_ipv4"));

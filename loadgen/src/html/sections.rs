@@ -114,8 +114,8 @@ impl Tiles<'_> {
 
     fn reconnect(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Some(storm) = &self.0.reconnect else { return Ok(()) };
-        let (p50, p99) = (measured(storm.p50_ms), measured(storm.p99_ms));
-        let text = format!("of {} cut off; half in {p50} ms, 99 % in {p99} ms", count(storm.cut));
+        let [p50, p99, all] = [storm.p50_ms, storm.p99_ms, storm.all_ms].map(measured);
+        let text = format!("of {} cut off; half in {p50} ms, 99 % in {p99}, all in {all}", count(storm.cut));
         tile(f, "Back again", &count(storm.back), &text, storm.back < storm.cut)
     }
 }

@@ -77,8 +77,9 @@ impl From<&Histogram> for Distribution {
 
 impl From<figures::Listeners> for Listeners {
     fn from(listeners: figures::Listeners) -> Self {
-        let figures::Listeners { requested, joined, failed, dropped, churned, joins_per_s } = listeners;
-        Self { requested, joined, failed, dropped, churned, joins_per_s }
+        let figures::Listeners { requested, joined, failed, dropped, churned, told_to_wait, joins_per_s } =
+            listeners;
+        Self { requested, joined, failed, dropped, churned, told_to_wait, joins_per_s }
     }
 }
 
@@ -157,14 +158,16 @@ fn load_generator(generator: &figures::Generator, steady_s: f64) -> LoadGenerato
 impl From<&figures::Reconnect> for Reconnect {
     /// Percentiles are of everybody who was cut: who never came back counts as the slowest.
     fn from(storm: &figures::Reconnect) -> Self {
+        let back = storm.hears_again.count();
         let of_cut = |share: f64| {
-            let among_back = ratio(share * storm.cut as f64, storm.hears_again.count() as f64)?;
+            let among_back = ratio(share * storm.cut as f64, back as f64)?;
             storm.hears_again.quantile(among_back).filter(|_| among_back <= 1.0).map(ms)
         };
-        let all_back = storm.cut > 0 && storm.back >= storm.cut;
+        let all_back = storm.cut > 0 && back >= storm.cut;
         Self {
             cut: storm.cut,
-            back: storm.back,
+            connected: storm.connected,
+            back,
             p50_ms: of_cut(0.5),
             p99_ms: of_cut(0.99),
             all_ms: all_back.then(|| ms(storm.hears_again.max())),

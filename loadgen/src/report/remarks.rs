@@ -47,6 +47,7 @@ pub(super) fn of(report: &Report) -> Vec<Remark> {
         missing(report),
         failures(report),
         dropped(report),
+        not_back(report),
         strange(report),
         presence_gaps(report),
         late(report),
@@ -109,6 +110,12 @@ fn dropped(report: &Report) -> Option<String> {
         .then(|| format!("{dropped} listeners were in and lost their place without having asked for it."))
 }
 
+fn not_back(report: &Report) -> Option<String> {
+    let storm = report.reconnect.as_ref()?;
+    let missing = storm.cut.saturating_sub(storm.back);
+    (missing > 0).then(|| format!("{missing} of {} who were cut off did not hear again.", storm.cut))
+}
+
 fn strange(report: &Report) -> Option<String> {
     let sum = |of: fn(&Audio) -> u64| of(&report.audio) + of(&report.stage);
     let (sealed, unknown) = (sum(|audio| audio.undecryptable), sum(|audio| audio.frames_unknown));
@@ -162,6 +169,7 @@ fn handshakes(report: &Report) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Reconnect;
     use crate::report::sample::sample;
 
     fn texts(report: &Report, doubt: bool) -> Vec<String> {
@@ -212,6 +220,7 @@ mod tests {
         report.listeners.joined = 9_990;
         report.failures = [("ice_timeout".to_owned(), 10)].into();
         report.listeners.dropped = 1;
+        report.reconnect = Some(Reconnect { cut: 10, back: 9, ..Reconnect::default() });
         report.audio.undecryptable = 5;
         report.presence.gaps = 1;
         report.load_generator.late_ticks = report.load_generator.ticks / 50;
@@ -219,7 +228,7 @@ mod tests {
         report.load_generator.handshake_wait_max_ms = 1_250.0;
         report.machine.optimised = false;
         let doubts = texts(&report, true);
-        assert_eq!(doubts.len(), 10, "{doubts:#?}");
+        assert_eq!(doubts.len(), 11, "{doubts:#?}");
         assert!(doubts[0].contains("do not agree"));
         assert!(doubts[1].contains("10 of 10000") && doubts[2].contains("ice_timeout 10×"));
     }

@@ -87,11 +87,14 @@ fn a_second_without_a_reading_and_the_leaving_at_the_end_are_not_in_the_timeline
 fn of_a_reconnect_those_who_never_came_back_are_the_slowest() {
     let mut hears_again = Histogram::default();
     hears_again.record_many(200, 98);
-    let storm = |cut, back| {
-        Reconnect::from(&crate::figures::Reconnect { cut, back, hears_again: hears_again.clone() })
+    let storm = |cut, connected| {
+        Reconnect::from(&crate::figures::Reconnect { cut, connected, hears_again: hears_again.clone() })
     };
     let some_missing = storm(100, 98);
     assert_eq!((some_missing.p50_ms, some_missing.p99_ms, some_missing.all_ms), (Some(0.2), None, None));
+    let some_hear_nothing = storm(100, 100);
+    assert_eq!((some_hear_nothing.connected, some_hear_nothing.back), (100, 98));
+    assert_eq!(some_hear_nothing.all_ms, None, "whoever is connected and hears nothing is not back");
     assert_eq!(storm(98, 98).all_ms, Some(0.2));
 }
 

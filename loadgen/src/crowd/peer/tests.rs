@@ -23,6 +23,7 @@ fn newcomer() -> (Peer, oneshot::Receiver<Result<u64, &'static str>>) {
         answer,
         asked_ns: 0,
         why: Why::Joins,
+        instead_of: None,
         speaks: None,
         connected,
         lost: None,
