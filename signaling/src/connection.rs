@@ -17,9 +17,11 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::extract::{ConnectInfo, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
 use protocol::message::{self, ClientMessage, Reply, Request, RequestId, ServerMessage};
 use protocol::{ApiError, Code};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::Refused;
@@ -34,8 +36,9 @@ use writer::Writer;
 /// A message that is this many times too large is not even read: the connection ends.
 const TOO_LARGE_TO_ANSWER: usize = 4;
 
-/// Bytes read from a socket at once.
-const READ_BUFFER: usize = 4 * 1024;
+/// Bytes read from a socket at once: each connection keeps so many. What clients say is shorter, and
+/// whatever is longer gets more for as long as it takes.
+const READ_BUFFER: usize = 1024;
 
 /// Bytes that may wait for a socket: more than the largest `welcome`.
 const WRITE_BUFFER: usize = 1024 * 1024;
@@ -62,33 +65,49 @@ pub(crate) async fn upgrade(
     let upgrade = upgrade.max_write_buffer_size(WRITE_BUFFER);
     upgrade.max_message_size(largest).max_frame_size(largest).on_upgrade(async move |socket| {
         let tasks = app.tasks.clone();
-        tasks.errand("connection", async move {
-            Connection { app, address, socket }.run().await;
-            drop(permit);
-        });
+        let (sink, stream) = socket.split();
+        let mut connection = Connection { app, address, sink, stream, _permit: permit };
+        tasks.errand("connection", async move { connection.run().await });
     })
 }
 
+/// One socket. Of ten thousand such futures most only serve: what else they do is boxed meanwhile.
 struct Connection {
     app: Shared,
     address: std::net::IpAddr,
-    socket: WebSocket,
+    sink: SplitSink<WebSocket, Message>,
+    stream: SplitStream<WebSocket>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    async fn run(mut self) {
-        match self.join().await {
-            Ok(Some((entered, lanes))) => serve(&self.app, self.socket, entered, lanes).await,
+    async fn run(&mut self) {
+        let joined = Box::pin(self.join()).await;
+        match joined {
+            Ok(Some((entered, lanes))) => self.serve(entered, lanes).await,
             Ok(None) => {}
-            Err(refused) => self.refuse(&refused).await,
+            Err(refused) => Box::pin(self.refuse(&refused)).await,
         }
+    }
+
+    /// Serves a participant until they leave, are put out, or their connection is cut.
+    async fn serve(&mut self, entered: Entered, lanes: Lanes) {
+        let Self { app, sink, stream, .. } = self;
+        let Entered { member, presence, .. } = entered;
+        let mut writer = Writer { app, sink, lanes: &lanes, presence };
+        let mut reader = Reader::new(app, stream, &lanes, &member);
+        tokio::select! {
+            () = writer.run() => {}
+            () = reader.run() => {}
+        }
+        member.cut().await;
     }
 
     /// Waits for a `join` that succeeds. Nothing where the client went away.
     async fn join(&mut self) -> Result<Option<(Entered, Lanes)>, Reply> {
         let deadline = Instant::now() + self.app.config.times.join;
         loop {
-            let Ok(received) = timeout_at(deadline, next_text(&mut self.socket)).await else {
+            let Ok(received) = timeout_at(deadline, next_text(&mut self.stream)).await else {
                 let says = format!("`join` must come within {:?}", self.app.config.times.join);
                 return Err(refusal(None, ApiError::new(Code::JoinTimeout, says)));
             };
@@ -127,20 +146,20 @@ impl Connection {
     async fn refuse(&mut self, refusal: &Reply) {
         self.say(refusal).await;
         let frame = close(close_code::POLICY, "not joined");
-        let _ = timeout(self.app.config.times.write, self.socket.send(frame)).await;
+        let _ = timeout(self.app.config.times.write, self.sink.send(frame)).await;
     }
 
     async fn say(&mut self, reply: &Reply) {
         self.app.counters.sent(&reply.body);
         let text = Message::Text(encode::reply(reply));
-        let _ = timeout(self.app.config.times.write, self.socket.send(text)).await;
+        let _ = timeout(self.app.config.times.write, self.sink.send(text)).await;
     }
 }
 
 /// The next text from a client; nothing where it went away, an error where it sent something else.
-async fn next_text(socket: &mut WebSocket) -> Result<Option<Utf8Bytes>, ApiError> {
+async fn next_text(stream: &mut SplitStream<WebSocket>) -> Result<Option<Utf8Bytes>, ApiError> {
     loop {
-        match socket.next().await {
+        match stream.next().await {
             Some(Ok(Message::Text(text))) => return Ok(Some(text)),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(Message::Binary(_))) => return Err(not_text()),
@@ -185,17 +204,4 @@ fn refusal(id: Option<RequestId>, error: ApiError) -> Reply {
 
 fn close(code: u16, reason: &'static str) -> Message {
     Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }))
-}
-
-/// Serves a participant until they leave, are put out, or their connection is cut.
-async fn serve(app: &Shared, socket: WebSocket, entered: Entered, lanes: Lanes) {
-    let (sink, stream) = socket.split();
-    let Entered { member, presence, .. } = entered;
-    let writer = Writer { app, sink, lanes: &lanes, presence };
-    let reader = Reader::new(app, stream, &lanes, &member);
-    tokio::select! {
-        () = writer.run() => {}
-        () = reader.run() => {}
-    }
-    member.cut().await;
 }

@@ -1,10 +1,9 @@
 //! The metrics of signaling. Labels are from small fixed sets: never a room, a person, an address.
 
 use protocol::message::{ClientMessage, Quality, ServerMessage};
-use protocol::token::Role;
 use protocol::{ApiError, Code};
 use service::Metrics;
-use service::metrics::{Histogram, IntCounter, IntCounterVec, IntGaugeVec, PEOPLE_SECONDS};
+use service::metrics::{Histogram, IntCounter, IntCounterVec, IntGauge, PEOPLE_SECONDS};
 
 use crate::presence::News;
 
@@ -12,7 +11,8 @@ use crate::presence::News;
 const RATIOS: &[f64] = &[0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
 
 pub(crate) struct Counters {
-    participants: IntGaugeVec,
+    /// Hosts, speakers, listeners.
+    participants: [IntGauge; 3],
     messages: IntCounterVec,
     refused: IntCounterVec,
     bad_input: IntCounterVec,
@@ -26,12 +26,13 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let full = metrics.counters("dais_queue_full_total", "Bounded queues that were full.", &["queue"]);
+        let participants = metrics.gauges(
+            "dais_signaling_participants",
+            "People who are in a room by this node, those who were just cut off included.",
+            &["role"],
+        );
         Self {
-            participants: metrics.gauges(
-                "dais_signaling_participants",
-                "People who are in a room by this node, those who were just cut off included.",
-                &["role"],
-            ),
+            participants: ["host", "speaker", "listener"].map(|role| participants.with_label_values(&[role])),
             messages: metrics.counters(
                 "dais_signaling_messages_total",
                 "WebSocket messages.",
@@ -101,22 +102,13 @@ impl Counters {
         self.lingering_full.inc();
     }
 
-    /// So many more people of this role.
-    pub(crate) fn participants(&self, role: Role, more: i64) {
-        self.participants.with_label_values(&[role_name(role)]).add(more);
+    /// So many more hosts, speakers and listeners.
+    pub(crate) fn participants(&self, more: [i64; 3]) {
+        self.participants.iter().zip(more).for_each(|(gauge, more)| gauge.add(more));
     }
 
     pub(crate) fn heard(&self, quality: &Quality) {
         self.concealed.observe(f64::from(quality.concealed.clamp(0.0, 1.0)));
-    }
-}
-
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Host => "host",
-        Role::Speaker => "speaker",
-        Role::Listener => "listener",
-        Role::Admin => "admin",
     }
 }
 

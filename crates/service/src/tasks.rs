@@ -59,6 +59,8 @@ impl Tasks {
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         let guard = Guard::new(self, name.into());
+        // An async block keeps what it awaits twice. Boxed, that is two pointers.
+        let future = Box::pin(future);
         self.spawn(async move { guard.end_part(future.await) });
     }
 
@@ -81,6 +83,7 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let guard = Guard::new(self, name.into());
+        let future = Box::pin(future);
         self.spawn(async move {
             future.await;
             guard.end_well();

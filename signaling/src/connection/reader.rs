@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 pub(super) struct Reader<'a> {
     app: &'a Shared,
-    stream: SplitStream<WebSocket>,
+    stream: &'a mut SplitStream<WebSocket>,
     lanes: &'a Lanes,
     pace: Pace,
     member: &'a Member,
@@ -41,7 +41,7 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(
         app: &'a Shared,
-        stream: SplitStream<WebSocket>,
+        stream: &'a mut SplitStream<WebSocket>,
         lanes: &'a Lanes,
         member: &'a Member,
     ) -> Self {
@@ -50,7 +50,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns when the client is gone; whoever is put out is waited for by the writer.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         let silence = self.app.config.times.ping * 2 + GRACE;
         loop {
             let received = tokio::select! {

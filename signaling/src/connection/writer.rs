@@ -14,14 +14,14 @@ use crate::presence;
 
 pub(super) struct Writer<'a> {
     pub(super) app: &'a Shared,
-    pub(super) sink: SplitSink<WebSocket, Message>,
+    pub(super) sink: &'a mut SplitSink<WebSocket, Message>,
     pub(super) lanes: &'a Lanes,
     pub(super) presence: presence::Reader,
 }
 
 impl Writer<'_> {
     /// Returns once the client has been told the end, or does not read any more.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         let mut pings = interval(self.app.config.times.ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.tick().await;
@@ -33,7 +33,7 @@ impl Writer<'_> {
                         self.app.counters.presence_sent(&news);
                         self.send(Message::Text(news.text)).await
                     }
-                    Next::End(end) => return self.goodbye(end).await,
+                    Next::End(end) => return Box::pin(self.goodbye(end)).await,
                 },
                 _ = pings.tick() => self.send(Message::Ping(Default::default())).await,
             };

@@ -45,6 +45,9 @@ use stage_push::StagePush;
 /// nodes and the origin that they are gone.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Words that are taken before it is looked what else is due: in a storm that costs more than they do.
+const AT_ONCE: usize = 32;
+
 /// Longest time without looking whether presence is due.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -178,7 +181,7 @@ impl LiveRoom {
         loop {
             let due = self.due();
             tokio::select! {
-                Some(input) = self.inbox.recv() => self.take(input).await,
+                Some(input) = self.inbox.recv() => self.take_some(input).await,
                 payload = next_note(&mut notes) => self.hear(&payload).await,
                 () = self.push.work() => {}
                 () = sleep_until(due) => {}
@@ -191,6 +194,15 @@ impl LiveRoom {
             if self.is_over(draining) && self.app.rooms.retire(&self.id, &mut self.inbox) {
                 return;
             }
+        }
+    }
+
+    /// Takes a word, and those that wait behind it.
+    async fn take_some(&mut self, first: Input) {
+        self.take(first).await;
+        for _ in 1..AT_ONCE {
+            let Ok(next) = self.inbox.try_recv() else { return };
+            self.take(next).await;
         }
     }
 

@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use protocol::message::{Purpose, RemoveReason, Reply, RequestId, ServerMessage};
-use protocol::token::Role;
 use protocol::{Identity, NodeId, PeerId};
 use room::Room;
 use serde::{Deserialize, Serialize};
@@ -227,11 +226,8 @@ impl People {
         let speakers = on_stage.filter(|seat| is_speaker(&seat.identity)).count();
         let hosts = self.hosts.len();
         let now = [hosts, speakers, self.here.len() - hosts - speakers].map(|people| people as i64);
-        for (role, (now, before)) in
-            [Role::Host, Role::Speaker, Role::Listener].into_iter().zip(now.into_iter().zip(self.counted))
-        {
-            counters.participants(role, now - before);
-        }
+        let before = self.counted;
+        counters.participants(std::array::from_fn(|role| now[role] - before[role]));
         self.counted = now;
     }
 }
