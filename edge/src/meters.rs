@@ -30,6 +30,10 @@ const DROPPED: &[(&str, Total)] = &[
     ("unwanted", |stats| stats.dropped_unwanted),
 ];
 
+/// Why newcomers were not admitted: many came at once, and they were told when to come back; or there
+/// is no room.
+const REFUSED: &[(&str, Total)] = &[("busy", |stats| stats.put_off), ("full", |stats| stats.refused_full)];
+
 /// The same among the counts of what comes from parents.
 type Received = fn(&ReceiverStats) -> u64;
 
@@ -58,6 +62,7 @@ pub(crate) struct ShardMeters {
     listeners: [Level; 3],
     reframed: Follower,
     busy: Level,
+    waiting: Level,
     changes: IntCounter,
 }
 
@@ -65,6 +70,10 @@ impl ShardMeters {
     pub(crate) fn new(metrics: &Metrics, handle: ShardHandle<ListenersCommand>) -> Self {
         let reasons = dropped(metrics);
         let totals = DROPPED.iter().map(|&(reason, total)| (total, reasons.with_label_values(&[reason])));
+        let help = "Newcomers who were not admitted.";
+        let reasons = metrics.counters("dais_edge_refused_total", help, &["reason"]);
+        let refused = REFUSED.iter().map(|&(reason, total)| (total, reasons.with_label_values(&[reason])));
+        let totals = totals.chain(refused);
         let help = "Listeners by the length of their packets in ms.";
         let framings = metrics.levels("dais_edge_framing_listeners", help, &["framing"]);
         Self {
@@ -90,6 +99,11 @@ impl ShardMeters {
             busy: Level::new(
                 metrics.levels("dais_edge_busy_shards", BUSY, &[]).with_label_values::<&str>(&[]),
             ),
+            waiting: Level::new(
+                metrics
+                    .levels("dais_edge_waiting_newcomers", "Newcomers who wait to be admitted.", &[])
+                    .with_label_values::<&str>(&[]),
+            ),
             changes: queue_full(metrics, "changes"),
         }
     }
@@ -100,6 +114,7 @@ impl ShardMeters {
         self.listeners.iter_mut().zip(plane.framings()).for_each(|(level, now)| level.follow(now as f64));
         self.reframed.follow(plane.stats().reframed);
         self.busy.follow(load.busy.into());
+        self.waiting.follow(plane.waiting() as f64);
         self.shard.follow(&self.handle);
         self.peers.follow(plane.peer_stats());
         self.totals.iter_mut().for_each(|(total, follower)| follower.follow(total(plane.stats())));

@@ -11,6 +11,7 @@ use protocol::node::{self as wire, Admit, Announcement, NodeKind, Request, Respo
 use protocol::{Code, Epoch, Identity, NodeId, RoomId};
 use service::{Registry, Tasks, shutdown};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use transport::Authority;
 
 fn name(text: &str) -> NodeId {
@@ -134,4 +135,41 @@ async fn a_drain_is_announced_admits_nobody_and_waits_for_those_who_are_here() {
     let remove = serde_json::to_vec(&Request::Remove { peer }).unwrap();
     assert_eq!(running.ask(remove).await, Response::Done);
     running.tasks.watch().await.unwrap();
+}
+
+/// More newcomers than the two shards take at a time: those who have not been answered once as many as
+/// may arrive are in.
+async fn crowd(running: &Arc<Running>) -> JoinSet<Response> {
+    let mut crowd = JoinSet::new();
+    for _ in 0..1_100 {
+        let running = running.clone();
+        crowd.spawn(async move { running.admit().await });
+    }
+    for _ in 0..1_000 {
+        assert!(matches!(crowd.join_next().await, Some(Ok(Response::Admitted { .. }))));
+    }
+    crowd
+}
+
+#[tokio::test]
+async fn who_waits_to_be_admitted_is_told_that_the_room_is_over() {
+    let running = Arc::new(Running::start(2_000).await);
+    let waiting = crowd(&running).await;
+    let room = RoomId::new("all-hands").unwrap();
+    assert_eq!(running.ask(serde_json::to_vec(&Request::Close { room }).unwrap()).await, Response::Done);
+    for answer in waiting.join_all().await {
+        assert_eq!(code(answer), Code::Ended);
+    }
+    assert!(matches!(running.admit().await, Response::Admitted { .. }), "there is room again");
+}
+
+#[tokio::test]
+async fn who_waits_when_the_drain_begins_is_sent_elsewhere() {
+    let running = Arc::new(Running::start(2_000).await);
+    let waiting = crowd(&running).await;
+    running.drain.begin();
+    for answer in waiting.join_all().await {
+        let Response::Refused(error) = answer else { panic!() };
+        assert_eq!((error.code, error.retry_after_ms), (Code::Unavailable, None));
+    }
 }

@@ -12,6 +12,7 @@
 
 pub mod audience;
 pub mod batch;
+mod door;
 pub mod dtls;
 pub mod framing;
 pub mod listeners;

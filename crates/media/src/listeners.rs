@@ -13,13 +13,15 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use protocol::{ApiError, Code, Frame, Offer, PeerId, RoomId};
+use protocol::{Frame, PeerId, RoomId};
 use rand::rngs::StdRng;
 
 use crate::audience::{Negotiated, Receiver};
-use crate::peer::{AdmitError, Session};
-use crate::{Batch, Credentials, Load, PeerChange, Peers, PeersConfig, Plane, peer};
+use crate::door::Door;
+use crate::peer::Session;
+use crate::{Batch, Load, PeerChange, Peers, PeersConfig, Plane, peer};
 
+mod admission;
 mod lanes;
 mod line;
 mod messages;
@@ -28,6 +30,7 @@ mod stats;
 mod timeline;
 mod valve;
 
+pub(crate) use admission::refusal;
 pub use messages::{AdmitListener, ListenersCommand, ListenersEvent};
 use room::{Manner, Program, Room};
 pub use stats::{BUCKETS_US, Latency, ListenersStats};
@@ -63,6 +66,7 @@ pub struct Listeners {
     /// When each room has something to send.
     timers: BTreeSet<(Instant, RoomId)>,
     valve: Valve,
+    door: Door<Box<AdmitListener>>,
     events: VecDeque<ListenersEvent>,
     stats: ListenersStats,
 }
@@ -88,6 +92,7 @@ impl Listeners {
             rooms: HashMap::new(),
             timers: BTreeSet::new(),
             valve: Valve::default(),
+            door: Door::default(),
             events: VecDeque::new(),
             stats: ListenersStats::default(),
         }
@@ -128,6 +133,11 @@ impl Listeners {
         self.seats.is_empty()
     }
 
+    /// Newcomers who wait to be admitted.
+    pub fn waiting(&self) -> usize {
+        self.door.waiting()
+    }
+
     /// All who are connected, and those of them who adapt.
     fn counts(&self) -> (Counts, Counts) {
         let add = |one: Counts, other: Counts| std::array::from_fn(|level| one[level] + other[level]);
@@ -135,42 +145,11 @@ impl Listeners {
         rooms.fold(Default::default(), |all, room| (add(all.0, room.0), add(all.1, room.1)))
     }
 
-    fn admit(&mut self, now: Instant, admit: AdmitListener, session: Option<Session<'_>>) {
-        let result = self.try_admit(now, &admit, session);
-        self.stats.refused += u64::from(result.is_err());
-        self.events.push_back(ListenersEvent::Admitted { peer: admit.peer, result });
-    }
-
-    fn try_admit(
-        &mut self,
-        now: Instant,
-        admit: &AdmitListener,
-        session: Option<Session<'_>>,
-    ) -> Result<Credentials, ApiError> {
-        let program = program(&admit.offer)?;
-        if !self.rooms.contains_key(&admit.room) && self.rooms.len() >= self.config.max_rooms {
-            return Err(ApiError::new(Code::Unavailable, "this node has all the rooms it can take"));
-        }
-        let credentials = match session {
-            None => self.peers.admit(now, admit.peer, &admit.offer, false),
-            Some(session) => self.peers.admit_with_keys(now, admit.peer, &admit.offer, false, session),
-        };
-        let credentials = credentials.map_err(refusal)?;
-        let room = self.rooms.entry(admit.room.clone()).or_insert_with(|| {
-            self.events.push_back(ListenersEvent::Wanted(admit.room.clone()));
-            Room::new(now)
-        });
-        room.admitted += 1;
-        let framing_ms = admit.offer.framing.map(|framing| framing.value());
-        let negotiated = Negotiated::from(&admit.offer);
-        self.seats.insert(admit.peer, Seat { room: admit.room.clone(), negotiated, program, framing_ms });
-        Ok(credentials)
-    }
-
     fn take_changes(&mut self, now: Instant) {
         while let Some(change) = self.peers.poll() {
             match change {
                 PeerChange::Connected { peer, addr, keys } => {
+                    self.door.connected(now, peer);
                     let Some(seat) = self.seats.get(&peer) else { continue };
                     let Some(room) = self.rooms.get_mut(&seat.room) else { continue };
                     let receiver = Receiver::new(peer, addr, keys, seat.negotiated, &mut self.rng);
@@ -189,6 +168,7 @@ impl Listeners {
                 }
             }
         }
+        self.let_in(now);
     }
 
     fn receiver(&mut self, peer: PeerId) -> Option<&mut Receiver> {
@@ -199,6 +179,7 @@ impl Listeners {
     /// Ends what a peer has here; the room it was in.
     fn forget(&mut self, now: Instant, peer: PeerId) -> Option<RoomId> {
         let seat = self.seats.remove(&peer)?;
+        self.door.gone(peer);
         if let Some(room) = self.rooms.get_mut(&seat.room) {
             room.remove(now, peer);
             room.admitted -= 1;
@@ -211,6 +192,7 @@ impl Listeners {
     }
 
     fn close(&mut self, now: Instant, room: &RoomId, out: &mut Batch) {
+        self.door.retain(|admit| admit.room != *room);
         let members = self.seats.iter().filter(|(_, seat)| seat.room == *room);
         let mut members: Vec<_> = members.map(|(&peer, _)| peer).collect();
         members.sort_unstable();
@@ -274,9 +256,9 @@ impl Plane for Listeners {
     fn handle(&mut self, now: Instant, command: ListenersCommand, out: &mut Batch) {
         match command {
             ListenersCommand::Frame { room, frame, arrived } => return self.frame(room, frame, arrived),
-            ListenersCommand::Admit(admit) => self.admit(now, *admit, None),
+            ListenersCommand::Admit(admit) => self.knock(now, admit),
             ListenersCommand::AdmitConnected(admit, addr, keys) => {
-                self.admit(now, *admit, Some(Session { addr, keys: &keys }));
+                self.admit(now, &admit, Some(Session { addr, keys: &keys }));
             }
             ListenersCommand::Reframe { peer, framing_ms } => {
                 let room = self.seats.get(&peer).and_then(|seat| self.rooms.get_mut(&seat.room));
@@ -284,7 +266,9 @@ impl Plane for Listeners {
             }
             ListenersCommand::Remove(peer) => {
                 self.peers.remove(now, peer, out);
-                self.forget(now, peer);
+                if self.forget(now, peer).is_none() {
+                    self.door.withdraw(peer);
+                }
             }
             ListenersCommand::Close(room) => self.close(now, &room, out),
         }
@@ -298,7 +282,13 @@ impl Plane for Listeners {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|&(due, _)| due).into_iter().chain(self.peers.poll_timeout()).min()
+        self.timers
+            .first()
+            .map(|&(due, _)| due)
+            .into_iter()
+            .chain(self.peers.poll_timeout())
+            .chain(self.door.poll_timeout())
+            .min()
     }
 
     fn poll(&mut self) -> Option<ListenersEvent> {
@@ -314,20 +304,4 @@ fn manner(seat: &Seat, choice: FramingChoice, valve: &Valve) -> Manner {
         (None, FramingChoice::Auto) => (valve.newcomers(), true),
     };
     Manner { program: seat.program, framing_ms, adapts }
-}
-
-fn program(offer: &Offer) -> Result<Program, ApiError> {
-    match offer.lines.value() {
-        0 => Err(ApiError::new(Code::BadOffer, "lines: a listener needs at least one to receive on")),
-        1 => Ok(Program::Line),
-        _ => Ok(Program::Voices),
-    }
-}
-
-/// What the client is told when its peer cannot be made.
-pub(crate) fn refusal(error: AdmitError) -> ApiError {
-    match error {
-        AdmitError::Full => ApiError::new(Code::Unavailable, error.to_string()).retry_after_ms(1_000),
-        AdmitError::Taken => ApiError::new(Code::Internal, error.to_string()),
-    }
 }

@@ -20,7 +20,7 @@ use rand::rngs::StdRng;
 
 use crate::audience::{Packets, Receiver};
 use crate::listeners::refusal;
-use crate::peer::Session;
+use crate::peer::{AdmitError, Session};
 use crate::srtp::SendKeys;
 use crate::{Batch, Credentials, PeerChange, Peers, PeersConfig, Plane, Received, peer, rtcp};
 
@@ -132,7 +132,10 @@ impl Speakers {
             None => self.peers.admit(now, admit.peer, &admit.offer, true),
             Some(session) => self.peers.admit_with_keys(now, admit.peer, &admit.offer, true, session),
         };
-        let credentials = credentials.map_err(refusal)?;
+        let credentials = credentials.map_err(|error| match error {
+            AdmitError::Full => unavailable("speakers"),
+            AdmitError::Taken => refusal(error),
+        })?;
         self.room_of.insert(admit.peer, admit.room.clone());
         if let Some(room) = self.rooms.get_mut(&admit.room) {
             room.raise_epoch(admit.epoch);

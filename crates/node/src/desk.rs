@@ -168,6 +168,7 @@ impl<D: Duty> Desk<D> {
                     self.admits = false;
                     deadline = Some(Instant::now() + DRAIN);
                     self.announce().await;
+                    self.turn_away().await;
                 }
             }
         }
@@ -189,7 +190,7 @@ impl<D: Duty> Desk<D> {
             Ok(Request::Stage(stage)) => {
                 self.duty.stage(stage).map_or_else(Response::Refused, |()| Response::Done)
             }
-            Ok(Request::Close { room }) => self.close(&room),
+            Ok(Request::Close { room }) => self.close(&room).await,
             Err(error) => {
                 self.bad_requests.inc();
                 Response::Refused(ApiError::new(Code::BadRequest, error.to_string()))
@@ -200,7 +201,7 @@ impl<D: Duty> Desk<D> {
 
     fn admit(&mut self, admit: Admit, message: &Message) -> Result<(), ApiError> {
         if !self.admits {
-            return Err(ApiError::new(Code::Unavailable, "this node drains"));
+            return Err(drains());
         }
         if self.peers.len() >= self.config.capacity as usize {
             return Err(ApiError::new(Code::Unavailable, "this node is full"));
@@ -222,13 +223,34 @@ impl<D: Duty> Desk<D> {
         Response::Done
     }
 
-    fn close(&mut self, room: &RoomId) -> Response {
-        let of_room = self.peers.iter().filter(|(_, seat)| seat.room == *room).map(|(&peer, _)| peer);
-        for peer in of_room.collect::<Vec<_>>() {
-            self.forget(peer);
-        }
+    async fn close(&mut self, room: &RoomId) -> Response {
         self.duty.close(room);
+        for peer in self.peers_where(|seat| seat.room == *room) {
+            self.end(peer, ApiError::new(Code::Ended, "the room is over")).await;
+        }
         Response::Done
+    }
+
+    /// Refuses those who still wait to be admitted: where they are sent to next, they are sooner.
+    async fn turn_away(&mut self) {
+        for peer in self.peers_where(|seat| seat.waiting.is_some()) {
+            if let Some(shard) = self.end(peer, drains()).await {
+                self.duty.remove(shard, peer);
+            }
+        }
+    }
+
+    fn peers_where(&self, picks: impl Fn(&Seat) -> bool) -> Vec<PeerId> {
+        self.peers.iter().filter(|(_, seat)| picks(seat)).map(|(&peer, _)| peer).collect()
+    }
+
+    /// Forgets a peer, with an answer for whoever waits for it; the shard that it was on.
+    async fn end(&mut self, peer: PeerId, why: ApiError) -> Option<usize> {
+        let seat = self.forget(peer)?;
+        if let Some((message, ..)) = seat.waiting {
+            self.respond(&message, &Response::Refused(why)).await;
+        }
+        Some(seat.shard)
     }
 
     async fn change(&mut self, change: Change) {
@@ -307,4 +329,8 @@ impl<D: Duty> Desk<D> {
             tracing::warn!(%error, "a request stays without an answer");
         }
     }
+}
+
+fn drains() -> ApiError {
+    ApiError::new(Code::Unavailable, "this node drains")
 }

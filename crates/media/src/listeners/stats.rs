@@ -22,7 +22,9 @@ pub struct ListenersStats {
     /// Frames of a room that nobody here listens to.
     pub dropped_unwanted: u64,
     /// Listeners refused because a limit was reached.
-    pub refused: u64,
+    pub refused_full: u64,
+    /// Listeners told to come back, each at a time of their own.
+    pub put_off: u64,
     /// Listeners who were given another framing.
     pub reframed: u64,
     /// From the moment a packet could leave, without what framing holds back, until it did; once for each

@@ -200,7 +200,7 @@ fn limits_are_held_and_named() {
     edge.join(3, 20);
     edge.join(3, 20);
     assert_eq!(refused(&mut edge, admit(PeerId(8), 3, 20)).code, protocol::Code::Unavailable);
-    assert_eq!(edge.stats().refused, 3);
+    assert_eq!(edge.stats().refused_full, 2);
 }
 
 #[test]

@@ -6,3 +6,4 @@ mod cycles;
 mod edge;
 mod origin;
 mod person;
+mod storm;
