@@ -147,6 +147,7 @@ const LOADS: &[Setting] = &[
     Setting::one("churn", "N", "Listeners leaving and joining per second [0]"),
     Setting::one("promote", "N", "Promotions per minute [0]"),
     Setting::one("reconnect-at", "TIME", "Cut everybody then, and let them come back at once [never]"),
+    Setting::one("garbage", "N", "Datagrams of noise per second at the media ports, from strangers [0]"),
     Setting::one("probes", "N", "Listeners that are full peer connections, as a check [2]"),
     Setting::one("framing", "any|20|60", "What listeners ask for [any]"),
     Setting::one("threads", "N", "Threads that read what listeners hear [by their number]"),

@@ -17,12 +17,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::clock::now_ns;
 use crate::crowd::{Crowd, CrowdPlan, Identity as Certificate, MAX_CROWDS, Seconds, TalkPlan};
+use crate::garbage::{self, Garbage};
 use crate::nodes::Followed;
 use crate::run::Run;
 use crate::speaker::Speaker;
 use crate::table::Progress;
 use crate::target::Target;
-use crate::{Figures, Options, usage};
+use crate::{Figures, Options, figures, usage};
 
 use ramp::Ramp;
 
@@ -51,6 +52,9 @@ pub async fn run(options: Options, show: &mut (dyn FnMut(&Progress) + Send)) -> 
     let began = SystemTime::now();
     let target = Target::find(&options.url).await?;
     check_files(&options, &target)?;
+    if options.garbage > 0 {
+        garbage::check(target.address.ip())?;
+    }
     let rooms = make_rooms(&options, &target).await?;
     let seconds = Arc::new(Seconds::new(now_ns()));
     let run = Arc::new(assemble(options, target, rooms, &seconds)?);
@@ -178,6 +182,8 @@ pub(super) struct Played {
     steady_ns: u64,
     /// CPU of this process at that time.
     cpu_s: f64,
+    /// What was thrown since.
+    garbage: Option<figures::Garbage>,
 }
 
 /// The run as it goes on.
@@ -236,9 +242,15 @@ impl<'a> Conductor<'a> {
         self.ramp_up().await?;
         self.read_nodes().await;
         self.nodes.iter_mut().for_each(Followed::start);
-        let played = Played { began_ns: self.began_ns, steady_ns: now_ns(), cpu_s: usage::cpu_s() };
+        let (steady_ns, cpu_s) = (now_ns(), usage::cpu_s());
+        let garbage = self.throw_garbage()?;
         self.steady().await;
-        Ok(played)
+        Ok(Played { began_ns: self.began_ns, steady_ns, cpu_s, garbage: garbage.map(Garbage::end) })
+    }
+
+    fn throw_garbage(&self) -> anyhow::Result<Option<Garbage>> {
+        let per_s = self.run.options.garbage;
+        (per_s > 0).then(|| Garbage::start(per_s, self.run.ports())).transpose()
     }
 
     async fn ramp_up(&mut self) -> anyhow::Result<()> {

@@ -34,6 +34,8 @@ use crate::ledger::Said;
 
 pub(crate) use credentials::Credentials;
 pub(crate) use dtls::Identity;
+pub(crate) use peer::remote_of;
+pub(crate) use socket::{CALL, CrowdSocket, Inbound, Letter};
 pub(crate) use talk::TalkPlan;
 pub(crate) use tally::{Seconds, Tally};
 
@@ -44,7 +46,13 @@ const ADDRESSES: u32 = 1 << 20;
 const FIRST_ADDRESS: u32 = 1 << 16;
 
 /// Most crowds that have addresses.
-pub(crate) const MAX_CROWDS: usize = 16;
+pub(crate) const MAX_CROWDS: usize = 15;
+
+/// Addresses that nobody in a crowd has: a part of the last sixteenth.
+pub(crate) const STRANGERS: std::ops::Range<u32> = {
+    let first = (127 << 24) + MAX_CROWDS as u32 * ADDRESSES + FIRST_ADDRESS;
+    first..first + ADDRESSES / 2
+};
 
 /// Who somebody is within their crowd: never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

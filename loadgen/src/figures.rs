@@ -42,6 +42,8 @@ pub struct Figures {
     pub generator: Generator,
     /// The storm of `--reconnect-at`.
     pub reconnect: Option<Reconnect>,
+    /// What strangers threw, where any did.
+    pub garbage: Option<Garbage>,
     /// Second by second, from the first join on.
     pub seconds: Vec<Second>,
 }
@@ -179,6 +181,17 @@ pub struct Reconnect {
     pub connected: u64,
     /// From the cut to the first frame after it.
     pub hears_again: Histogram,
+}
+
+/// What strangers threw at the media ports.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Garbage {
+    /// Datagrams that were sent.
+    pub sent: u64,
+    /// Datagrams that came back.
+    pub answers: u64,
+    /// For how long, in s.
+    pub seconds: f64,
 }
 
 /// One second of the run.

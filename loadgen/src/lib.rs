@@ -20,6 +20,7 @@ mod conductor;
 mod crowd;
 mod ear;
 pub mod figures;
+mod garbage;
 pub mod html;
 mod ledger;
 mod listener;

@@ -32,6 +32,8 @@ pub struct Options {
     pub promote: f64,
     /// So long after everybody is in, all listeners are cut and come back at once.
     pub reconnect_at: Option<Duration>,
+    /// Datagrams per second that strangers throw at the nodes' media ports once everybody is in.
+    pub garbage: u64,
     /// Listeners that are full peer connections of the `webrtc` crate.
     pub probes: u32,
     /// Framing in ms that listeners ask for; none leaves it to the node.

@@ -77,6 +77,8 @@ pub struct Report {
     pub load_generator: LoadGenerator,
     /// How long it took until everybody heard again, where everybody was cut off.
     pub reconnect: Option<Reconnect>,
+    /// What strangers threw at the media ports, where any did.
+    pub garbage: Option<Garbage>,
     /// Second by second.
     pub timeline: Vec<Second>,
     /// The whole of what the percentiles sum up.
@@ -245,6 +247,17 @@ pub struct Reconnect {
     pub p99_ms: Option<f64>,
     /// Until all did; none where some never came back.
     pub all_ms: Option<f64>,
+}
+
+/// What strangers threw at the media ports while everybody was in.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Garbage {
+    /// Datagrams.
+    pub sent: u64,
+    /// The same per second.
+    pub per_s: f64,
+    /// Datagrams that the server answered to strangers.
+    pub answers: u64,
 }
 
 /// One second of the run. What is not known is none.

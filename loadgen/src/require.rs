@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::report::{Node, Reconnect, Report};
+use crate::report::{Garbage, Node, Reconnect, Report};
 
 /// In the pattern of paths: any name will do here.
 const ANY: &str = "*";
@@ -169,6 +169,7 @@ fn check(path: &str) -> Result<(), RequireError> {
         failures: [(ANY.to_owned(), 0)].into(),
         nodes: vec![Node { node: ANY.into(), ..Node::default() }],
         reconnect: Some(Reconnect::default()),
+        garbage: Some(Garbage::default()),
         ..Report::default()
     };
     let whole = whole.value();

@@ -8,7 +8,8 @@ use protocol::message::{ClientMessage, Purpose, ServerMessage};
 use protocol::{Answer, RoomId};
 use tokio::sync::oneshot;
 
-use crate::crowd::{Credentials, Crowd, Identity, Newcomer, Place, Why};
+use crate::crowd::{Credentials, Crowd, Identity, Newcomer, Place, Why, remote_of};
+use crate::garbage::Ports;
 use crate::session::{Code, Session};
 use crate::target::Target;
 use crate::watch::{Board, Watch};
@@ -29,6 +30,8 @@ pub(crate) struct Run {
     pub(crate) join: Mutex<Histogram>,
     pub(crate) connected: Mutex<Histogram>,
     failures: Mutex<BTreeMap<String, u64>>,
+    /// Where listeners were told to go, and as whom.
+    ports: Mutex<Ports>,
 }
 
 /// How many got how far.
@@ -100,6 +103,7 @@ impl Run {
             join: Mutex::default(),
             connected: Mutex::default(),
             failures: Mutex::default(),
+            ports: Mutex::default(),
         }
     }
 
@@ -122,6 +126,9 @@ impl Run {
         let purpose = if wanted.speaks.is_some() { Purpose::Speak } else { Purpose::Listen };
         let asked = session.ask_patiently(ClientMessage::Media { purpose, offer }, watch).await?;
         let ServerMessage::Media { answer, .. } = asked else { return Err("unexpected".into()) };
+        if wanted.speaks.is_none() {
+            self.note_port(&answer);
+        }
         let (place, (connected, result)) = (wanted.place, oneshot::channel());
         let (lost, lost_later) = oneshot::channel();
         crowd.add(newcomer(wanted, credentials, answer, connected, lost));
@@ -142,6 +149,19 @@ impl Run {
                 tracing::warn!("{error:#}");
             }
         }
+    }
+
+    /// Only garbage wants to know.
+    fn note_port(&self, answer: &Answer) {
+        if let Some(port) = remote_of(answer).filter(|_| self.options.garbage > 0) {
+            let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+            ports.insert(port, answer.ufrag.as_str().to_owned());
+        }
+    }
+
+    /// Where listeners were told to go so far.
+    pub(crate) fn ports(&self) -> Ports {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts why something failed.

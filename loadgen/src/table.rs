@@ -58,6 +58,7 @@ impl Display for Table<'_> {
         audio(f, "speakers heard", &report.stage)?;
         probes(f, report)?;
         reconnect(f, report)?;
+        garbage(f, report)?;
         f.write_char('\n')?;
         usage(f, report)?;
         verdict(f, report)
@@ -143,6 +144,12 @@ fn reconnect(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     )
 }
 
+fn garbage(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let Some(garbage) = &report.garbage else { return Ok(()) };
+    let (sent, per_s) = (count(garbage.sent), figure(garbage.per_s));
+    writeln!(f, "  {:<22}{sent} datagrams, {per_s}/s; {} answered", "garbage", count(garbage.answers))
+}
+
 fn usage(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     for node in &report.nodes {
         let per_packet = measured(node.cpu_us_per_packet);
@@ -170,8 +177,8 @@ fn verdict(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Reconnect;
     use crate::report::sample::sample;
+    use crate::report::{Garbage, Reconnect};
 
     #[test]
     fn the_table_has_what_people_ask_first() {
@@ -198,7 +205,9 @@ mod tests {
         let (p50_ms, p99_ms) = (Some(4_200.0), Some(11_000.0));
         let storm = Reconnect { cut: 10_000, connected: 10_000, back: 9_999, p50_ms, p99_ms, all_ms: None };
         report.reconnect = Some(storm);
+        report.garbage = Some(Garbage { sent: 3_000_000, per_s: 50_000.0, answers: 0 });
         let table = table(&report);
+        assert!(table.contains("3,000,000 datagrams, 50,000/s; 0 answered"), "{table}");
         assert!(table.contains("told to come back later: 12,345 times"));
         assert!(
             table.contains("9,999 of 10,000 heard again: 50 % after 4,200 ms, 99 % 11,000, all –"),

@@ -34,6 +34,7 @@ impl Load {
             churn: values.or("churn", Rate(0.0)).0,
             promote: values.or("promote", Rate(0.0)).0,
             reconnect_at: values.one("reconnect-at").map(seconds),
+            garbage: values.or("garbage", 0),
             probes,
             framing: values.or("framing", Framing(None)).0,
             metrics: values.many("metrics"),

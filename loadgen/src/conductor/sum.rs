@@ -57,6 +57,7 @@ impl Conductor<'_> {
             probes,
             nodes: self.nodes.iter().map(|node| node.figures(steady_s)).collect(),
             reconnect,
+            garbage: played.garbage,
             seconds: per_second,
         })
     }

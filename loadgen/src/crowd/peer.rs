@@ -299,7 +299,7 @@ impl Stream {
 }
 
 /// Where the answer says that the server is: its first address of IPv4.
-pub(super) fn remote_of(answer: &protocol::Answer) -> Option<SocketAddrV4> {
+pub(crate) fn remote_of(answer: &protocol::Answer) -> Option<SocketAddrV4> {
     answer.candidates.iter().find_map(|candidate| match candidate.ip {
         std::net::IpAddr::V4(ip) => Some(SocketAddrV4::new(ip, candidate.port)),
         std::net::IpAddr::V6(_) => None,

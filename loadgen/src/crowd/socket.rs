@@ -47,6 +47,17 @@ pub(crate) struct Arrival {
     pub(crate) segment: usize,
 }
 
+/// A datagram that is to go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Letter<'a> {
+    /// From which address of this machine; from any where it is 0.0.0.0.
+    pub(crate) from: Ipv4Addr,
+    /// Where to.
+    pub(crate) to: SocketAddrV4,
+    /// What it says.
+    pub(crate) bytes: &'a [u8],
+}
+
 impl CrowdSocket {
     /// Binds to a free port on all addresses.
     pub(crate) fn bind(buffer: usize) -> io::Result<Self> {
@@ -87,9 +98,14 @@ impl CrowdSocket {
         }
     }
 
+    /// Sends many; how many of them the kernel took.
+    pub(crate) fn send_many(&self, letters: &[Letter<'_>]) -> usize {
+        letters.chunks(CALL).map(|letters| sys::send_many(&self.socket, letters).unwrap_or(0)).sum()
+    }
+
     /// Sends one datagram, from any address of this machine where `from` is 0.0.0.0; false if the kernel did not take it.
     pub(crate) fn send(&self, from: Ipv4Addr, to: SocketAddrV4, datagram: &[u8]) -> bool {
-        sys::send(&self.socket, from, to, datagram).is_ok()
+        sys::send_many(&self.socket, &[Letter { from, to, bytes: datagram }]).is_ok()
     }
 }
 

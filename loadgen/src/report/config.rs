@@ -27,6 +27,9 @@ pub struct Config {
     pub promote: f64,
     /// When everybody was cut off, after everybody was in.
     pub reconnect_at_s: Option<f64>,
+    /// Datagrams per second that strangers threw.
+    #[serde(default)]
+    pub garbage: u64,
     /// Listeners that are full peer connections.
     pub probes: u32,
     /// Framing that was asked for; none leaves it to the node.
@@ -63,6 +66,9 @@ impl fmt::Display for Config {
         if let Some(at) = self.reconnect_at_s {
             write!(f, " --reconnect-at {at}s")?;
         }
+        if self.garbage > 0 {
+            write!(f, " --garbage {}", self.garbage)?;
+        }
         write!(f, " --probes {}", self.probes)?;
         if let Some(framing) = self.framing {
             write!(f, " --framing {framing}")?;
@@ -86,11 +92,12 @@ mod tests {
             ramp: 500.0,
             duration_s: 10.0,
             churn: 2.5,
+            garbage: 50_000,
             probes: 2,
             ..Config::default()
         };
         let again = "dais load --url http://127.0.0.1:7000 --listeners 200 --speakers 4 --talk turns --ramp 500 \
-                     --duration 10s --churn 2.5 --probes 2";
+                     --duration 10s --churn 2.5 --garbage 50000 --probes 2";
         assert_eq!(config.to_string(), again);
     }
 

@@ -1,8 +1,8 @@
 //! From what the engine counted to the form of the report: µs become ms, counts become rates.
 
 use super::{
-    Audio, Build, Config, Distribution, Distributions, Listeners, LoadGenerator, Machine, Node, Percentiles,
-    Presence, Probes, Reconnect, Report, SCHEMA, Second, date,
+    Audio, Build, Config, Distribution, Distributions, Garbage, Listeners, LoadGenerator, Machine, Node,
+    Percentiles, Presence, Probes, Reconnect, Report, SCHEMA, Second, date,
 };
 use crate::{Figures, Histogram, Options, figures};
 
@@ -29,6 +29,7 @@ pub(super) fn report(build: Build, options: &Options, figures: &Figures) -> Repo
         nodes: figures.nodes.iter().map(Node::from).collect(),
         load_generator: load_generator(&figures.generator, figures.steady_s),
         reconnect: figures.reconnect.as_ref().map(Reconnect::from),
+        garbage: figures.garbage.map(Garbage::from),
         timeline: timeline(figures),
         distributions: Distributions {
             join_ms: (&figures.connected).into(),
@@ -54,6 +55,7 @@ impl From<&Options> for Config {
             churn: options.churn,
             promote: options.promote,
             reconnect_at_s: options.reconnect_at.map(|at| at.as_secs_f64()),
+            garbage: options.garbage,
             probes: options.probes,
             framing: options.framing,
             metrics: options.metrics.clone(),
@@ -172,6 +174,13 @@ impl From<&figures::Reconnect> for Reconnect {
             p99_ms: of_cut(0.99),
             all_ms: all_back.then(|| ms(storm.hears_again.max())),
         }
+    }
+}
+
+impl From<figures::Garbage> for Garbage {
+    fn from(garbage: figures::Garbage) -> Self {
+        let figures::Garbage { sent, answers, seconds } = garbage;
+        Self { sent, per_s: ratio(sent as f64, seconds).unwrap_or(0.0), answers }
     }
 }
 

@@ -51,6 +51,7 @@ pub(crate) fn options() -> Options {
         churn: 0.0,
         promote: 0.0,
         reconnect_at: None,
+        garbage: 0,
         probes: 2,
         framing: None,
         metrics: vec!["http://127.0.0.1:7001/metrics".into()],
@@ -139,6 +140,7 @@ fn make_up() -> Figures {
             ..Default::default()
         },
         reconnect: None,
+        garbage: None,
         seconds,
     }
 }

@@ -99,6 +99,15 @@ fn of_a_reconnect_those_who_never_came_back_are_the_slowest() {
 }
 
 #[test]
+fn garbage_is_told_where_there_was_any() {
+    let mut figures = figures();
+    assert_eq!(Report::new(BUILD, &options(), &figures).garbage, None);
+    figures.garbage = Some(crate::figures::Garbage { sent: 3_000_000, answers: 2, seconds: 60.0 });
+    let garbage = Report::new(BUILD, &options(), &figures).garbage.unwrap();
+    assert_eq!((garbage.per_s, garbage.answers), (50_000.0, 2));
+}
+
+#[test]
 fn the_run_fails_when_one_condition_does() {
     let mut options = options();
     assert!(Report::new(BUILD, &options, &figures()).holds());

@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 
 use socket2::Socket;
 
-use super::Arrival;
+use super::{Arrival, Letter};
 
 /// Most messages of one call.
 pub(crate) const CALL: usize = 64;
@@ -178,27 +178,55 @@ const _: () = assert!(
     mem::size_of::<Source>() == INFO && mem::offset_of!(Source, info) == mem::size_of::<libc::cmsghdr>()
 );
 
-/// Sends one datagram from an address of this machine.
-pub(super) fn send(socket: &Socket, from: Ipv4Addr, to: SocketAddrV4, datagram: &[u8]) -> io::Result<()> {
-    // SAFETY: all-zero is a valid value of these plain structs.
-    let (mut name, mut message, mut source): (libc::sockaddr_in, libc::msghdr, Source) =
-        unsafe { mem::zeroed() };
-    name.sin_family = libc::AF_INET as libc::sa_family_t;
-    name.sin_port = to.port().to_be();
-    name.sin_addr.s_addr = u32::from(*to.ip()).to_be();
-    source.header.cmsg_len = mem::size_of::<libc::cmsghdr>() + mem::size_of::<libc::in_pktinfo>();
-    source.header.cmsg_level = libc::IPPROTO_IP;
-    source.header.cmsg_type = libc::IP_PKTINFO;
-    source.info.ipi_spec_dst.s_addr = u32::from(from).to_be();
-    // The kernel only reads here; the type of iovec does not say so.
-    let mut iovec = libc::iovec { iov_base: datagram.as_ptr().cast_mut().cast(), iov_len: datagram.len() };
-    message.msg_name = (&raw mut name).cast();
-    message.msg_namelen = mem::size_of::<libc::sockaddr_in>() as libc::socklen_t;
-    message.msg_iov = &raw mut iovec;
-    message.msg_iovlen = 1;
-    message.msg_control = (&raw mut source).cast();
-    message.msg_controllen = INFO;
-    // SAFETY: everything that the message points to lives until the call returns.
-    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_DONTWAIT) };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+/// What one message is made of.
+struct Envelope {
+    name: libc::sockaddr_in,
+    source: Source,
+    iovec: libc::iovec,
+}
+
+impl Envelope {
+    fn of(letter: &Letter<'_>) -> Self {
+        // SAFETY: all-zero is a valid value of these plain structs.
+        let (mut name, mut source): (libc::sockaddr_in, Source) = unsafe { mem::zeroed() };
+        name.sin_family = libc::AF_INET as libc::sa_family_t;
+        name.sin_port = letter.to.port().to_be();
+        name.sin_addr.s_addr = u32::from(*letter.to.ip()).to_be();
+        source.header.cmsg_len = mem::size_of::<libc::cmsghdr>() + mem::size_of::<libc::in_pktinfo>();
+        source.header.cmsg_level = libc::IPPROTO_IP;
+        source.header.cmsg_type = libc::IP_PKTINFO;
+        source.info.ipi_spec_dst.s_addr = u32::from(letter.from).to_be();
+        // The kernel only reads here; the type of iovec does not say so.
+        let (iov_base, iov_len) = (letter.bytes.as_ptr().cast_mut().cast(), letter.bytes.len());
+        Self { name, source, iovec: libc::iovec { iov_base, iov_len } }
+    }
+
+    fn header(&mut self) -> libc::mmsghdr {
+        // SAFETY: all-zero is a valid value of this plain struct.
+        let mut message: libc::mmsghdr = unsafe { mem::zeroed() };
+        let header = &mut message.msg_hdr;
+        header.msg_name = (&raw mut self.name).cast();
+        header.msg_namelen = mem::size_of::<libc::sockaddr_in>() as libc::socklen_t;
+        header.msg_iov = &raw mut self.iovec;
+        header.msg_iovlen = 1;
+        header.msg_control = (&raw mut self.source).cast();
+        header.msg_controllen = INFO;
+        message
+    }
+}
+
+/// Sends some datagrams from addresses of this machine; how many of them the kernel took.
+pub(super) fn send_many(socket: &Socket, letters: &[Letter<'_>]) -> io::Result<usize> {
+    let mut envelopes: Vec<Envelope> = letters.iter().map(Envelope::of).collect();
+    let mut messages: Vec<libc::mmsghdr> = envelopes.iter_mut().map(Envelope::header).collect();
+    // SAFETY: every message points to its envelope, and that to its letter; both outlive the call.
+    let sent = unsafe {
+        libc::sendmmsg(
+            socket.as_raw_fd(),
+            messages.as_mut_ptr(),
+            messages.len() as libc::c_uint,
+            libc::MSG_DONTWAIT,
+        )
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
 }
