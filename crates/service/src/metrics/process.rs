@@ -15,7 +15,12 @@ pub(super) fn render() -> String {
         metric("process_cpu_seconds_total", "counter", "CPU time of this process.", cpu_s),
         metric("process_resident_memory_bytes", "gauge", "Memory of this process.", rss_bytes()),
         metric("process_open_fds", "gauge", "Open files and sockets of this process.", open_fds()),
-        metric("process_tasks", "gauge", "Tasks of the asynchronous runtime that have not ended.", tasks()),
+        metric(
+            "process_tasks",
+            "gauge",
+            "Tasks that have not ended, on the runtime that serves people.",
+            tasks(),
+        ),
     ]
     .concat()
 }
@@ -45,6 +50,7 @@ fn open_fds() -> Option<usize> {
     if size > 0 { Some(size) } else { Some(fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1)) }
 }
 
+/// Of the runtime that answers here: in `dais up` the one of the people, where a task each would leak.
 fn tasks() -> Option<usize> {
     Some(Handle::try_current().ok()?.metrics().num_alive_tasks())
 }
