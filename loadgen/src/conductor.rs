@@ -1,23 +1,23 @@
 //! The order of a run: rooms, speakers, the ramp, the storms, the end, and the sum of it all.
 
 mod ramp;
+mod setup;
 mod sum;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
-use protocol::{Identity, RoomId};
+use protocol::Identity;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::clock::now_ns;
-use crate::crowd::{Crowd, CrowdPlan, Identity as Certificate, MAX_CROWDS, Seconds, TalkPlan};
-use crate::garbage::{self, Garbage};
+use crate::crowd::{Crowd, Seconds};
+use crate::garbage::Garbage;
 use crate::nodes::Followed;
 use crate::run::Run;
 use crate::speaker::Speaker;
@@ -25,20 +25,8 @@ use crate::table::Progress;
 use crate::target::Target;
 use crate::{Figures, Options, figures, usage};
 
-use ramp::Ramp;
-
-/// Listeners of one thread, where nobody says how many threads: what it reads in half of its time.
-const LISTENERS_PER_THREAD: u32 = 5_000;
-
-/// Seats that a server gives to a room unless its `seats` limit says otherwise. More speakers are asked
-/// for all the same: then the server says which limit it is.
-const MAX_SEATS: u32 = 64;
-
-/// How long a seat is taken by somebody who was promoted, in minutes, with the way there and back.
-const PROMOTED_MINUTES: f64 = 0.25;
-
-/// Open files beside those of the people: sockets, the terminal, libraries.
-const SPARE_FILES: u64 = 64;
+use ramp::{Ramp, Usage};
+use setup::{assemble, check, check_against, make_rooms};
 
 /// How long after the last join somebody may still connect: for longer nobody comes back who is told to.
 const STRAGGLERS: Duration = Duration::from_secs(150);
@@ -51,10 +39,7 @@ pub async fn run(options: Options, show: &mut (dyn FnMut(&Progress) + Send)) -> 
     check(&options)?;
     let began = SystemTime::now();
     let target = Target::find(&options.url).await?;
-    check_files(&options, &target)?;
-    if options.garbage > 0 {
-        garbage::check(target.address.ip())?;
-    }
+    check_against(&options, &target)?;
     let rooms = make_rooms(&options, &target).await?;
     let seconds = Arc::new(Seconds::new(now_ns()));
     let run = Arc::new(assemble(options, target, rooms, &seconds)?);
@@ -84,94 +69,6 @@ async fn first_failure(speakers: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Er
         }
     }
     std::future::pending().await
-}
-
-fn check(options: &Options) -> anyhow::Result<()> {
-    ensure!(options.rooms > 0, "--rooms must be at least 1");
-    ensure!(options.speakers > 0, "--speakers must be at least 1: without one there is nothing to hear");
-    let probes_fit = u64::from(options.probes) <= u64::from(options.listeners) * u64::from(options.rooms);
-    ensure!(probes_fit, "--probes cannot be more than the listeners");
-    ensure!(options.ramp > 0.0, "--ramp must be more than 0: nobody would ever be in");
-    Ok(())
-}
-
-/// Everybody is an open file, their WebSocket; towards another machine a UDP socket too.
-fn check_files(options: &Options, target: &Target) -> anyhow::Result<()> {
-    let people = u64::from(options.rooms) * u64::from(options.listeners + options.speakers);
-    let each = if target.is_on_loopback() { 1 } else { 2 };
-    // A probe has sockets and timers of its own.
-    let needed = each * people + 4 * u64::from(options.probes) + SPARE_FILES;
-    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let says = "raise it with `ulimit -n` (or LimitNOFILE), or take fewer listeners";
-    let enough = allowed.is_none_or(|allowed| allowed >= needed);
-    ensure!(enough, "{needed} open files are needed, the limit is {}: {says}", allowed.unwrap_or_default());
-    Ok(())
-}
-
-async fn make_rooms(options: &Options, target: &Target) -> anyhow::Result<Vec<RoomId>> {
-    // A room of an earlier run may still hold what its hosts decided; a new name holds nothing.
-    let run = now_ns() / 1_000_000_000;
-    let mut rooms = Vec::new();
-    for number in 0..options.rooms {
-        let room = RoomId::new(&format!("load-{run}-{number}"))?;
-        target.make_room(options, &room, seats(options)).await?;
-        rooms.push(room);
-    }
-    Ok(rooms)
-}
-
-/// Seats for the speakers and for those who are promoted, of whom chance may take many to one room.
-fn seats(options: &Options) -> u32 {
-    let spare =
-        if options.promote > 0.0 { 2 + (2.0 * options.promote * PROMOTED_MINUTES).ceil() as u32 } else { 0 };
-    (options.speakers + spare).min(MAX_SEATS.max(options.speakers))
-}
-
-/// Starts the crowds.
-fn assemble(
-    options: Options,
-    target: Target,
-    rooms: Vec<RoomId>,
-    seconds: &Arc<Seconds>,
-) -> anyhow::Result<Run> {
-    let identity = Arc::new(Certificate::generate()?);
-    let threads = threads(&options);
-    let (tell, mut notes): (Vec<_>, Vec<_>) = (0..=threads).map(|_| mpsc::channel()).unzip();
-    let talk = TalkPlan { pattern: options.talk, rooms: options.rooms, speakers: options.speakers, tell };
-    let start = |number, notes, talk| {
-        let (identity, seconds) = (Arc::clone(&identity), Arc::clone(seconds));
-        Crowd::start(CrowdPlan { number, identity, notes, seconds, talk })
-    };
-    let stage = start(0, notes.remove(0), Some(talk))?;
-    let audience = notes.into_iter().enumerate().map(|(index, notes)| start(index + 1, notes, None));
-    let audience: Vec<Crowd> = audience.collect::<anyhow::Result<_>>()?;
-    warn_of_buffers(&options, &audience);
-    Ok(Run::new(options, target, identity, rooms, stage, audience))
-}
-
-fn threads(options: &Options) -> usize {
-    let listeners = options.rooms.saturating_mul(options.listeners);
-    let wanted = match options.threads {
-        0 => {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            (listeners.div_ceil(LISTENERS_PER_THREAD) as usize).min(cores)
-        }
-        threads => threads,
-    };
-    wanted.clamp(1, MAX_CROWDS - 1)
-}
-
-/// One voice's packets to everybody may arrive within one tick, at 800 bytes of the kernel's memory each.
-fn warn_of_buffers(options: &Options, audience: &[Crowd]) {
-    let each = options.rooms as usize * options.listeners as usize / audience.len() * 800;
-    if let Some(small) = audience.iter().find(|crowd| crowd.granted < each) {
-        tracing::warn!(
-            "the kernel grants {} KB for received packets, {} KB are wanted: raise net.core.rmem_max, or \
-             packets may be lost here that the server has sent (they are counted as socket_drops)",
-            small.granted >> 10,
-            each >> 10,
-        );
-    }
 }
 
 /// What the run has come through, for the sum.
@@ -322,9 +219,10 @@ impl<'a> Conductor<'a> {
         let second = self.seconds.of(now_ns()) as usize;
         let node_cores: f64 = self.nodes.iter().map(|node| node.cpu_s_last).sum();
         let node_rss_bytes: u64 = self.nodes.iter().map(Followed::rss_bytes).sum();
-        self.ramp.note(second, node_cores, node_rss_bytes, generator_cores);
         let last = self.seconds.with(|done| done.last().copied()).unwrap_or_default();
         let counts = &self.run.counts;
+        let probes = counts.probes.load(Ordering::Relaxed);
+        self.ramp.usage.push(Usage { second, node_cores, node_rss_bytes, generator_cores, probes });
         (self.show)(&Progress {
             at_s: now_ns().saturating_sub(self.began_ns) as f64 / 1e9,
             connected: counts.joined.load(Ordering::Relaxed) - counts.dropped.load(Ordering::Relaxed),

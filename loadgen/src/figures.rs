@@ -94,6 +94,12 @@ pub struct Heard {
     pub bytes: u64,
     /// Packets with this many audible frames, index 0 for those with none (silence).
     pub frames_per_packet: [u64; 7],
+    /// Audible packets as long as one frame, up to three, and more: framing of 20, 60 and 120 ms.
+    pub packets_by_framing: [u64; 3],
+    /// Listeners with a stream whose sequence numbers began anew.
+    pub wrapped_listeners: u64,
+    /// Such streams.
+    pub wrapped_streams: u64,
     /// How long these were counted, in s.
     pub seconds: f64,
 }

@@ -10,6 +10,7 @@
 //! Fields are only ever added. Nothing here measures, and no figure is invented: what was not measured
 //! is `null`.
 
+mod audio;
 mod config;
 mod date;
 mod machine;
@@ -24,6 +25,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use audio::{Audio, FramingShare, SequenceWraps};
 pub use config::Config;
 pub use machine::Machine;
 pub use remarks::Remark;
@@ -119,39 +121,6 @@ pub struct Percentiles {
     pub p99: Option<f64>,
     /// All are.
     pub max: Option<f64>,
-}
-
-/// Audio as it was heard. Frames are 20 ms of one voice at one listener.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Audio {
-    /// Frames that should have been heard.
-    pub frames_expected: u64,
-    /// Of these, what was heard in time.
-    pub frames_received: u64,
-    /// And what was not, or more than 500 ms after it was sent.
-    pub frames_lost: u64,
-    /// Lost of expected; none where none was expected.
-    pub loss_ratio: Option<f64>,
-    /// Frames heard once more.
-    pub duplicates: u64,
-    /// Packets that did not authenticate.
-    pub undecryptable: u64,
-    /// Of the lost, what came, but more than 500 ms after it was sent.
-    pub frames_late: u64,
-    /// Frames that no speaker sent.
-    pub frames_unknown: u64,
-    /// From the speaker's send to the arrival, for each frame.
-    pub latency_ms: Percentiles,
-    /// The longest time without a frame that was expected, for each listener.
-    pub longest_gap_ms: Percentiles,
-    /// Packets that arrived; at 60 ms framing a third of the frames.
-    pub packets_received: u64,
-    /// The same, per second of the measured time.
-    pub packets_per_s: f64,
-    /// UDP payload, per second of the measured time.
-    pub bits_per_s: f64,
-    /// Packets by how many audible frames were in them, from none (silence) on.
-    pub packets_by_frames: Vec<u64>,
 }
 
 /// Presence as the listeners got it.

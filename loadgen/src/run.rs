@@ -39,6 +39,8 @@ pub(crate) struct Run {
 pub(crate) struct Counts {
     pub(crate) joined: AtomicU64,
     pub(crate) failed: AtomicU64,
+    /// Probes that listen.
+    pub(crate) probes: AtomicU64,
     pub(crate) dropped: AtomicU64,
     pub(crate) churned: AtomicU64,
     pub(crate) cut: AtomicU64,

@@ -118,7 +118,21 @@ fn audio(f: &mut fmt::Formatter<'_>, who: &str, audio: &Audio) -> fmt::Result {
         "{} frames twice, {} packets undecryptable",
         count(audio.duplicates),
         count(audio.undecryptable)
-    )
+    )?;
+    framing(f, audio)
+}
+
+fn framing(f: &mut fmt::Formatter<'_>, audio: &Audio) -> fmt::Result {
+    let share = audio.framing_share;
+    if share.ms_20.is_none() {
+        return Ok(());
+    }
+    let [ms_20, ms_60, ms_120] = [share.ms_20, share.ms_60, share.ms_120].map(percent);
+    write!(f, "  {:<22}framing 20/60/120 ms: {ms_20}, {ms_60}, {ms_120} of packets", "")?;
+    match audio.sequence_wraps.listeners {
+        0 => writeln!(f),
+        some => writeln!(f, "; {} past a wrap", count(some)),
+    }
 }
 
 fn probes(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
@@ -188,6 +202,7 @@ mod tests {
         assert!(table.contains("first audio") && table.contains("they agree"));
         assert!(table.contains("holds  first_audio_ms.p99<1500"));
         assert!(!table.contains("promotion seen"), "a row without figures");
+        assert!(table.contains("framing 20/60/120 ms: 2.0 %, 98.0 %, 0 % of packets"), "{table}");
     }
 
     #[test]

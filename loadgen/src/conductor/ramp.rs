@@ -20,8 +20,23 @@ pub(super) struct Ramp {
     next: u64,
     people: Vec<Person>,
     probes: Vec<JoinHandle<anyhow::Result<Probe>>>,
-    /// Of each second: CPU of nodes, their memory, our CPU.
-    pub(super) usage: Vec<(usize, f64, u64, f64)>,
+    /// Second by second.
+    pub(super) usage: Vec<Usage>,
+}
+
+/// What is known of one second, beside what the crowds count.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Usage {
+    /// Its number.
+    pub(super) second: usize,
+    /// CPU of all nodes.
+    pub(super) node_cores: f64,
+    /// Memory of all nodes.
+    pub(super) node_rss_bytes: u64,
+    /// Our own CPU.
+    pub(super) generator_cores: f64,
+    /// Probes that listen at its end.
+    pub(super) probes: u64,
 }
 
 struct Person {
@@ -44,16 +59,16 @@ impl Ramp {
         self.next >= self.wanted
     }
 
-    pub(super) fn note(&mut self, second: usize, node_cores: f64, node_rss: u64, generator_cores: f64) {
-        self.usage.push((second, node_cores, node_rss, generator_cores));
-    }
-
     /// Lets the probes in.
     pub(super) fn probes(&mut self) {
         for number in 0..u64::from(self.run.options.probes) {
             let run = Arc::clone(&self.run);
             let room = number as usize % run.rooms.len();
-            self.probes.push(tokio::spawn(async move { Probe::enter(&run, room, number).await }));
+            self.probes.push(tokio::spawn(async move {
+                let probe = Probe::enter(&run, room, number).await?;
+                run.counts.add(|counts| &counts.probes);
+                Ok(probe)
+            }));
         }
     }
 

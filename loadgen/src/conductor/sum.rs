@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use super::ramp::Usage;
 use super::{Conductor, Played};
 use crate::clock::SECOND;
 use crate::crowd::Tally;
@@ -160,11 +161,7 @@ impl Conductor<'_> {
             let received = audience.received_by_second.get(index).copied().unwrap_or_default();
             second.lost = owed.saturating_sub(received);
         }
-        for &(index, node_cores, node_rss_bytes, generator_cores) in &self.ramp.usage {
-            if let Some(second) = seconds.get_mut(index) {
-                *second = Second { node_cores, node_rss_bytes, generator_cores, ..*second };
-            }
-        }
+        add_usage(seconds, &self.ramp.usage);
     }
 }
 
@@ -189,11 +186,32 @@ impl Tally {
         self.backlog_dropped += other.backlog_dropped;
         let frames = self.frames_per_packet.iter_mut().zip(other.frames_per_packet);
         frames.for_each(|(mine, theirs)| *mine += theirs);
+        let framing = self.packets_by_framing.iter_mut().zip(other.packets_by_framing);
+        framing.for_each(|(mine, theirs)| *mine += theirs);
+        self.wrapped_listeners += other.wrapped_listeners;
+        self.wrapped_streams += other.wrapped_streams;
         self.stays.extend(other.stays);
         let length = self.received_by_second.len().max(other.received_by_second.len());
         self.received_by_second.resize(length, 0);
         let received = self.received_by_second.iter_mut().zip(other.received_by_second);
         received.for_each(|(mine, theirs)| *mine += theirs);
+    }
+}
+
+/// Adds what was seen second by second. Probes are listeners too, and stay in seconds that nobody has noted.
+fn add_usage(seconds: &mut [Second], usage: &[Usage]) {
+    let mut noted = usage.iter().peekable();
+    let mut probes = 0;
+    for (index, second) in seconds.iter_mut().enumerate() {
+        while let Some(usage) = noted.next_if(|usage| usage.second <= index) {
+            probes = usage.probes;
+            if usage.second == index {
+                second.node_cores = usage.node_cores;
+                second.node_rss_bytes = usage.node_rss_bytes;
+                second.generator_cores = usage.generator_cores;
+            }
+        }
+        second.connected += probes;
     }
 }
 
@@ -215,6 +233,9 @@ fn heard(tally: Tally, owed: &Expected, wall_s: f64) -> Heard {
         packets: tally.packets,
         bytes: tally.bytes,
         frames_per_packet: tally.frames_per_packet,
+        packets_by_framing: tally.packets_by_framing,
+        wrapped_listeners: tally.wrapped_listeners,
+        wrapped_streams: tally.wrapped_streams,
         seconds: wall_s,
     }
 }
@@ -229,4 +250,18 @@ fn taken(histogram: &Mutex<Histogram>) -> Histogram {
 
 fn seconds(from_ns: u64, until_ns: u64) -> f64 {
     until_ns.saturating_sub(from_ns) as f64 / SECOND as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_are_among_the_listeners_of_every_second_from_when_they_listen() {
+        let mut seconds = vec![Second { connected: 10, ..Second::default() }; 5];
+        let usage = |second, probes| Usage { second, probes, generator_cores: 0.5, ..Usage::default() };
+        add_usage(&mut seconds, &[usage(0, 0), usage(1, 1), usage(3, 2)]);
+        assert_eq!(seconds.iter().map(|second| second.connected).collect::<Vec<_>>(), [10, 11, 11, 12, 12]);
+        assert_eq!(seconds[2].generator_cores, 0.0, "nobody has noted this one");
+    }
 }

@@ -90,7 +90,8 @@ impl Ears {
         self.tally.frames_per_packet[audible.min(6)] += 1;
     }
 
-    /// Hears the frames of a packet; how many were audible.
+    /// Hears the frames of a packet; how many were audible. What was joined with silence shows how long the
+    /// packets are that this listener gets.
     fn hear(&mut self, arrival: &Arrival, peer: &mut Peer, csrc: u32, packet: &rtp::Packet<'_>) -> usize {
         let Ok(opus) = opus::Packet::parse(packet.payload) else {
             self.tally.unknown += 1;
@@ -101,6 +102,9 @@ impl Ears {
         for frame in opus.frames().iter().filter(|frame| frame.len() > 1) {
             audible += 1;
             self.hear_frame(arrival, peer, csrc, frame);
+        }
+        if audible > 0 {
+            self.tally.count_length(opus.frames().len());
         }
         audible
     }
@@ -158,6 +162,9 @@ impl Ears {
             return;
         }
         let stay = peer.ear.close(now_ns());
+        let wrapped = peer.streams.iter().filter(|stream| stream.has_wrapped()).count() as u64;
+        self.tally.wrapped_streams += wrapped;
+        self.tally.wrapped_listeners += wrapped.min(1);
         if peer.ear.has_heard() {
             self.tally.longest_gap.record(stay.longest_gap_ns / 1_000);
         } else {

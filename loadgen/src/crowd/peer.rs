@@ -282,6 +282,11 @@ impl Stream {
         if ahead > 0 { i64::from(ahead) - 1 } else { -1 }
     }
 
+    /// Whether its sequence numbers have begun anew.
+    pub(super) fn has_wrapped(&self) -> bool {
+        self.highest > u16::MAX.into()
+    }
+
     fn report(&mut self, ssrc: u32) -> Report {
         let expected = self.highest.wrapping_sub(self.first) + 1;
         let (expected_before, received_before) = self.reported;

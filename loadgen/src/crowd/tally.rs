@@ -23,6 +23,11 @@ pub(crate) struct Tally {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
     pub(crate) frames_per_packet: [u64; 7],
+    /// Audible packets by the framing that their length stands for: 20, 60 and 120 ms.
+    pub(crate) packets_by_framing: [u64; 3],
+    /// Listeners with a stream whose sequence numbers began anew, and such streams.
+    pub(crate) wrapped_listeners: u64,
+    pub(crate) wrapped_streams: u64,
     /// Who was in, and when: the room, the own CSRC of a speaker, and the account.
     pub(crate) stays: Vec<(u32, Option<u32>, Stay)>,
     /// Frames heard by the second in which they were sent.
@@ -46,6 +51,16 @@ impl Tally {
         self.backlog = backlog.longest as u64;
         self.backlog_wait_ns = backlog.waited_ns;
         self.backlog_dropped = backlog.dropped;
+    }
+
+    /// Counts an audible packet of so many frames. The end of what is said may be shorter than the framing.
+    pub(super) fn count_length(&mut self, frames: usize) {
+        let framing = match frames {
+            0..=1 => 0,
+            2..=3 => 1,
+            _ => 2,
+        };
+        self.packets_by_framing[framing] += 1;
     }
 
     pub(super) fn count_received(&mut self, second: usize) {

@@ -1,8 +1,8 @@
 //! From what the engine counted to the form of the report: µs become ms, counts become rates.
 
 use super::{
-    Audio, Build, Config, Distribution, Distributions, Garbage, Listeners, LoadGenerator, Machine, Node,
-    Percentiles, Presence, Probes, Reconnect, Report, SCHEMA, Second, date,
+    Audio, Build, Config, Distribution, Distributions, FramingShare, Garbage, Listeners, LoadGenerator,
+    Machine, Node, Percentiles, Presence, Probes, Reconnect, Report, SCHEMA, Second, SequenceWraps, date,
 };
 use crate::{Figures, Histogram, Options, figures};
 
@@ -102,7 +102,20 @@ impl From<&figures::Heard> for Audio {
             packets_per_s: ratio(heard.packets as f64, heard.seconds).unwrap_or(0.0),
             bits_per_s: ratio(heard.bytes as f64 * 8.0, heard.seconds).unwrap_or(0.0),
             packets_by_frames: heard.frames_per_packet.to_vec(),
+            framing_share: heard.packets_by_framing.into(),
+            sequence_wraps: SequenceWraps {
+                listeners: heard.wrapped_listeners,
+                streams: heard.wrapped_streams,
+            },
         }
+    }
+}
+
+impl From<[u64; 3]> for FramingShare {
+    fn from(packets: [u64; 3]) -> Self {
+        let all = packets.iter().sum::<u64>() as f64;
+        let [ms_20, ms_60, ms_120] = packets.map(|packets| ratio(packets as f64, all));
+        Self { ms_20, ms_60, ms_120 }
     }
 }
 

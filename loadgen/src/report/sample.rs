@@ -97,6 +97,7 @@ fn make_up() -> Figures {
             packets,
             bytes: packets * 281,
             frames_per_packet: [packets / 9, packets / 50, packets / 60, packets / 10 * 8, 0, 0, 0],
+            packets_by_framing: [packets / 60, packets / 10 * 8, 0],
             seconds: STEADY as f64,
             ..Default::default()
         },

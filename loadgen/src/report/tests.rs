@@ -10,7 +10,7 @@ const PROMISED: &str = "schema version commit machine config wall_s failures nod
     join_ms.p50 join_ms.p95 join_ms.p99 join_ms.max first_audio_ms.p50 first_audio_ms.max \
     audio.frames_expected audio.frames_received audio.frames_lost audio.loss_ratio audio.duplicates \
     audio.undecryptable audio.latency_ms.p99 audio.longest_gap_ms.p99 audio.packets_received \
-    audio.packets_per_s audio.bits_per_s stage.latency_ms.p99 stage.loss_ratio presence.lag_ms.p50 \
+    audio.packets_per_s audio.bits_per_s audio.framing_share.ms_120 audio.sequence_wraps.listeners stage.latency_ms.p99 stage.loss_ratio presence.lag_ms.p50 \
     presence.messages_per_listener_s presence.bytes_per_listener_s presence.promotion_seen_ms.max \
     probes.connected probes.frames_received probes.loss_ratio load_generator.cpu_s \
     load_generator.rss_peak_bytes load_generator.late_ticks";
@@ -66,10 +66,13 @@ fn microseconds_become_milliseconds_and_counts_become_shares() {
     figures.connected.clear();
     figures.connected.record_many(250, 4);
     (figures.audio.frames_expected, figures.audio.frames_lost) = (1_000, 5);
+    figures.audio.packets_by_framing = [1, 3, 0];
     let report = Report::new(BUILD, &options(), &figures);
     assert_eq!((report.join_ms.p50, report.join_ms.max), (Some(0.25), Some(0.25)));
     assert_eq!(report.distributions.join_ms.0, [(0.25, 4)]);
     assert_eq!(report.audio.loss_ratio, Some(0.005));
+    let FramingShare { ms_20, ms_60, ms_120 } = report.audio.framing_share;
+    assert_eq!([ms_20, ms_60, ms_120], [Some(0.25), Some(0.75), Some(0.0)]);
 }
 
 #[test]

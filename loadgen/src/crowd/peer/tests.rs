@@ -41,6 +41,7 @@ fn a_report_says_what_was_lost_since_the_last_one_across_the_wrap() {
     let mut stream = Stream::default();
     let missing = [65_530u16, 65_531, 65_534, 65_535, 0, 1].map(|sequence| stream.count(sequence));
     assert_eq!(missing, [0, 0, 2, 0, 0, 0]);
+    assert!(stream.has_wrapped() && !Stream::default().has_wrapped());
     let report = stream.report(7);
     assert_eq!((report.lost, report.fraction_lost, report.highest), (2, 64, 0x1_0001));
     assert_eq!((2..6).map(|sequence| stream.count(sequence)).sum::<i64>(), 0);
