@@ -30,6 +30,7 @@ pub mod stun;
 #[cfg(test)]
 mod testing;
 pub mod voice;
+mod wheel;
 
 pub use batch::Batch;
 pub use peer::{Credentials, PeerChange, Peers, PeersConfig, Received};

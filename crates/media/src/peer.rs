@@ -18,10 +18,10 @@ mod handshake;
 mod reach;
 mod stats;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use protocol::{Offer, PeerId};
 use rand::rngs::StdRng;
@@ -30,14 +30,16 @@ use crate::Batch;
 use crate::dtls::{Certificate, Handshakes};
 use crate::srtp::{Opener, SessionKeys};
 use crate::stun::TransactionId;
+use crate::wheel::{NEVER, Wheel};
 
 use association::{Path, Peer, Phase};
 use backlog::Backlog;
 pub use change::{AdmitError, Credentials, GoneReason, PeerChange, Received};
 pub use stats::Stats;
 
-/// The shortest time to the next look at a peer.
-const TICK: Duration = Duration::from_millis(1);
+/// Most peers that are looked at before audio has its turn: when as many thousand have left at once,
+/// that they are forgotten is no hurry.
+const LOOKS: usize = 64;
 
 /// What all peers of a shard have in common.
 #[derive(Debug, Clone)]
@@ -60,8 +62,8 @@ pub struct Peers {
     checks: HashMap<TransactionId, PeerId>,
     /// Datagrams of handshakes.
     backlog: Backlog,
-    /// One entry for each peer, at its `wake`.
-    timers: BTreeSet<(Instant, PeerId)>,
+    /// When each peer is looked at next: the entry at its `wake`. Others have been overtaken.
+    timers: Wheel<PeerId>,
     changes: VecDeque<PeerChange>,
     stats: Stats,
 }
@@ -78,7 +80,7 @@ impl Peers {
             by_addr: HashMap::new(),
             checks: HashMap::new(),
             backlog: Backlog::default(),
-            timers: BTreeSet::new(),
+            timers: Wheel::default(),
             changes: VecDeque::new(),
             stats: Stats::default(),
         }
@@ -102,7 +104,6 @@ impl Peers {
         }
         let credentials = Credentials::draw(peer, &mut self.rng);
         self.peers.insert(peer, Peer::new(now, credentials.clone(), offer, receives));
-        self.timers.insert((now, peer));
         self.rearm(now, peer);
         Ok(credentials)
     }
@@ -159,18 +160,21 @@ impl Peers {
     /// [`poll`](Self::poll).
     pub fn on_timeout(&mut self, now: Instant, out: &mut Batch) {
         self.go_on(now, out);
-        while let Some(&(at, id)) = self.timers.first() {
-            if at > now {
-                return;
-            }
+        for _ in 0..LOOKS {
+            let Some((tick, id)) = self.timers.pop(now) else { return };
+            let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.wake == tick) else { continue };
+            peer.wake = NEVER;
             self.on_wake(now, id, out);
             self.rearm(now, id);
         }
     }
 
-    /// When [`on_timeout`](Self::on_timeout) is due; in the past: at once. None while there are no peers.
+    /// When [`on_timeout`](Self::on_timeout) is due; in the past: at once. None while there are no
+    /// peers.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.backlog.due().into_iter().chain(self.timers.first().map(|&(at, _)| at)).min()
+        // Entries of peers that are gone stay on the wheel until they come up.
+        let look = self.timers.poll_timeout().filter(|_| !self.peers.is_empty());
+        self.backlog.due().into_iter().chain(look).min()
     }
 
     /// The next change. Call until there is none.
@@ -234,10 +238,9 @@ impl Peers {
             Phase::Shaking { profile, .. } => self.handshakes.poll_timeout(id, profile),
             _ => None,
         };
-        let wake = flight.map_or(expiry, |flight| flight.min(expiry)).max(now + TICK);
-        if wake < peer.wake || peer.wake <= now {
-            self.timers.remove(&(peer.wake, id));
-            self.timers.insert((wake, id));
+        let wake = self.timers.tick(now, flight.map_or(expiry, |flight| flight.min(expiry)));
+        if wake < peer.wake {
+            self.timers.set(wake, id);
             peer.wake = wake;
         }
     }
@@ -261,7 +264,6 @@ impl Peers {
 
     fn forget(&mut self, now: Instant, id: PeerId) {
         let Some(peer) = self.peers.remove(&id) else { return };
-        self.timers.remove(&(peer.wake, id));
         for addr in &peer.addresses {
             self.by_addr.remove(addr);
         }

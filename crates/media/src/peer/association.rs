@@ -10,6 +10,7 @@ use super::{Credentials, GoneReason};
 use crate::dtls::Hello;
 use crate::srtp::{Opener, Profile};
 use crate::stun::TransactionId;
+use crate::wheel::{NEVER, Tick};
 
 /// Without a valid request for so long, consent to be sent to is over (RFC 7675 §5.1).
 const CONSENT: Duration = Duration::from_secs(30);
@@ -46,7 +47,7 @@ pub(super) struct Peer {
     /// Datagrams of its handshake in the backlog.
     pub(super) waiting: u8,
     /// When it is looked at again; its place among the timers.
-    pub(super) wake: Instant,
+    pub(super) wake: Tick,
 }
 
 /// The client's part of the session description, as far as it concerns the association.
@@ -127,7 +128,7 @@ impl Peer {
             phase: Phase::Hello(Hello::default()),
             fed: 0,
             waiting: 0,
-            wake: now,
+            wake: NEVER,
         }
     }
 

@@ -136,3 +136,19 @@ fn a_shard_that_is_full_names_no_time() {
     assert_eq!(rush.answers[&9_000].1, Err(None));
     assert_eq!(rush.plane.stats().refused_full, 1);
 }
+
+#[test]
+fn those_who_all_leave_at_once_are_forgotten_a_portion_at_a_time() {
+    let mut rush = Rush::new();
+    rush.come(0..ARRIVING, &room());
+    let now = rush.now + Duration::from_secs(31);
+    let mut portions = Vec::new();
+    while rush.plane.poll_timeout().is_some_and(|due| due <= now) {
+        rush.plane.on_timeout(now, &mut Batch::default());
+        let events = std::iter::from_fn(|| rush.plane.poll());
+        portions.push(events.filter(|event| matches!(event, ListenersEvent::Gone { .. })).count());
+    }
+    assert!(portions.iter().all(|&gone| gone <= 64), "{portions:?}");
+    assert_eq!(portions.iter().sum::<usize>(), ARRIVING as usize);
+    assert!(rush.plane.is_empty());
+}
