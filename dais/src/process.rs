@@ -1,6 +1,8 @@
 //! What every long-running command has around it: logs, open files, signals, the admin server, and the
 //! supervision of everything it starts.
 
+use std::num::NonZero;
+
 use service::config::Values;
 use service::http::Listener;
 use service::runtime::Threads;
@@ -24,6 +26,13 @@ pub(crate) const MEDIA: Threads = Threads { name: "media", count: Some(1), gives
 
 /// What serves people: ten thousand of them at once must not delay audio.
 pub(crate) const PEOPLE: Threads = Threads { name: "signaling", count: None, gives_way: true };
+
+/// The same beside media nodes: a thousand joins a second take a fifth of a core, so one thread for two
+/// cores is plenty, and more would mostly wake each other.
+pub(crate) fn people_beside_media() -> Threads {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Threads { count: Some(cores.div_ceil(2)), ..PEOPLE }
+}
 
 /// Runs `body` on such threads; it returns when it has drained or when something fails.
 pub(crate) fn run(

@@ -51,7 +51,7 @@ pub(crate) fn run(mut values: Values) -> Result<(), Failure> {
     values.check()?;
     let media = service::runtime::start(process::MEDIA).map_err(anyhow::Error::from)?;
     let body = async |around| up(&options, around, media.handle().clone()).await;
-    Ok(process::run(&process, &values, process::PEOPLE, body)?)
+    Ok(process::run(&process, &values, process::people_beside_media(), body)?)
 }
 
 async fn up(options: &Options, people: Surroundings, media: Handle) -> anyhow::Result<()> {

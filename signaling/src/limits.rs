@@ -7,7 +7,7 @@
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
@@ -100,7 +100,7 @@ fn limited(name: &'static str, wait: Duration) -> ApiError {
     ApiError::new(Code::RateLimited, says).retry_after_ms(wait_ms)
 }
 
-fn wait(until: &NotUntil<governor::clock::QuantaInstant>) -> Duration {
+fn wait(until: &NotUntil<Instant>) -> Duration {
     until.wait_time_from(DefaultClock::default().now())
 }
 
