@@ -81,6 +81,9 @@ async function measureRow(row) {
     const leading = row.figures.find(figure => figure.name === row.leading).of(run)
     process.stderr.write(`${row.leading} ${leading}\n`)
     measured.push(run)
+    if (run.report && !run.report.commit.startsWith(build().commit)) {
+      console.error(`benchmarks: ${PROGRAM} is of commit ${run.report.commit}, and this is ${build().commit}`)
+    }
     // After each run: whoever stops it keeps what has been measured.
     keep(scaled(row, scale), measured)
   }
