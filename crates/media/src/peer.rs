@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!                 ┌ STUN ─▶ answer; a new address: check it, then move the peer
-//!   datagram ─────┼ DTLS ─▶ handshake ─▶ PeerChange::Connected with the keys to seal with
+//!   datagram ─────┼ DTLS ─▶ backlog ─▶ handshake ─▶ PeerChange::Connected with the keys to seal with
 //!   (RFC 7983)    └ SRTP ─▶ Received: plain RTP or RTCP of one peer
 //! ```
 //!

@@ -1,7 +1,7 @@
 //! Handshake datagrams that wait for their turn.
 //!
-//! One of them can cost 0.3 ms of key exchange and signatures, and in a storm hundreds come at once. So
-//! a datagram of a peer that is not connected is only noted when it comes; a portion is worked off with
+//! A handshake costs 0.3 ms of key exchange and signatures, and in a storm hundreds come at once. So a
+//! datagram of a peer that is not connected is only noted when it comes; a portion is worked off with
 //! each `on_timeout`, and between two portions whoever drives the plane sends audio. Nothing that is
 //! noted earns its sender anything yet: credit comes with the work.
 
@@ -20,7 +20,7 @@ const MAX_WAITING: usize = 4_096;
 /// two datagrams, its last flight up to five.
 const MAX_OF_PEER: u8 = 8;
 
-/// Datagrams that are worked off before audio has its turn: about a millisecond.
+/// Datagrams that are worked off before audio has its turn: less than a millisecond.
 pub(super) const PORTION: usize = 4;
 
 /// What waits, first come first served.
