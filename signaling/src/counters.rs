@@ -127,6 +127,7 @@ fn reason(code: Code) -> &'static str {
         Code::TooLarge => "too_large",
         Code::RateLimited => "rate_limited",
         Code::Unavailable => "unavailable",
+        Code::Busy => "busy",
         Code::ResumeInvalid => "resume_invalid",
         Code::TooSlow => "too_slow",
         Code::JoinTimeout => "join_timeout",

@@ -123,7 +123,7 @@ impl Admission<'_> {
                 Err(error) => {
                     self.app.nodes.unplace(&edge.node);
                     if !is_worth_another_edge(&error) {
-                        return Err(error);
+                        return Err(appointment(error));
                     }
                     last = error;
                     tried.push(edge.node);
@@ -163,6 +163,12 @@ impl Admission<'_> {
 /// came before; as it was the emptiest, the others are as busy, and would make an appointment in vain.
 fn is_worth_another_edge(error: &ApiError) -> bool {
     error.code == Code::Unavailable && error.retry_after_ms.is_none()
+}
+
+/// The same as the client is told it. An edge that is merely out of places says no time.
+fn appointment(error: ApiError) -> ApiError {
+    let code = if error.code == Code::Unavailable { Code::Busy } else { error.code };
+    ApiError { code, ..error }
 }
 
 /// Has a node make a peer.

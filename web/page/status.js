@@ -7,8 +7,6 @@ import { roughly, words } from './words.js'
 
 /** What is repaired sooner is not worth a word. */
 const PATIENCE_MS = 1500
-/** In a crowd everybody is let in within this time; after it there is no room. */
-const CROWD_MS = 20_000
 
 /** @param {Room} room */
 export function statusLine(room) {
@@ -46,7 +44,8 @@ export function statusLine(room) {
 function current(room) {
   const { problem, state, me, info } = room
   const lasted = problem ? Date.now() - problem.since : 0
-  if (problem && isCrowd(room, problem.code) && lasted < CROWD_MS) {
+  // Many come at once and are let in one after another: nothing is wrong.
+  if (problem?.code === 'busy' && room.signaling) {
     return { tone: 'info', text: words.status.crowd, detail: words.status.hearIn(secondsUntil(problem.retryAt)) }
   }
   const firm = problem && (problem.code === 'udp_blocked' || problem.code === 'media_failed')
@@ -58,11 +57,6 @@ function current(room) {
   if (state === 'joining') return { tone: 'info', text: words.status.joining }
   if (info.state !== 'backstage') return undefined
   return { tone: 'info', text: me.onStage ? words.status.backstageSpeaker : words.status.backstageListener }
-}
-
-/** Many come at once and are let in one after another: nothing is wrong. */
-function isCrowd(/** @type {Room} */ room, /** @type {string} */ code) {
-  return room.signaling && code === 'unavailable'
 }
 
 function secondsUntil(/** @type {number | undefined} */ time) {

@@ -226,6 +226,7 @@ export const words = {
     room_full: 'The room is full.',
     rate_limited: 'That was a little too often. Wait a moment.',
     unavailable: 'The servers have no room for the moment.',
+    busy: 'Many people are coming in. Wait a moment.',
     unreachable: 'The server cannot be reached. Check your connection.',
     timeout: 'The server did not answer.',
     not_connected: 'The connection is interrupted. Try again in a moment.',

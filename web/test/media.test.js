@@ -42,7 +42,7 @@ beforeEach(() => {
     mixer,
     ask: async purpose => {
       asked.push(purpose)
-      throw new DaisError('unavailable', 'busy', 3000)
+      throw new DaisError('busy', 'many are coming in', 3000)
     },
     onChange: () => {},
     onLevels: () => {},
@@ -58,7 +58,7 @@ test('whoever got an appointment comes at that time, and not before', async () =
   media.want('listen')
   await settled()
   assert.deepEqual(asked, ['listen'])
-  assert.equal(media.problem?.error.code, 'unavailable')
+  assert.equal(media.problem?.error.code, 'busy')
   assert.ok((media.problem?.retryAt ?? 0) >= 3000)
 
   mock.timers.tick(2999)
@@ -66,7 +66,7 @@ test('whoever got an appointment comes at that time, and not before', async () =
   media.renew(new DaisError('moved', 'the old one is gone'))
   await settled()
   assert.equal(asked.length, 1, 'nothing makes it earlier')
-  assert.equal(media.problem?.error.code, 'unavailable', 'and they still know when')
+  assert.equal(media.problem?.error.code, 'busy', 'and they still know when')
 
   mock.timers.tick(51)
   await settled()

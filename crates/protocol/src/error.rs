@@ -32,6 +32,8 @@ pub enum Code {
     RateLimited,
     /// No node has room, or the one asked did not answer.
     Unavailable,
+    /// Many come at the same moment: it is one's turn after `retry_after_ms`, not earlier.
+    Busy,
     /// The resume token is spent, too old or not known.
     ResumeInvalid,
     /// The client did not read fast enough.
@@ -55,7 +57,7 @@ impl Code {
             Self::Ended => 410,
             Self::TooLarge => 413,
             Self::RateLimited | Self::TooSlow => 429,
-            Self::RoomFull | Self::Unavailable => 503,
+            Self::RoomFull | Self::Unavailable | Self::Busy => 503,
             Self::Internal => 500,
         }
     }

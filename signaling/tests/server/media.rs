@@ -71,7 +71,7 @@ async fn a_busy_edge_makes_an_appointment_and_no_other_is_asked() {
     venue.edges.iter().for_each(|edge| edge.be_busy(1_234));
     let mut anna = venue.join(Role::Listener, "anna").await;
     let answer = anna.media("listen").await;
-    assert_eq!((&answer["code"], &answer["retry_after_ms"]), (&json!("unavailable"), &json!(1_234)));
+    assert_eq!((&answer["code"], &answer["retry_after_ms"]), (&json!("busy"), &json!(1_234)));
     let [one, two] = &venue.edges;
     assert_eq!(one.admissions().await + two.admissions().await, 1);
     venue.close().await;
