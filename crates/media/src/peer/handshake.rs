@@ -58,7 +58,8 @@ impl Peers {
         for _ in 0..PORTION {
             let Some(Waiting { id, from, holds, datagram, .. }) = self.backlog.pop() else { return };
             let Some(peer) = self.peers.get_mut(&id) else { continue };
-            peer.waiting -= 1;
+            // Less than there were, if it is another one of this name.
+            peer.waiting = peer.waiting.saturating_sub(1);
             // The address may have become somebody else's meanwhile.
             if self.by_addr.get(&from) == Some(&id) {
                 self.on_records(now, id, &Records { from, holds, datagram: &datagram }, out);

@@ -1,7 +1,8 @@
 //! Handshakes wait for their turn, and so audio never waits for them.
 
-use super::super::backlog::PORTION;
+use super::super::backlog::{PORTION, Waiting};
 use super::*;
+use crate::dtls::Holds;
 
 /// As many clients as there may be, each admitted and known by its address.
 fn crowd(world: &mut World) -> Vec<Client> {
@@ -85,4 +86,17 @@ fn what_is_no_dtls_or_from_nobody_never_waits() {
     receive(&mut world, &crowd[0], &hello);
     receive(&mut world, &crowd[1], &[vec![22; 200], vec![0; 3], vec![0xff; 60]]);
     assert_eq!(world.peers.poll_timeout(), due);
+}
+
+#[test]
+fn altogether_no_more_waits_than_there_is_room_for() {
+    let mut backlog = Backlog::default();
+    let mut push = |id| {
+        let (id, from, since) = (PeerId(id), addr(1), client::base());
+        let waiting = Waiting { id, from, since, holds: Holds::default(), datagram: [22].into() };
+        backlog.push(&mut 0, waiting).is_ok()
+    };
+    assert!((0..4_096).all(&mut push));
+    assert!(!push(4_096));
+    assert_eq!(backlog.pop().map(|first| first.id), Some(PeerId(0)));
 }
