@@ -191,15 +191,13 @@ impl Listeners {
         Some(seat.room)
     }
 
-    fn close(&mut self, now: Instant, room: &RoomId, out: &mut Batch) {
+    fn close(&mut self, now: Instant, room: &RoomId) {
         self.door.retain(|admit| admit.room != *room);
         let members = self.seats.iter().filter(|(_, seat)| seat.room == *room);
         let mut members: Vec<_> = members.map(|(&peer, _)| peer).collect();
         members.sort_unstable();
-        for peer in members {
-            self.peers.remove(now, peer, out);
-            self.forget(now, peer);
-        }
+        members.iter().for_each(|&peer| drop(self.forget(now, peer)));
+        self.peers.remove_soon(now, members);
     }
 
     fn drop_room(&mut self, id: &RoomId) {
@@ -270,7 +268,7 @@ impl Plane for Listeners {
                     self.door.withdraw(peer);
                 }
             }
-            ListenersCommand::Close(room) => self.close(now, &room, out),
+            ListenersCommand::Close(room) => self.close(now, &room),
         }
         self.take_changes(now);
     }

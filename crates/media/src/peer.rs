@@ -64,6 +64,8 @@ pub struct Peers {
     backlog: Backlog,
     /// When each peer is looked at next: the entry at its `wake`. Others have been overtaken.
     timers: Wheel<PeerId>,
+    /// Peers to be removed, and since when.
+    leaving: VecDeque<(Instant, PeerId)>,
     changes: VecDeque<PeerChange>,
     stats: Stats,
 }
@@ -81,6 +83,7 @@ impl Peers {
             checks: HashMap::new(),
             backlog: Backlog::default(),
             timers: Wheel::default(),
+            leaving: VecDeque::new(),
             changes: VecDeque::new(),
             stats: Stats::default(),
         }
@@ -137,6 +140,11 @@ impl Peers {
         self.forget(now, peer);
     }
 
+    /// The same soon, in portions: for many at once, whose goodbyes would keep audio waiting.
+    pub fn remove_soon(&mut self, now: Instant, peers: impl IntoIterator<Item = PeerId>) {
+        self.leaving.extend(peers.into_iter().map(|peer| (now, peer)));
+    }
+
     /// Takes a datagram, whatever it is. Answers go to `out`; a packet of a peer that `receives` comes
     /// back opened, in the memory of `datagram`; one of a handshake waits for
     /// [`on_timeout`](Self::on_timeout). After it, [`poll`](Self::poll).
@@ -156,10 +164,14 @@ impl Peers {
         None
     }
 
-    /// Does what is due: a portion of the handshakes, repeats of their flights, expiry. After it,
-    /// [`poll`](Self::poll).
+    /// Does what is due: a portion of the handshakes, repeats of their flights, goodbyes, expiry. After
+    /// it, [`poll`](Self::poll).
     pub fn on_timeout(&mut self, now: Instant, out: &mut Batch) {
         self.go_on(now, out);
+        for _ in 0..LOOKS {
+            let Some((_, id)) = self.leaving.pop_front() else { break };
+            self.remove(now, id, out);
+        }
         for _ in 0..LOOKS {
             let Some((tick, id)) = self.timers.pop(now) else { return };
             let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.wake == tick) else { continue };
@@ -174,7 +186,8 @@ impl Peers {
     pub fn poll_timeout(&self) -> Option<Instant> {
         // Entries of peers that are gone stay on the wheel until they come up.
         let look = self.timers.poll_timeout().filter(|_| !self.peers.is_empty());
-        self.backlog.due().into_iter().chain(look).min()
+        let leaving = self.leaving.front().map(|&(since, _)| since);
+        self.backlog.due().into_iter().chain(leaving).chain(look).min()
     }
 
     /// The next change. Call until there is none.

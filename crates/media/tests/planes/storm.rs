@@ -152,3 +152,23 @@ fn those_who_all_leave_at_once_are_forgotten_a_portion_at_a_time() {
     assert_eq!(portions.iter().sum::<usize>(), ARRIVING as usize);
     assert!(rush.plane.is_empty());
 }
+
+#[test]
+fn a_large_room_is_closed_a_portion_at_a_time() {
+    let mut rush = Rush::new();
+    for some in 0..6 {
+        rush.come(some * ARRIVING..(some + 1) * ARRIVING, &room());
+        rush.wait(Duration::from_secs(3));
+    }
+    rush.command(ListenersCommand::Close(room()));
+    assert!(rush.plane.is_empty(), "nobody hears any more");
+    let mut portions = 0;
+    while rush.plane.poll_timeout().is_some_and(|due| due <= rush.now) {
+        rush.plane.on_timeout(rush.now, &mut Batch::default());
+        portions += 1;
+    }
+    assert!((40..60).contains(&portions), "{portions}");
+    assert_eq!(rush.plane.poll(), None, "nothing is told of each");
+    rush.come(9_000..9_001, &room());
+    assert_eq!(rush.answers[&9_000].1, Ok(()));
+}
