@@ -14,6 +14,7 @@ use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
+use socket2::{Domain, Socket, Type};
 
 /// How long a client may take to send the head of a request. Shorter would refuse slow phones, longer
 /// lets idle connections pile up.
@@ -21,6 +22,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long requests that are under way when the server stops may take.
 const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Connections that may wait to be taken: when thousands come at once, whoever finds no place tries
+/// again only after one, three, seven seconds. The kernel may grant less (`net.core.somaxconn`).
+const BACKLOG: i32 = 16_384;
 
 /// Where the certificate is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +46,7 @@ pub struct Listener {
 impl Listener {
     /// Binds `address` and reads the certificate.
     pub async fn bind(address: SocketAddr, tls: Option<&Tls>) -> anyhow::Result<Self> {
-        let socket = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
-        socket.set_nonblocking(true)?;
+        let socket = listen(address).with_context(|| format!("cannot listen on {address}"))?;
         let tls = match tls {
             Some(tls) => Some(read(tls).await?),
             None => None,
@@ -76,6 +80,16 @@ impl Listener {
         };
         tokio::select! { result = serving => Ok(result?), () = stopping => Ok(()) }
     }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // Else the port of a server that was just stopped stays taken for a minute.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 fn limit(server: &mut Server<SocketAddr, NoDelayAcceptor>) {
