@@ -137,8 +137,9 @@ pub struct Times {
     /// network, and a little.
     pub replaced: Duration,
     /// How long it goes on once the successor is up. The SDK closes it by itself when it has switched,
-    /// 260 ms after the first packet, which comes within 400 ms in a silent room. Less would be a gap
-    /// where a page is slow, more is egress for nothing when a whole audience comes back.
+    /// 260 ms after the first packet; where the edge must first link to one across an ocean, that comes
+    /// after 0.8 s. Less would be heard as a gap, more is egress for nothing when a whole audience comes
+    /// back.
     pub switched: Duration,
 }
 
@@ -152,7 +153,7 @@ impl Default for Times {
             admit: Duration::from_secs(5),
             repeat: Duration::from_secs(5),
             replaced: Duration::from_secs(6),
-            switched: Duration::from_secs(1),
+            switched: Duration::from_millis(1_500),
         }
     }
 }
