@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use crate::crowd::{CALL, CrowdSocket, Inbound, Letter, STRANGERS};
@@ -44,7 +43,7 @@ pub(crate) struct Garbage {
 }
 
 impl Garbage {
-    /// Begins to throw so many datagrams a second, to all ports in turn.
+    /// Begins to throw so many datagrams a second, at all ports in turn.
     pub(crate) fn start(per_s: u64, ports: Ports) -> anyhow::Result<Self> {
         ensure!(!ports.is_empty(), "--garbage: no listener has a media port that it could be thrown at");
         ports.keys().try_for_each(|port| check((*port.ip()).into()))?;
@@ -83,6 +82,8 @@ struct Thrower {
     socket: CrowdSocket,
     pace: Pace,
     mixes: Vec<(SocketAddrV4, Mix)>,
+    /// Whose turn it was.
+    turn: usize,
     is_over: Arc<AtomicBool>,
     rng: StdRng,
 }
@@ -91,7 +92,7 @@ impl Thrower {
     fn new(socket: CrowdSocket, per_s: u64, ports: &Ports, is_over: Arc<AtomicBool>) -> Self {
         let mut rng = StdRng::from_rng(&mut rand::rng());
         let mixes = ports.iter().map(|(&port, known)| (port, Mix::new(known, &mut rng))).collect();
-        Self { socket, pace: Pace::new(per_s), mixes, is_over, rng }
+        Self { socket, pace: Pace::new(per_s), mixes, turn: 0, is_over, rng }
     }
 
     fn run(mut self) -> figures::Garbage {
@@ -111,15 +112,16 @@ impl Thrower {
         figures::Garbage { sent, answers, seconds: began.elapsed().as_secs_f64() }
     }
 
-    /// Throws so many at once; how many of them the kernel took.
+    /// Throws so many at one port, the next time at the next one; how many of them the kernel took. At all
+    /// ports in turn within one call, it would pay for waking every thread of the server each time.
     fn throw(&mut self, count: usize) -> u64 {
-        let rng = &mut self.rng;
-        let mut letter = || {
-            let (to, mix) = self.mixes.choose(rng)?;
+        self.turn = (self.turn + 1) % self.mixes.len();
+        let ((to, mix), rng) = (&self.mixes[self.turn], &mut self.rng);
+        let letter = |_| {
             let from = if to.ip().is_loopback() { stranger(rng) } else { Ipv4Addr::UNSPECIFIED };
-            Some(Letter { from, to: *to, bytes: mix.any(rng) })
+            Letter { from, to: *to, bytes: mix.any(rng) }
         };
-        let letters: Vec<Letter<'_>> = (0..count).filter_map(|_| letter()).collect();
+        let letters: Vec<Letter<'_>> = (0..count).map(letter).collect();
         self.socket.send_many(&letters) as u64
     }
 

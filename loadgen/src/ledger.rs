@@ -88,7 +88,8 @@ impl Mouth {
 /// What a thread knows of what was said: enough to recognise frames.
 #[derive(Debug, Default)]
 pub(crate) struct Mirror {
-    rooms: HashMap<u32, Room>,
+    /// By their numbers: they are looked up for every frame.
+    rooms: Vec<Room>,
 }
 
 /// One room's part of it.
@@ -108,7 +109,11 @@ struct Speaker {
 impl Mirror {
     /// Takes note of a frame. It must have been noted before it can arrive anywhere.
     pub(crate) fn note(&mut self, said: Arc<Said>) {
-        let room = self.rooms.entry(said.room).or_default();
+        let index = said.room as usize;
+        if self.rooms.len() <= index {
+            self.rooms.resize_with(index + 1, Room::default);
+        }
+        let room = &mut self.rooms[index];
         room.times.push(said.at_ns);
         let index = room.speakers.iter().position(|speaker| speaker.number == said.speaker);
         let index = index.unwrap_or_else(|| {
@@ -122,9 +127,9 @@ impl Mirror {
         recent.push_back(said);
     }
 
-    /// What was said in a room, if anything was.
+    /// What was said in a room, if anything can have been.
     pub(crate) fn room(&self, room: u32) -> Option<&Room> {
-        self.rooms.get(&room)
+        self.rooms.get(room as usize)
     }
 }
 

@@ -80,9 +80,7 @@ impl Ears {
             self.tally.unknown += 1;
             return;
         };
-        if let Some(voice) = peer.answer.ssrcs.iter().position(|&ssrc| ssrc == packet.ssrc)
-            && let Some(stream) = peer.streams.get_mut(voice)
-        {
+        if let Some(stream) = peer.streams.iter_mut().find(|stream| stream.is_of(packet.ssrc)) {
             self.seconds.count_missing(stream.count(packet.sequence));
         }
         let csrc = packet.csrcs().next().unwrap_or_default();

@@ -6,6 +6,7 @@ use media::rtcp::{self, Report};
 use media::srtp::{Opener, Sealer};
 use media::stun::{self, Message, Request};
 use protocol::VOICES;
+use protocol::session::Fingerprint;
 use rand::Rng;
 use tokio::sync::oneshot;
 
@@ -32,13 +33,14 @@ const CONNECT_NS: u64 = 20 * SECOND;
 const SHAKING_NS: u64 = 100 * MS;
 
 /// How far a peer is.
+#[expect(clippy::large_enum_variant, reason = "nearly all have keys, which lie where their peer lies")]
 pub(super) enum Phase {
     /// Its check is not answered yet.
     Checking,
     /// The DTLS handshake goes on.
     Shaking(Waiting),
     /// The keys are there.
-    Connected(Box<Keys>),
+    Connected(Keys),
 }
 
 /// Steps of a handshake that wait for their turn here. That time is ours and not the server's.
@@ -76,7 +78,9 @@ pub(super) struct Peer {
     pub(super) local: Ipv4Addr,
     pub(super) remote: SocketAddrV4,
     credentials: Credentials,
-    pub(super) answer: protocol::Answer,
+    /// The server's.
+    remote_credentials: Credentials,
+    pub(super) fingerprint: Fingerprint,
     pub(super) phase: Phase,
     pub(super) ear: Ear,
     pub(super) asked_ns: u64,
@@ -95,6 +99,8 @@ pub(super) struct Peer {
 /// What was received on one voice.
 #[derive(Default, Clone, Copy)]
 pub(super) struct Stream {
+    /// Which one it is; none where the server has fewer.
+    ssrc: Option<u32>,
     received: u32,
     first: u32,
     highest: u32,
@@ -120,7 +126,8 @@ impl Peer {
             local,
             remote,
             credentials,
-            answer,
+            remote_credentials: Credentials { ufrag: answer.ufrag, pwd: answer.pwd },
+            fingerprint: answer.fingerprint,
             phase: Phase::Checking,
             ear: Ear::default(),
             asked_ns,
@@ -132,10 +139,14 @@ impl Peer {
             next_report_ns: now_ns + rng.random_range(REPORT_NS / 2..REPORT_NS),
             transaction: rng.random(),
             ssrc: rng.random(),
-            streams: Default::default(),
+            streams: std::array::from_fn(|voice| Stream::of(answer.ssrcs.get(voice).copied())),
             connected: Some(connected),
             lost,
         }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        matches!(self.phase, Phase::Connected(_))
     }
 
     /// When [`on_timer`](Self::on_timer) is to be called.
@@ -155,7 +166,7 @@ impl Peer {
             self.next_check_ns = now_ns + SHAKING_NS;
             return Due::Nothing;
         }
-        let connecting = !matches!(self.phase, Phase::Connected(_));
+        let connecting = !self.is_connected();
         if connecting && now_ns > self.began_ns + CONNECT_NS {
             let checking = matches!(self.phase, Phase::Checking);
             return Due::Over(if checking { "ice_timeout" } else { "dtls_timeout" });
@@ -188,9 +199,9 @@ impl Peer {
         self.transaction = rand::rng().random();
         let request = Request {
             transaction: self.transaction,
-            remote_ufrag: self.answer.ufrag.as_str(),
+            remote_ufrag: self.remote_credentials.ufrag.as_str(),
             local_ufrag: self.credentials.ufrag.as_str(),
-            remote_pwd: self.answer.pwd.as_str(),
+            remote_pwd: self.remote_credentials.pwd.as_str(),
             controlling: true,
             use_candidate: true,
         };
@@ -203,7 +214,7 @@ impl Peer {
         let Ok(message) = Message::parse(datagram) else { return false };
         match message.kind {
             stun::Kind::Success if message.transaction == self.transaction => {
-                if !message.is_signed_with(self.answer.pwd.as_str().as_bytes()) {
+                if !message.is_signed_with(self.remote_credentials.pwd.as_str().as_bytes()) {
                     return false;
                 }
                 self.answered_ns = now_ns;
@@ -236,7 +247,7 @@ impl Peer {
 
     /// The keys are there.
     pub(super) fn connect(&mut self, now_ns: u64, keys: Keys) {
-        self.phase = Phase::Connected(Box::new(keys));
+        self.phase = Phase::Connected(keys);
         self.ear = Ear::new(now_ns);
         self.next_check_ns = now_ns + self.consent_pause();
         if let Some(connected) = self.connected.take() {
@@ -255,10 +266,8 @@ impl Peer {
 
     fn write_reports(&mut self, out: &mut Vec<u8>) {
         let Phase::Connected(keys) = &mut self.phase else { return };
-        for (stream, &ssrc) in self.streams.iter_mut().zip(&self.answer.ssrcs) {
-            if stream.received > 0 {
-                rtcp::write_report(self.ssrc, &stream.report(ssrc), out);
-            }
+        for report in self.streams.iter_mut().filter_map(Stream::report) {
+            rtcp::write_report(self.ssrc, &report, out);
         }
         if !out.is_empty() {
             keys.sealer.seal_rtcp(out, 0);
@@ -267,6 +276,14 @@ impl Peer {
 }
 
 impl Stream {
+    fn of(ssrc: Option<u32>) -> Self {
+        Self { ssrc, ..Self::default() }
+    }
+
+    pub(super) fn is_of(&self, ssrc: u32) -> bool {
+        self.ssrc == Some(ssrc)
+    }
+
     /// Counts a packet; by how many more, or fewer, are missing since.
     pub(super) fn count(&mut self, sequence: u16) -> i64 {
         self.received += 1;
@@ -287,19 +304,21 @@ impl Stream {
         self.highest > u16::MAX.into()
     }
 
-    fn report(&mut self, ssrc: u32) -> Report {
+    /// What has come since the last report; nothing before anything has.
+    fn report(&mut self) -> Option<Report> {
+        let ssrc = self.ssrc.filter(|_| self.received > 0)?;
         let expected = self.highest.wrapping_sub(self.first) + 1;
         let (expected_before, received_before) = self.reported;
         let (expected_now, received_now) = (expected - expected_before, self.received - received_before);
         let lost_now = expected_now.saturating_sub(received_now);
         self.reported = (expected, self.received);
-        Report {
+        Some(Report {
             ssrc,
             fraction_lost: (u64::from(lost_now) * 256 / u64::from(expected_now.max(1))).min(255) as u8,
             lost: expected.saturating_sub(self.received),
             highest: self.highest,
             ..Report::default()
-        }
+        })
     }
 }
 

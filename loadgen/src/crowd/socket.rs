@@ -17,9 +17,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 pub(crate) use sys::{CALL, Inbound};
 
-/// Bytes that the kernel is asked to hold: 10,000 packets of a tick, with the 700 bytes that it adds
-/// to each. Less and the figures would blame the server for our own slowness.
-pub(super) const BUFFER: usize = 16 << 20;
+/// Bytes that the kernel is asked to hold: 40,000 packets, with the 700 bytes that it adds to each. That
+/// is a quarter of a second for which a busy machine may leave us waiting at 20 ms framing. With less, the
+/// figures would blame the server for our own slowness.
+pub(super) const BUFFER: usize = 32 << 20;
 
 /// The same for a socket that only one listener has: a second of all voices.
 pub(super) const OWN_BUFFER: usize = 256 << 10;

@@ -47,6 +47,11 @@ impl Default for Inbound {
 }
 
 impl Inbound {
+    /// To whom the last call's messages are.
+    pub(crate) fn receivers(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.came.iter().filter_map(|(arrival, _)| Some((*arrival)?.to))
+    }
+
     /// What the last call brought, each message with all its segments.
     pub(crate) fn messages(&mut self) -> impl Iterator<Item = (Arrival, &mut [u8])> {
         let places = self.bytes.chunks_exact_mut(MESSAGE).zip(&self.came);

@@ -53,7 +53,7 @@ impl Worker {
         let now = Instant::now();
         let progress = match step {
             Step::Begin => self.handshakes.begin(now, place),
-            Step::Read(datagram) => self.handshakes.read(now, place, datagram, &peer.answer.fingerprint),
+            Step::Read(datagram) => self.handshakes.read(now, place, datagram, &peer.fingerprint),
             Step::Repeat => self.handshakes.on_timeout(now, place),
         };
         self.flush_handshakes();
