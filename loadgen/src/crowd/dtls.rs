@@ -127,6 +127,12 @@ impl Handshakes {
         while self.endpoint.poll_transmit().is_some() {}
     }
 
+    /// Whether somebody's handshake has begun and is not forgotten.
+    #[cfg(test)]
+    pub(super) fn is_known(&self, place: Place) -> bool {
+        self.endpoint.get_connection_state(name_of(place)).is_some()
+    }
+
     /// The next datagram, and whose it is.
     pub(super) fn poll_transmit(&mut self) -> Option<(Place, BytesMut)> {
         let transmit = self.endpoint.poll_transmit()?;

@@ -97,6 +97,7 @@ impl Display for Tiles<'_> {
         tile(f, "Traffic", &count(audio.packets_per_s.round() as u64), &traffic, false)?;
         self.server(f)?;
         self.reconnect(f)?;
+        self.garbage(f)?;
         f.write_str("</div>")
     }
 }
@@ -110,6 +111,12 @@ impl Tiles<'_> {
         let cores: f64 = nodes.iter().map(|node| node.cores).sum();
         let memory: u64 = nodes.iter().map(|node| node.rss_peak_bytes).sum();
         tile(f, "Server", &figure(cores), &format!("cores; {} at most", bytes(memory)), false)
+    }
+
+    fn garbage(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Some(garbage) = &self.0.garbage else { return Ok(()) };
+        let text = format!("datagrams per second from strangers, {} answered", count(garbage.answers));
+        tile(f, "Garbage", &count(garbage.per_s.round() as u64), &text, garbage.answers > 0)
     }
 
     fn reconnect(&self, f: &mut Formatter<'_>) -> fmt::Result {
