@@ -15,6 +15,9 @@ use crate::target::Target;
 use crate::watch::{Board, Watch};
 use crate::{Histogram, Options};
 
+/// How often somebody who does not get through asks for media before they give up.
+const TRIES: u32 = 3;
+
 /// What everybody in a run shares.
 pub(crate) struct Run {
     pub(crate) options: Options,
@@ -69,6 +72,7 @@ pub(crate) struct Connection {
 }
 
 /// How somebody connects.
+#[derive(Clone, Copy)]
 pub(crate) struct Wanted {
     pub(crate) room: usize,
     pub(crate) place: Place,
@@ -114,8 +118,28 @@ impl Run {
         &self.audience[number as usize % self.audience.len()]
     }
 
-    /// Asks for media and connects to what is answered.
+    /// Asks for media and connects to what is answered. Whoever does not get through asks again, as the
+    /// SDK does; each time counts as a failure.
     pub(crate) async fn connect(
+        &self,
+        crowd: &Crowd,
+        mut wanted: Wanted,
+        session: &mut Session,
+        watch: &mut Watch,
+    ) -> Result<Connection, Code> {
+        for _ in 1..TRIES {
+            match self.try_connect(crowd, wanted, session, watch).await {
+                Err(code) if matches!(&*code, "ice_timeout" | "dtls_timeout" | "dtls") => {
+                    self.failure(&code);
+                    wanted = Wanted { place: crowd.place().0, ..wanted };
+                }
+                outcome => return outcome,
+            }
+        }
+        self.try_connect(crowd, wanted, session, watch).await
+    }
+
+    async fn try_connect(
         &self,
         crowd: &Crowd,
         wanted: Wanted,

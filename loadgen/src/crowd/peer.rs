@@ -26,8 +26,8 @@ const REPORT_NS: u64 = 5 * SECOND;
 /// So long without an answer to a check, and the server is gone (RFC 7675 §5.1).
 const CONSENT_LOST_NS: u64 = 30 * SECOND;
 
-/// How long connecting may take.
-const CONNECT_NS: u64 = 20 * SECOND;
+/// How long connecting may take: as long as the SDK waits before it asks for media again.
+const CONNECT_NS: u64 = 8 * SECOND;
 
 /// How often a handshake is looked after.
 const SHAKING_NS: u64 = 100 * MS;
