@@ -1,4 +1,4 @@
-//! What the kernel allows: open files and socket buffers.
+//! What the kernel allows: open files, socket buffers, connections that wait to be taken.
 
 use std::fs;
 
@@ -11,13 +11,18 @@ const FILES: u64 = 16_384;
 /// from running for a moment.
 const BUFFER: u64 = 8 << 20;
 
+/// Connections that should find a place when everybody comes back at the same moment. Who finds none
+/// tries again only after one, three, seven seconds.
+const WAITING: u64 = 4_096;
+
 pub(super) fn check() -> Vec<Finding> {
-    let files = crate::files::limit();
-    let buffers = ["rmem_max", "wmem_max"].map(|name| {
-        let text = fs::read_to_string(format!("/proc/sys/net/core/{name}"));
-        judge_buffer(name, text.ok().and_then(|text| text.trim().parse().ok()))
-    });
-    [judge_files(files)].into_iter().chain(buffers).collect()
+    let [receive, send] = ["rmem_max", "wmem_max"].map(|name| judge_buffer(name, setting(name)));
+    vec![judge_files(crate::files::limit()), receive, send, judge_waiting(setting("somaxconn"))]
+}
+
+fn setting(name: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/sys/net/core/{name}"));
+    text.ok().and_then(|text| text.trim().parse().ok())
 }
 
 fn judge_files(limit: Option<u64>) -> Finding {
@@ -33,13 +38,30 @@ fn judge_files(limit: Option<u64>) -> Finding {
 
 fn judge_buffer(name: &str, bytes: Option<u64>) -> Finding {
     match bytes {
-        None => Finding::poor(format!("net.core.{name} cannot be read: inside a container ask on the host")),
+        None => unknown(name),
         Some(bytes) if bytes >= BUFFER => Finding::fine(format!("net.core.{name} allows {bytes} bytes")),
         Some(bytes) => Finding::poor(format!(
             "net.core.{name} allows socket buffers of {bytes} bytes; for more than some hundred listeners set \
              `sysctl -w net.core.{name}={BUFFER}`"
         )),
     }
+}
+
+fn judge_waiting(connections: Option<u64>) -> Finding {
+    match connections {
+        None => unknown("somaxconn"),
+        Some(most) if most >= WAITING => {
+            Finding::fine(format!("net.core.somaxconn lets {most} connections wait"))
+        }
+        Some(most) => Finding::poor(format!(
+            "net.core.somaxconn lets only {most} connections wait, and whoever comes when it is full is seconds \
+             late: set `sysctl -w net.core.somaxconn={WAITING}`"
+        )),
+    }
+}
+
+fn unknown(name: &str) -> Finding {
+    Finding::poor(format!("net.core.{name} cannot be read: inside a container ask on the host"))
 }
 
 #[cfg(test)]
@@ -56,5 +78,6 @@ mod tests {
                 .contains("sysctl -w net.core.rmem_max=8388608")
         );
         assert!(judge_buffer("rmem_max", None).to_string().starts_with("look"));
+        assert!(judge_waiting(Some(128)).to_string().contains("sysctl -w net.core.somaxconn=4096"));
     }
 }
