@@ -306,18 +306,18 @@ impl Packets {
         self.list.clear();
     }
 
-    /// Makes packets of different voices fit one GSO send, in which only the last may be shorter:
-    /// longest first, those between padded to its length. Packets of one voice stay in order.
+    /// Makes the packets fit one GSO send, in which only the last may be shorter: all before it are padded
+    /// to the longest. Different voices may change places, so the longest go first; packets of one voice,
+    /// of which several leave together where a shard is behind, stay in order.
     pub fn arrange(&mut self) {
         let mut voices = [false; VOICES];
         let distinct = self.list.iter().all(|p| !std::mem::replace(&mut voices[p.voice.index()], true));
-        if !distinct || self.list.len() < 2 {
-            return;
+        if distinct {
+            self.list.sort_by_key(|packet| std::cmp::Reverse(packet.len));
         }
-        self.list.sort_by_key(|packet| std::cmp::Reverse(packet.len));
-        let longest = self.list[0].len;
-        let last = self.list.len() - 1;
-        for packet in &mut self.list[1..last] {
+        let longest = self.list.iter().map(|packet| packet.len).max().unwrap_or_default();
+        let before_last = self.list.len().saturating_sub(1);
+        for packet in &mut self.list[..before_last] {
             packet.pad(longest - packet.len, &mut self.bytes);
         }
     }

@@ -141,9 +141,17 @@ fn packets_of_different_voices_share_one_send() {
 }
 
 #[test]
-fn packets_of_one_voice_stay_in_order() {
-    let mut together = packets(&[(0, 1, &[0x78; 50]), (0, 1, &[0x78; 90])]);
+fn packets_of_one_voice_stay_in_order_and_share_a_send_too() {
+    let payloads: [&[u8]; 3] = [&[0x78; 50], &[0x78; 90], &[0x78; 70]];
+    let mut together = packets(&payloads.map(|payload| (0, 1, payload)));
     together.arrange();
-    let lengths: Vec<_> = together.iter().map(<[u8]>::len).collect();
-    assert!(lengths[0] < lengths[1]);
+    let (mut audience, mut out) = (Audience::default(), Batch::default());
+    audience.add(receiver(1, CHROMIUM));
+    audience.serve(usize::MAX, &together, &mut out);
+    assert_eq!(out.sends().len(), 1);
+    let opened = opened(&out);
+    let heard = opened.iter().map(|(_, bytes)| rtp::Packet::parse(bytes).unwrap());
+    let (sequences, lengths): (Vec<_>, Vec<_>) = heard.map(|p| (p.sequence, p.payload.len())).unzip();
+    assert_eq!(lengths, payloads.map(<[u8]>::len));
+    assert!(sequences.windows(2).all(|pair| pair[1] == pair[0] + 1));
 }
