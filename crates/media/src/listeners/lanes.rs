@@ -127,7 +127,7 @@ impl Lanes {
         self.lanes.iter().all(|lane| lane.audience.is_empty())
     }
 
-    /// The lanes of a framing, each with those who listen in it.
+    /// Those who listen at a framing, the newest of each lane first.
     pub(super) fn peers(&self, framing_ms: u8) -> impl Iterator<Item = protocol::PeerId> {
         let of_it = move |lane: &usize| LANES[*lane].0 == usize::from(framing_ms / 20);
         (0..LANES.len()).filter(of_it).flat_map(|lane| self.lanes[lane].audience.peers())
@@ -137,7 +137,7 @@ impl Lanes {
     pub(super) fn count(&self) -> [usize; LEVELS.len()] {
         let mut counts = [0; LEVELS.len()];
         for (lane, (frames, _)) in self.lanes.iter().zip(LANES) {
-            counts[level(frames)] += lane.audience.len();
+            counts[level(20 * frames as u8)] += lane.audience.len();
         }
         counts
     }
@@ -177,9 +177,9 @@ impl Lane {
     }
 }
 
-/// Which of the [`LEVELS`] has so many frames in a packet.
-fn level(frames: usize) -> usize {
-    LEVELS.iter().position(|&ms| usize::from(ms / 20) == frames).unwrap_or_default()
+/// Which of the [`LEVELS`] a framing is.
+pub(super) fn level(framing_ms: u8) -> usize {
+    LEVELS.iter().position(|&ms| ms == framing_ms).unwrap_or_default()
 }
 
 /// Whether blocks of two lanes ever end together: the lengths are 1, 3 and 6, each a multiple of the last.

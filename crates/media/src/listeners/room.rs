@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use protocol::{Frame, PeerId};
 
-use super::lanes::{LEVELS, Lanes, Place};
+use super::lanes::{LEVELS, Lanes, Place, level};
 use super::line::Line;
 use super::stats::ListenersStats;
 use super::timeline::{Dropped, Timeline};
@@ -198,9 +198,4 @@ impl Room {
             Program::Line => &mut self.line,
         }
     }
-}
-
-/// Which of the levels a framing is.
-fn level(framing_ms: u8) -> usize {
-    LEVELS.iter().position(|&ms| ms == framing_ms).unwrap_or_default()
 }
