@@ -1,4 +1,4 @@
-// Who speaks at this moment. Packets tell it, 60 ms apart at most; a voice is held a little longer, so that a
+// Who speaks at this moment. Packets tell it, 120 ms apart at most; a voice is held a little longer, so that a
 // ring does not flicker between two words.
 
 const HOLD_MS = 250
