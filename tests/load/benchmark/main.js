@@ -31,6 +31,9 @@ that has nothing else to do. It starts and stops its own servers.
 /** Before each run: what the one before left to the kernel is done, and who else uses the machine is seen. */
 const BREATH_S = 3
 
+/** Runs side by side have their ports so far apart. */
+const PORTS = 10
+
 /** Cores that others may use before a run without our saying so. */
 const QUIET = 0.1
 
@@ -65,7 +68,7 @@ async function measureAll(rows) {
   if (running.length > 0 && scale === 1) throw new Error(`dais runs already, as process ${running.join(', ')}: end it first`)
   if (build().dirty) console.error('benchmarks: the tree has changes that are in no commit; the page will say so')
   for (const row of rows) {
-    await measureRow(row).catch(error => {
+    await measureRow(scaled(row, scale)).catch(error => {
       // One row that cannot be measured is no reason to lose a night of others.
       console.error(`\nbenchmarks: ${row.name}: ${error.message}`)
       process.exitCode = 1
@@ -74,30 +77,34 @@ async function measureAll(rows) {
 }
 
 async function measureRow(row) {
+  const numbers = Array.from({ length: runs }, (_, index) => index)
+  if (row.together) {
+    process.stderr.write(`${row.name}, ${runs} runs side by side: `)
+    return keep(row, await Promise.all(numbers.map(number => measure(row, port + number * PORTS))))
+  }
   const measured = []
-  for (let number = 1; number <= runs; number++) {
-    process.stderr.write(`${row.name}, run ${number} of ${runs}: `)
-    const run = await measure(scaled(row, scale))
-    const leading = row.figures.find(figure => figure.name === row.leading).of(run)
-    process.stderr.write(`${row.leading} ${leading}\n`)
-    measured.push(run)
-    if (run.report && !run.report.commit.startsWith(build().commit)) {
-      console.error(`benchmarks: ${PROGRAM} is of commit ${run.report.commit}, and this is ${build().commit}`)
-    }
+  for (const number of numbers) {
+    process.stderr.write(`${row.name}, run ${number + 1} of ${runs}: `)
+    measured.push(await measure(row, port))
     // After each run: whoever stops it keeps what has been measured.
-    keep(scaled(row, scale), measured)
+    keep(row, measured)
   }
 }
 
 /** One run, and what the machine did besides: its cores are shared with whoever else is there. */
-async function measure(row) {
+async function measure(row, port) {
   const before = cpu()
   await pause(BREATH_S)
   const [begin, began] = [cpu(), Date.now()]
   const busy = (begin.used - before.used) / BREATH_S
   if (busy > QUIET) process.stderr.write(`(others use ${busy.toFixed(2)} cores) `)
-  const run = row.bench ? await runBench(row) : await runLoad(row)
+  const run = row.bench ? await runBench(row) : await runLoad(row, port)
   const stolen = (cpu().stolen - begin.stolen) * 1_000 / (Date.now() - began)
+  const leading = row.figures.find(figure => figure.name === row.leading).of(run)
+  process.stderr.write(`${row.leading} ${leading}\n`)
+  if (run.report && !run.report.commit.startsWith(build().commit)) {
+    console.error(`benchmarks: ${PROGRAM} is of commit ${run.report.commit}, and this is ${build().commit}`)
+  }
   return { ...run, machine: { busy_cores_before: busy, stolen_cores: stolen } }
 }
 
@@ -117,7 +124,7 @@ function keep(row, measured) {
   })
 }
 
-async function runLoad(row) {
+async function runLoad(row, port) {
   const server = await Server.start(port, row.server ?? [])
   const reports = mkdtempSync(join(tmpdir(), 'dais-benchmark-'))
   try {

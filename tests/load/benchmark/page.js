@@ -152,7 +152,7 @@ function section({ row, one, verdict, against }) {
     [head, rule, ...verdict.figures.map(figureLine)].join('\n'),
     ...against ? [against] : [],
     ...one.lines ? [['```text', ...one.lines, '```'].join('\n')] : [],
-    `${commit}${disturbances(one)} ${one.report ? 'The whole report' : 'The record'}, of run ${one.median_run}: [${row.name}.json](benchmarks/${row.name}.json).`,
+    `${commit}${row.together ? ' The runs went side by side.' : ''}${disturbances(one)} ${one.report ? 'The whole report' : 'The record'}, of run ${one.median_run}: [${row.name}.json](benchmarks/${row.name}.json).`,
   ].join('\n\n')
 }
 
