@@ -8,6 +8,7 @@
 mod hello;
 mod record;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,9 +19,10 @@ use protocol::session::Fingerprint;
 use ring::digest;
 use rtc_dtls::cipher_suite::CipherSuiteId;
 use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
-use rtc_dtls::crypto_provider::default_provider;
+use rtc_dtls::crypto_provider::{RTCCryptoProvider, default_provider};
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
+use rtc_dtls::state::State;
 use rtc_shared::TransportProtocol;
 use rtc_shared::error::Error;
 
@@ -39,11 +41,17 @@ const FLIGHT_INTERVAL: Duration = Duration::from_secs(3);
 pub struct CertificateError(#[from] Error);
 
 /// The certificate that a node shows to all its peers; made once in each process.
-#[derive(Debug)]
 pub struct Certificate {
     fingerprint: Fingerprint,
+    provider: Arc<dyn RTCCryptoProvider>,
     gcm: Arc<HandshakeConfig>,
     cm: Arc<HandshakeConfig>,
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Certificate").field(&self.fingerprint).finish()
+    }
 }
 
 impl Certificate {
@@ -53,7 +61,7 @@ impl Certificate {
         let names = vec!["dais".to_owned()];
         let certificate = rtc_dtls::crypto::Certificate::generate_self_signed(names, provider.crypto())?;
         let base = ConfigBuilder::default()
-            .with_crypto_provider(provider)
+            .with_crypto_provider(provider.clone())
             .with_certificates(vec![certificate.clone()])
             .with_cipher_suites(vec![
                 CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
@@ -70,6 +78,7 @@ impl Certificate {
         };
         Ok(Self {
             fingerprint: fingerprint(&certificate.certificate[0]),
+            provider,
             gcm: with(negotiated(Profile::AeadAes128Gcm))?,
             cm: with(negotiated(Profile::Aes128CmSha1_80))?,
         })
@@ -90,6 +99,8 @@ pub(crate) struct Holds {
     pub(crate) client_hello: bool,
     /// A ServerHello.
     pub(crate) server_hello: bool,
+    /// An alert that is encrypted: after the handshake, a goodbye.
+    pub(crate) sealed_alert: bool,
 }
 
 /// Looks into a datagram; none if it is anything else than whole DTLS records.
@@ -99,6 +110,7 @@ pub(crate) fn holds(datagram: &[u8]) -> Option<Holds> {
         handshake: holds.handshake || record.is_handshake(),
         client_hello: holds.client_hello || record.client_hello().is_some(),
         server_hello: holds.server_hello || record.is_server_hello(),
+        sealed_alert: holds.sealed_alert || record.is_sealed_alert(),
     }))
 }
 
@@ -115,20 +127,29 @@ pub(crate) enum Progress {
     Refused,
 }
 
-/// The handshakes of one shard, and what is left of them afterwards: 7 KB for each peer, for as long
-/// as it is here. Its goodbye is only heard so, and WHIP and WHEP clients can be told ours no other way.
+/// What is kept of a handshake once the client has surely had our last flight: its goodbye is only
+/// heard so, and WHIP and WHEP clients can be told ours no other way. A quarter of a kilobyte, where
+/// rtc-dtls keeps seven.
+pub(crate) struct Goodbye {
+    profile: Profile,
+    /// The state of the connection as rtc-dtls writes it, without the peer's certificate.
+    state: Box<[u8]>,
+}
+
+/// The handshakes of one shard, while they go on and for some time after.
 pub(crate) struct Handshakes {
+    certificate: Arc<Certificate>,
     gcm: Endpoint,
     cm: Endpoint,
 }
 
 impl Handshakes {
-    pub(crate) fn new(certificate: &Certificate) -> Self {
+    pub(crate) fn new(certificate: Arc<Certificate>) -> Self {
         let endpoint = |config: &Arc<HandshakeConfig>| {
             let local = name_of(PeerId(u64::MAX));
             Endpoint::new(local, TransportProtocol::UDP, Some(config.clone()))
         };
-        Self { gcm: endpoint(&certificate.gcm), cm: endpoint(&certificate.cm) }
+        Self { gcm: endpoint(&certificate.gcm), cm: endpoint(&certificate.cm), certificate }
     }
 
     /// Takes a datagram that [`holds`] whole records. The first one of a peer begins its handshake.
@@ -182,6 +203,56 @@ impl Handshakes {
     pub(crate) fn forget(&mut self, now: Instant, peer: PeerId, profile: Profile) {
         self.stop(now, peer, profile);
         while self.poll_transmit().is_some() {}
+    }
+
+    /// Ends a handshake that is done without a word, but for what a goodbye will take.
+    pub(crate) fn settle(&mut self, now: Instant, peer: PeerId, profile: Profile) -> Option<Goodbye> {
+        let state = self.of(profile).get_connection_state(name_of(peer)).map(State::marshal_binary);
+        self.forget(now, peer, profile);
+        let mut state = self.state(&state?.ok()?)?;
+        state.peer_certificates.clear();
+        Some(Goodbye { profile, state: state.marshal_binary().ok()?.into() })
+    }
+
+    /// Takes a datagram of somebody who is settled. Unless it is their goodbye, it is refused.
+    pub(crate) fn hear(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        goodbye: &Goodbye,
+        datagram: &[u8],
+    ) -> Progress {
+        self.resume(now, peer, goodbye);
+        let progress = self.read(now, peer, goodbye.profile, datagram);
+        if progress == Progress::Closed {
+            return progress;
+        }
+        self.forget(now, peer, goodbye.profile);
+        Progress::Refused
+    }
+
+    /// Says goodbye to somebody who is settled: it is among what is to be sent.
+    pub(crate) fn say(&mut self, now: Instant, peer: PeerId, goodbye: &Goodbye) {
+        self.resume(now, peer, goodbye);
+        self.stop(now, peer, goodbye.profile);
+    }
+
+    /// Lets a connection go on as it was. rtc-dtls does that for clients alone; whose the keys are
+    /// stands in the state.
+    fn resume(&mut self, now: Instant, peer: PeerId, goodbye: &Goodbye) {
+        let Some(state) = self.state(&goodbye.state) else { return };
+        let config = match goodbye.profile {
+            Profile::AeadAes128Gcm => &self.certificate.gcm,
+            Profile::Aes128CmSha1_80 => &self.certificate.cm,
+        };
+        let config = config.clone();
+        let resumed = self.of(goodbye.profile).connect(now, name_of(peer), config, Some(state));
+        debug_assert!(resumed.is_ok(), "nothing is sent, so nothing can fail");
+    }
+
+    fn state(&self, bytes: &[u8]) -> Option<State> {
+        let mut state = State::new(self.certificate.provider.clone(), false);
+        state.unmarshal_binary(bytes).ok().map(|()| state)
     }
 
     fn of(&mut self, profile: Profile) -> &mut Endpoint {

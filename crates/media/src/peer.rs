@@ -32,7 +32,7 @@ use crate::srtp::{Opener, SessionKeys};
 use crate::stun::TransactionId;
 use crate::wheel::{NEVER, Wheel};
 
-use association::{Path, Peer, Phase};
+use association::{Kept, Path, Peer, Phase};
 use backlog::Backlog;
 pub use change::{AdmitError, Credentials, GoneReason, PeerChange, Received};
 pub use stats::Stats;
@@ -55,7 +55,8 @@ pub struct Peers {
     config: PeersConfig,
     rng: StdRng,
     handshakes: Handshakes,
-    peers: HashMap<PeerId, Peer>,
+    /// Boxed: the table of a map under churn is half empty, and is moved as a whole when it grows.
+    peers: HashMap<PeerId, Box<Peer>>,
     /// Addresses that have passed an authenticated check, and whose they are.
     by_addr: HashMap<SocketAddr, PeerId>,
     /// Our questions: at most one for each peer.
@@ -73,7 +74,7 @@ pub struct Peers {
 impl Peers {
     /// No peers yet.
     pub fn new(config: PeersConfig, rng: StdRng) -> Self {
-        let handshakes = Handshakes::new(&config.certificate);
+        let handshakes = Handshakes::new(config.certificate.clone());
         Self {
             config,
             rng,
@@ -106,7 +107,7 @@ impl Peers {
             return Err(AdmitError::Full);
         }
         let credentials = Credentials::draw(peer, &mut self.rng);
-        self.peers.insert(peer, Peer::new(now, credentials.clone(), offer, receives));
+        self.peers.insert(peer, Box::new(Peer::new(now, credentials.clone(), offer, receives)));
         self.rearm(now, peer);
         Ok(credentials)
     }
@@ -127,7 +128,7 @@ impl Peers {
         if let Some(peer) = self.peers.get_mut(&peer) {
             let opener = receives.then(|| Box::new(Opener::new(keys.client())));
             peer.path = Some(Path::new(now, addr, true));
-            peer.phase = Phase::Connected { profile: None, repeats: 0, opener };
+            peer.phase = Phase::Connected { kept: Kept::Nothing, doubtful: 0, opener };
         }
         self.learn(peer, addr);
         self.changes.push_back(PeerChange::Connected { peer, addr, keys: keys.server() });
@@ -215,8 +216,8 @@ impl Peers {
             self.stats.srtp_stranger += 1;
             return None;
         };
-        let Some(Peer { phase: Phase::Connected { opener: Some(opener), .. }, .. }) = self.peers.get_mut(&id)
-        else {
+        let peer = self.peers.get_mut(&id).map(|peer| &mut peer.phase);
+        let Some(Phase::Connected { opener: Some(opener), .. }) = peer else {
             self.stats.srtp_unwanted += 1;
             return None;
         };
@@ -234,11 +235,12 @@ impl Peers {
         if at <= now {
             return self.gone(now, id, why, out);
         }
-        let Phase::Shaking { profile, .. } = peer.phase else { return };
-        let goes_on = self.handshakes.on_timeout(now, id, profile);
-        self.send_flights(out);
-        if !goes_on {
-            self.gone(now, id, GoneReason::Handshake, out);
+        match peer.phase {
+            Phase::Shaking { profile, .. } => self.on_flight_timeout(now, id, profile, out),
+            Phase::Connected { kept: Kept::Whole { profile, until }, .. } if until <= now => {
+                self.settle(now, id, profile);
+            }
+            _ => {}
         }
     }
 
@@ -247,11 +249,12 @@ impl Peers {
     fn rearm(&mut self, now: Instant, id: PeerId) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (expiry, _) = peer.expiry();
-        let flight = match peer.phase {
+        let due = match peer.phase {
             Phase::Shaking { profile, .. } => self.handshakes.poll_timeout(id, profile),
+            Phase::Connected { kept: Kept::Whole { until, .. }, .. } => Some(until),
             _ => None,
         };
-        let wake = self.timers.tick(now, flight.map_or(expiry, |flight| flight.min(expiry)));
+        let wake = self.timers.tick(now, due.map_or(expiry, |due| due.min(expiry)));
         if wake < peer.wake {
             self.timers.set(wake, id);
             peer.wake = wake;
@@ -269,10 +272,17 @@ impl Peers {
     }
 
     fn say_goodbye(&mut self, now: Instant, id: PeerId, out: &mut Batch) {
-        if let Some(profile) = self.peers.get(&id).and_then(Peer::profile) {
-            self.handshakes.stop(now, id, profile);
-            self.send_flights(out);
+        match self.peers.get(&id).map(|peer| &peer.phase) {
+            Some(Phase::Shaking { profile, .. })
+            | Some(Phase::Connected { kept: Kept::Whole { profile, .. }, .. }) => {
+                self.handshakes.stop(now, id, *profile);
+            }
+            Some(Phase::Connected { kept: Kept::Settled(goodbye), .. }) => {
+                self.handshakes.say(now, id, goodbye);
+            }
+            _ => return,
         }
+        self.send_flights(out);
     }
 
     fn forget(&mut self, now: Instant, id: PeerId) {

@@ -122,7 +122,7 @@ struct Seat {
     room: RoomId,
     connected: bool,
     /// The request that still waits for its answer.
-    waiting: Option<(Message, Offer, bool)>,
+    waiting: Option<Box<(Message, Offer, bool)>>,
 }
 
 impl<D: Duty> Desk<D> {
@@ -211,7 +211,7 @@ impl<D: Duty> Desk<D> {
         let (room, offer, speaks) = (admit.room.clone(), admit.offer.clone(), admit.speaker.is_some());
         let shard = self.duty.admit(peer, admit, &self.loads)?;
         self.loads[shard] += 1;
-        let waiting = Some((message.clone(), offer, speaks));
+        let waiting = Some(Box::new((message.clone(), offer, speaks)));
         self.peers.insert(peer, Seat { shard, room, connected: false, waiting });
         Ok(())
     }
@@ -247,8 +247,8 @@ impl<D: Duty> Desk<D> {
     /// Forgets a peer, with an answer for whoever waits for it; the shard that it was on.
     async fn end(&mut self, peer: PeerId, why: ApiError) -> Option<usize> {
         let seat = self.forget(peer)?;
-        if let Some((message, ..)) = seat.waiting {
-            self.respond(&message, &Response::Refused(why)).await;
+        if let Some(waiting) = seat.waiting {
+            self.respond(&waiting.0, &Response::Refused(why)).await;
         }
         Some(seat.shard)
     }
@@ -275,7 +275,8 @@ impl<D: Duty> Desk<D> {
     async fn admitted(&mut self, peer: PeerId, result: Result<Credentials, ApiError>) {
         // Removed meanwhile: whoever removed it does not wait for it.
         let Some(seat) = self.peers.get_mut(&peer) else { return };
-        let Some((message, offer, speaks)) = seat.waiting.take() else { return };
+        let Some(waiting) = seat.waiting.take() else { return };
+        let (message, offer, speaks) = *waiting;
         let response = match result {
             Ok(credentials) => Response::Admitted {
                 peer,

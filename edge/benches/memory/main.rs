@@ -33,8 +33,8 @@ static HEAP: counting::Counting = counting::Counting;
 /// A voice's frame.
 const FRAME: Duration = Duration::from_millis(20);
 
-/// Ten seconds of them: whatever is only needed for a handshake is gone by then.
-const FRAMES: u32 = 500;
+/// Twelve seconds of them: whatever is only needed for a handshake is gone by then.
+const FRAMES: u32 = 600;
 
 /// Bytes of one frame: 32 kbit/s.
 const FRAME_LEN: usize = 80;

@@ -61,6 +61,10 @@ impl<'d> Record<'d> {
         self.content == HANDSHAKE
     }
 
+    pub(super) fn is_sealed_alert(&self) -> bool {
+        self.content == ALERT && self.epoch > 0
+    }
+
     /// The ClientHello, or the piece of one, that this record begins with.
     pub(super) fn client_hello(&self) -> Option<Fragment<'d>> {
         self.message().filter(|fragment| fragment.kind == CLIENT_HELLO)

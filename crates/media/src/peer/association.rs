@@ -7,7 +7,7 @@ use protocol::Offer;
 use protocol::session::{Fingerprint, IceText};
 
 use super::{Credentials, GoneReason};
-use crate::dtls::Hello;
+use crate::dtls::{Goodbye, Hello};
 use crate::srtp::{Opener, Profile};
 use crate::stun::TransactionId;
 use crate::wheel::{NEVER, Tick};
@@ -93,13 +93,22 @@ pub(super) enum Phase {
     },
     /// Done.
     Connected {
-        /// Of the handshake that is kept; none for sessions that began with keys.
-        profile: Option<Profile>,
-        /// Datagrams with handshake records since then.
-        repeats: usize,
+        kept: Kept,
+        /// Datagrams since then that may be forged: with handshake records, or once it is settled.
+        doubtful: usize,
         /// For peers that receive.
         opener: Option<Box<Opener>>,
     },
+}
+
+/// What is kept of a handshake that is done.
+pub(super) enum Kept {
+    /// Nothing: the session began with keys, or the peer has said goodbye.
+    Nothing,
+    /// All of it, until the client has surely had our last flight.
+    Whole { profile: Profile, until: Instant },
+    /// What a goodbye takes.
+    Settled(Goodbye),
 }
 
 /// What was sent last, to be sent again when the client asks for it.
@@ -145,7 +154,8 @@ impl Peer {
         match self.phase {
             Phase::Hello(_) => None,
             Phase::Shaking { profile, .. } => Some(profile),
-            Phase::Connected { profile, .. } => profile,
+            Phase::Connected { kept: Kept::Whole { profile, .. }, .. } => Some(profile),
+            Phase::Connected { .. } => None,
         }
     }
 

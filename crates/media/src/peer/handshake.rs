@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use protocol::PeerId;
 
-use super::association::{Flight, Peer, Phase};
+use super::association::{Flight, Kept, Peer, Phase};
 use super::backlog::{PORTION, Waiting};
 use super::{GoneReason, PeerChange, Peers};
 use crate::Batch;
@@ -16,9 +16,13 @@ use crate::srtp::{Opener, Profile};
 /// every flight repeated seven times it is half of that; what rtc-dtls would buffer is 2 MB.
 const MAX_FED: usize = 64 * 1024;
 
-/// Most datagrams with handshake records that are looked at once it is done: repeats of the client's
-/// last flight, or anybody's junk, of which rtc-dtls keeps parts.
-const MAX_REPEATS: usize = 16;
+/// Most datagrams that are looked at once it is done although anybody can forge them: with handshake
+/// records, of which rtc-dtls keeps parts, and those that may be the goodbye of somebody settled.
+const MAX_DOUBTFUL: usize = 16;
+
+/// For so long after the last handshake record all of it is kept: a client that has not had our last
+/// flight, and waits a second and then twice as long each time, has asked for it thrice.
+const SETTLES: Duration = Duration::from_secs(10);
 
 /// Most datagrams of our flight: with a certificate of 400 bytes it is one.
 const MAX_FLIGHT: usize = 4;
@@ -77,9 +81,10 @@ impl Peers {
         if let Some(path) = peer.path.as_mut().filter(|path| path.addr == from) {
             path.credit += datagram.len();
         }
-        match peer.weigh(holds, datagram.len()) {
+        match peer.weigh(now, holds, datagram.len()) {
             Verdict::Hello => self.on_hello(now, id, datagram, out),
             Verdict::Feed(profile) => self.feed(now, id, profile, datagram, out),
+            Verdict::Goodbye => self.hear_goodbye(now, id, datagram, out),
             Verdict::Again => self.repeat_flight(now, id, out),
             Verdict::Junk => self.stats.dtls_malformed += 1,
             Verdict::Hopeless => self.gone(now, id, GoneReason::Handshake, out),
@@ -88,7 +93,8 @@ impl Peers {
     }
 
     fn on_hello(&mut self, now: Instant, id: PeerId, datagram: &[u8], out: &mut Batch) {
-        let Some(Peer { phase, .. }) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let phase = &mut peer.phase;
         let Phase::Hello(hello) = phase else { return };
         match hello.push(datagram) {
             Offered::Incomplete => {}
@@ -117,7 +123,7 @@ impl Peers {
 
     fn feed(&mut self, now: Instant, id: PeerId, profile: Profile, datagram: &[u8], out: &mut Batch) {
         // The datagram before this one may have ended it; reading on would begin another.
-        if self.peers.get(&id).and_then(Peer::profile) != Some(profile) {
+        if self.peers.get(&id).and_then(|peer| peer.profile()) != Some(profile) {
             return;
         }
         let progress = self.handshakes.read(now, id, profile, datagram);
@@ -133,7 +139,8 @@ impl Peers {
     /// Sends what the handshakes have to say, as far as the addresses have earned it.
     pub(super) fn send_flights(&mut self, out: &mut Batch) {
         while let Some((id, datagram)) = self.handshakes.poll_transmit() {
-            let Some(Peer { path: Some(path), phase, .. }) = self.peers.get_mut(&id) else { continue };
+            let peer = self.peers.get_mut(&id).map(Box::as_mut);
+            let Some(Peer { path: Some(path), phase, .. }) = peer else { continue };
             let holds = dtls::holds(&datagram).unwrap_or_default();
             path.proven |= holds.server_hello;
             if let Phase::Shaking { flight, .. } = phase {
@@ -149,11 +156,8 @@ impl Peers {
 
     /// Sends our flight again as it was: what has arrived of it, the client drops.
     fn repeat_flight(&mut self, now: Instant, id: PeerId, out: &mut Batch) {
-        let Some(Peer { path: Some(path), phase: Phase::Shaking { flight, .. }, .. }) =
-            self.peers.get_mut(&id)
-        else {
-            return;
-        };
+        let peer = self.peers.get_mut(&id).map(Box::as_mut);
+        let Some(Peer { path: Some(path), phase: Phase::Shaking { flight, .. }, .. }) = peer else { return };
         let soon = flight.repeated.is_some_and(|repeated| now < repeated + REPEAT_PAUSE);
         if soon || flight.repeats >= MAX_FLIGHT_REPEATS {
             return;
@@ -173,10 +177,41 @@ impl Peers {
         }
         path.proven = true;
         let opener = peer.receives.then(|| Box::new(Opener::new(keys.client())));
-        peer.phase = Phase::Connected { profile: Some(profile), repeats: 0, opener };
+        peer.phase =
+            Phase::Connected { kept: Kept::Whole { profile, until: now + SETTLES }, doubtful: 0, opener };
         self.stats.handshakes_done += 1;
         let connected = PeerChange::Connected { peer: id, addr: path.addr, keys: keys.server() };
         self.changes.push_back(connected);
+    }
+
+    pub(super) fn on_flight_timeout(&mut self, now: Instant, id: PeerId, profile: Profile, out: &mut Batch) {
+        let goes_on = self.handshakes.on_timeout(now, id, profile);
+        self.send_flights(out);
+        if !goes_on {
+            self.gone(now, id, GoneReason::Handshake, out);
+        }
+    }
+
+    /// The client has had our last flight: of the handshake only what a goodbye takes is kept.
+    pub(super) fn settle(&mut self, now: Instant, id: PeerId, profile: Profile) {
+        let goodbye = self.handshakes.settle(now, id, profile);
+        if let Some(Phase::Connected { kept, .. }) = self.peers.get_mut(&id).map(|peer| &mut peer.phase) {
+            *kept = goodbye.map_or(Kept::Nothing, Kept::Settled);
+        }
+    }
+
+    fn hear_goodbye(&mut self, now: Instant, id: PeerId, datagram: &[u8], out: &mut Batch) {
+        let peer = self.peers.get_mut(&id).map(|peer| &mut peer.phase);
+        let Some(Phase::Connected { kept, .. }) = peer else { return };
+        let Kept::Settled(goodbye) = &*kept else { return };
+        if self.handshakes.hear(now, id, goodbye, datagram) == Progress::Closed {
+            // With the reply to it, all has been said.
+            *kept = Kept::Nothing;
+            self.send_flights(out);
+            self.gone(now, id, GoneReason::Closed, out);
+        } else {
+            self.stats.dtls_refused += 1;
+        }
     }
 
     /// A goodbye before the handshake is done is not authentic: then it only begins anew.
@@ -204,6 +239,8 @@ enum Verdict {
     Hello,
     /// The handshake may have it.
     Feed(Profile),
+    /// It may be the goodbye of somebody settled.
+    Goodbye,
     /// It says that our last flight was lost.
     Again,
     /// It is not wanted.
@@ -229,11 +266,21 @@ impl Flight {
 }
 
 impl Peer {
-    fn weigh(&mut self, holds: Holds, len: usize) -> Verdict {
-        if let Phase::Connected { profile, repeats, .. } = &mut self.phase {
-            *repeats += usize::from(holds.handshake);
-            let spent = holds.handshake && *repeats > MAX_REPEATS;
-            return profile.filter(|_| !spent).map_or(Verdict::Junk, Verdict::Feed);
+    fn weigh(&mut self, now: Instant, holds: Holds, len: usize) -> Verdict {
+        if let Phase::Connected { kept, doubtful, .. } = &mut self.phase {
+            let doubt = holds.handshake || matches!(kept, Kept::Settled(_));
+            *doubtful += usize::from(doubt);
+            return match kept {
+                _ if doubt && *doubtful > MAX_DOUBTFUL => Verdict::Junk,
+                Kept::Whole { profile, until } => {
+                    if holds.handshake {
+                        *until = now + SETTLES;
+                    }
+                    Verdict::Feed(*profile)
+                }
+                Kept::Settled(_) if holds.sealed_alert => Verdict::Goodbye,
+                Kept::Settled(_) | Kept::Nothing => Verdict::Junk,
+            };
         }
         self.fed += len;
         match self.phase {

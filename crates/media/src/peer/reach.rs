@@ -128,9 +128,8 @@ impl Peers {
             Some((false, age)) if age < CHECK_TURN => return self.answer(id, asked, out),
             _ => self.begin_check(now, id, asked.from),
         }
-        let Some(Peer { check: Some(check), credentials, client, .. }) = self.peers.get_mut(&id) else {
-            return;
-        };
+        let peer = self.peers.get_mut(&id).map(Box::as_mut);
+        let Some(Peer { check: Some(check), credentials, client, .. }) = peer else { return };
         check.credit += asked.len;
         let answered = check.sent && asked.answer(&mut check.credit, &credentials.pwd, out);
         self.stats.stun_answered += u64::from(answered);
@@ -165,7 +164,7 @@ impl Peers {
     /// moves the peer.
     fn on_answer(&mut self, now: Instant, from: SocketAddr, answer: &Message<'_>, out: &mut Batch) {
         let id = self.checks.get(&answer.transaction).copied();
-        let peer = id.and_then(|id| self.peers.get(&id));
+        let peer = id.and_then(|id| self.peers.get(&id)).map(Box::as_ref);
         let (Some(id), Some(Peer { check: Some(check), client, credentials, .. })) = (id, peer) else {
             self.stats.checks_unknown += 1;
             return;

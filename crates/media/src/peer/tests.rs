@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rtc_dtls::config::ExtendedMasterSecretType;
+use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 
 use super::*;
 use crate::srtp::Profile;
@@ -263,6 +264,75 @@ fn goodbyes_are_heard_and_said() {
     assert_eq!(world.peers.poll_timeout(), None);
     world.send(&kicked, &rtp(1));
     assert_eq!(world.peers.stats().srtp_stranger, 1);
+}
+
+/// A connected client, so long after its handshake that only what a goodbye takes is kept of it.
+fn settled(world: &mut World, profiles: &[SrtpProtectionProfile]) -> Client {
+    let mut client = Client::offering(profiles);
+    world.admit(&mut client, false);
+    world.connect(&mut client);
+    assert!(matches!(world.peers.poll(), Some(PeerChange::Connected { .. })));
+    world.now += 11 * SECOND;
+    assert_eq!(world.wake(&client), [] as [Vec<u8>; 0]);
+    client
+}
+
+#[test]
+fn goodbyes_are_heard_and_said_long_after_the_handshake() {
+    for profiles in [GCM_LAST, ONLY_CM] {
+        let mut world = World::new();
+        let mut leaver = settled(&mut world, profiles);
+        leaver.close(world.now);
+        let replies = world.exchange(&mut leaver);
+        assert!(matches!(&replies[..], [reply] if reply[0] == 21), "it is answered, once");
+        let gone = PeerChange::Gone { peer: leaver.id, why: GoneReason::Closed };
+        assert_eq!(world.peers.poll(), Some(gone));
+
+        let mut kicked = settled(&mut world, profiles);
+        let goodbye = world.remove(&kicked);
+        kicked.take(world.now, &goodbye);
+        assert!(kicked.closed);
+        assert!(world.peers.is_empty());
+    }
+}
+
+#[test]
+fn forged_goodbyes_to_somebody_settled_are_looked_at_some_times_and_never_believed() {
+    let mut world = World::new();
+    let client = settled(&mut world, GCM_LAST);
+    let plain = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 1, 0];
+    let mut sealed = [21, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 26].to_vec();
+    sealed.resize(13 + 26, 7);
+    let hello = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 1];
+    for forged in [&plain[..], &sealed, &hello].into_iter().cycle().take(300) {
+        assert_eq!(world.send(&client, forged), [] as [Vec<u8>; 0]);
+    }
+    assert_eq!((world.peers.poll(), world.peers.len()), (None, 1));
+    let stats = world.peers.stats();
+    assert!((1..20).contains(&stats.dtls_refused), "{} looked at", stats.dtls_refused);
+    assert_eq!(stats.dtls_refused + stats.dtls_malformed, 300);
+}
+
+#[test]
+fn the_last_flight_is_sent_again_for_as_long_as_a_client_may_ask() {
+    let mut world = World::new();
+    let mut client = Client::new();
+    world.admit(&mut client, false);
+    world.check(&client);
+    client.hello(world.now);
+    for _ in 0..2 {
+        let answers = world.exchange(&mut client);
+        client.take(world.now, &answers);
+    }
+    for _ in 0..3 {
+        let _last_flight_lost = world.exchange(&mut client);
+        world.now += 9 * SECOND;
+        assert_eq!(world.wake(&client), [] as [Vec<u8>; 0]);
+        client.on_timeout(world.now);
+    }
+    assert!(!client.done);
+    world.converse(&mut client);
+    assert!(client.done);
 }
 
 #[test]
