@@ -222,7 +222,10 @@ impl Handshakes {
         goodbye: &Goodbye,
         datagram: &[u8],
     ) -> Progress {
-        self.resume(now, peer, goodbye);
+        // Without one to read on, reading would begin another.
+        if self.resume(now, peer, goodbye).is_none() {
+            return Progress::Refused;
+        }
         let progress = self.read(now, peer, goodbye.profile, datagram);
         if progress == Progress::Closed {
             return progress;
@@ -233,21 +236,21 @@ impl Handshakes {
 
     /// Says goodbye to somebody who is settled: it is among what is to be sent.
     pub(crate) fn say(&mut self, now: Instant, peer: PeerId, goodbye: &Goodbye) {
-        self.resume(now, peer, goodbye);
-        self.stop(now, peer, goodbye.profile);
+        if self.resume(now, peer, goodbye).is_some() {
+            self.stop(now, peer, goodbye.profile);
+        }
     }
 
     /// Lets a connection go on as it was. rtc-dtls does that for clients alone; whose the keys are
     /// stands in the state.
-    fn resume(&mut self, now: Instant, peer: PeerId, goodbye: &Goodbye) {
-        let Some(state) = self.state(&goodbye.state) else { return };
+    fn resume(&mut self, now: Instant, peer: PeerId, goodbye: &Goodbye) -> Option<()> {
+        let state = self.state(&goodbye.state)?;
         let config = match goodbye.profile {
             Profile::AeadAes128Gcm => &self.certificate.gcm,
             Profile::Aes128CmSha1_80 => &self.certificate.cm,
         };
         let config = config.clone();
-        let resumed = self.of(goodbye.profile).connect(now, name_of(peer), config, Some(state));
-        debug_assert!(resumed.is_ok(), "nothing is sent, so nothing can fail");
+        self.of(goodbye.profile).connect(now, name_of(peer), config, Some(state)).ok()
     }
 
     fn state(&self, bytes: &[u8]) -> Option<State> {
