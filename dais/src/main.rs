@@ -22,6 +22,11 @@ use service::config::{Start, Values};
 use crate::failure::Failure;
 use crate::options::PROGRAM;
 
+/// While people come and go for hours, the C library's allocator keeps ever more, and when all have left
+/// it gives nothing back.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into()).collect();
     let environment: Vec<_> = std::env::vars_os()
