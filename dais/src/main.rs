@@ -22,8 +22,8 @@ use service::config::{Start, Values};
 use crate::failure::Failure;
 use crate::options::PROGRAM;
 
-/// While people come and go for hours, the C library's allocator keeps ever more, and when all have left
-/// it gives nothing back.
+/// While people come and go, the C library's allocator keeps more and more, and when all have left it
+/// gives nothing back.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

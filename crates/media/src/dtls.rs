@@ -214,24 +214,18 @@ impl Handshakes {
         Some(Goodbye { profile, state: state.marshal_binary().ok()?.into() })
     }
 
-    /// Takes a datagram of somebody who is settled. Unless it is their goodbye, it is refused.
-    pub(crate) fn hear(
-        &mut self,
-        now: Instant,
-        peer: PeerId,
-        goodbye: &Goodbye,
-        datagram: &[u8],
-    ) -> Progress {
+    /// Takes a datagram of somebody who is settled; whether it is their goodbye. The reply to it is
+    /// among what is to be sent then.
+    pub(crate) fn hear(&mut self, now: Instant, peer: PeerId, goodbye: &Goodbye, datagram: &[u8]) -> bool {
         // Without one to read on, reading would begin another.
         if self.resume(now, peer, goodbye).is_none() {
-            return Progress::Refused;
+            return false;
         }
-        let progress = self.read(now, peer, goodbye.profile, datagram);
-        if progress == Progress::Closed {
-            return progress;
+        let closed = self.read(now, peer, goodbye.profile, datagram) == Progress::Closed;
+        if !closed {
+            self.forget(now, peer, goodbye.profile);
         }
-        self.forget(now, peer, goodbye.profile);
-        Progress::Refused
+        closed
     }
 
     /// Says goodbye to somebody who is settled: it is among what is to be sent.

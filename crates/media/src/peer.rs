@@ -272,15 +272,11 @@ impl Peers {
     }
 
     fn say_goodbye(&mut self, now: Instant, id: PeerId, out: &mut Batch) {
-        match self.peers.get(&id).map(|peer| &peer.phase) {
-            Some(Phase::Shaking { profile, .. })
-            | Some(Phase::Connected { kept: Kept::Whole { profile, .. }, .. }) => {
-                self.handshakes.stop(now, id, *profile);
-            }
-            Some(Phase::Connected { kept: Kept::Settled(goodbye), .. }) => {
-                self.handshakes.say(now, id, goodbye);
-            }
-            _ => return,
+        let Some(peer) = self.peers.get(&id) else { return };
+        if let Some(profile) = peer.profile() {
+            self.handshakes.stop(now, id, profile);
+        } else if let Phase::Connected { kept: Kept::Settled(goodbye), .. } = &peer.phase {
+            self.handshakes.say(now, id, goodbye);
         }
         self.send_flights(out);
     }

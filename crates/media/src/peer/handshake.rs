@@ -204,7 +204,7 @@ impl Peers {
         let peer = self.peers.get_mut(&id).map(|peer| &mut peer.phase);
         let Some(Phase::Connected { kept, .. }) = peer else { return };
         let Kept::Settled(goodbye) = &*kept else { return };
-        if self.handshakes.hear(now, id, goodbye, datagram) == Progress::Closed {
+        if self.handshakes.hear(now, id, goodbye, datagram) {
             // With the reply to it, all has been said.
             *kept = Kept::Nothing;
             self.send_flights(out);
