@@ -119,6 +119,7 @@ fn reason(code: Code) -> &'static str {
         Code::Unauthorized => "unauthorized",
         Code::Forbidden => "forbidden",
         Code::Banned => "banned",
+        Code::Kicked => "kicked",
         Code::NotFound => "not_found",
         Code::Ended => "ended",
         Code::Conflict => "conflict",

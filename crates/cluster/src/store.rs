@@ -13,7 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use protocol::error::{ApiError, Code};
 use protocol::id::{Epoch, Identity, NodeId, RoomId};
-use protocol::message::{Counts, Person, RoomState};
+use protocol::message::{Counts, Person, RemoveReason, RoomState};
 use room::limits::{DEFAULT_PARTICIPANTS, DEFAULT_ROOMS};
 use room::{Action, Actor, Arrival, Change, Gone, Outcome, Plan, Refusal, Room, Session};
 use serde::{Deserialize, Serialize};
@@ -65,8 +65,8 @@ pub struct Entered {
     pub arrival: Arrival,
     /// What came of it. The answer is `Seated`, `StageFull` (they would have had a seat) or `Done`.
     pub acted: Acted,
-    /// Opens the door again, once, while this session is the identity's current one and for 60 s
-    /// after it was cut.
+    /// Opens the door again while they are here and for 60 s after they were cut, until the ticket that
+    /// it brings has been shown.
     pub ticket: String,
     /// How many are here and not hidden, this one included.
     pub present: usize,
@@ -93,6 +93,9 @@ pub enum StoreError {
     /// The ticket is spent, too old, dead, or was never issued.
     #[error("the resume token is spent or too old: join with a token")]
     Ticket,
+    /// The ticket is that of somebody who was put out meanwhile.
+    #[error("a host has removed you from this room")]
+    PutOut(RemoveReason),
     /// Too many rooms.
     #[error("the limit of {0} rooms is reached")]
     Rooms(usize),
@@ -108,6 +111,8 @@ impl From<StoreError> for ApiError {
             StoreError::Refused(refusal) => refusal.into(),
             StoreError::NoRoom => Self::new(Code::NotFound, message),
             StoreError::Ticket => Self::new(Code::ResumeInvalid, message),
+            StoreError::PutOut(RemoveReason::Banned) => Self::new(Code::Banned, message),
+            StoreError::PutOut(_) => Self::new(Code::Kicked, message),
             StoreError::Rooms(_) => Self::new(Code::Unavailable, message),
             StoreError::Unavailable(_) => Self::new(Code::Unavailable, message).retry_after_ms(1_000),
         }
@@ -131,7 +136,8 @@ pub trait Store: Send + Sync + 'static {
         session: &Session,
     ) -> Result<Entered, StoreError>;
 
-    /// Lets somebody in again by a ticket, as who they were.
+    /// Lets somebody in again by a ticket, as who they were. A ticket of somebody who was kicked or banned
+    /// meanwhile is answered [`StoreError::PutOut`], until the room ends.
     async fn resume(&self, now: u64, ticket: &str, session: &Session) -> Result<Entered, StoreError>;
 
     /// A session's socket is gone without a word: everything is held for 60 s. Nothing happens where

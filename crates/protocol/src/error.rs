@@ -16,6 +16,8 @@ pub enum Code {
     Forbidden,
     /// The identity is banned from the room.
     Banned,
+    /// The resume token is that of somebody whom a host removed meanwhile.
+    Kicked,
     /// No such room, participant or session.
     NotFound,
     /// The room has ended.
@@ -50,7 +52,7 @@ impl Code {
         match self {
             Self::BadRequest | Self::BadOffer => 400,
             Self::Unauthorized | Self::ResumeInvalid => 401,
-            Self::Forbidden | Self::Banned => 403,
+            Self::Forbidden | Self::Banned | Self::Kicked => 403,
             Self::NotFound => 404,
             Self::JoinTimeout => 408,
             Self::Conflict | Self::StageFull => 409,

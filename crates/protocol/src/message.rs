@@ -306,6 +306,19 @@ pub struct You {
     /// Hand up.
     #[serde(default)]
     pub hand: bool,
+    /// Asked on stage, and not answered yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invitation: Option<Invitation>,
+}
+
+/// A seat that is held for oneself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// The host who asks; nobody where an admin does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Identity>,
+    /// For how long.
+    pub expires_ms: u64,
 }
 
 /// The room.

@@ -1,6 +1,8 @@
 //! How people come into a live room, and how they go.
 
-use protocol::message::{MediaInfo, Person, RemoveReason, Reply as Answer, ServerMessage, Welcome, You};
+use protocol::message::{
+    Invitation, MediaInfo, Person, RemoveReason, Reply as Answer, ServerMessage, Welcome, You,
+};
 use protocol::token::Role;
 use protocol::{ApiError, Code, Identity, VOICES};
 use room::presence::NAMED;
@@ -53,7 +55,9 @@ impl LiveRoom {
                 let body = ServerMessage::Welcome(Box::new(self.welcome(&arrival, &room, &ticket)));
                 self.app.counters.sent(&body);
                 lanes.control(crate::encode::reply(&Answer { body, id }));
-                if let Some(invited) = invited(&room, &arrival.identity) {
+                // Told as it was before the cut, for clients who do not look at their `welcome`.
+                if let Some(Invitation { by, expires_ms }) = invitation(&room, &arrival.identity) {
+                    let invited = ServerMessage::Invited { identity: None, by, expires_ms };
                     lanes.control(crate::encode::message(&invited));
                 }
                 Contact::Socket(lanes)
@@ -87,6 +91,7 @@ impl LiveRoom {
             number: place.number,
             muted: place.muted,
             hand: place.hand,
+            invitation: invitation(room, &arrival.identity),
         };
         let is_host = room.is_host(&arrival.identity);
         let (presence_version, counts, people) = self.presence.board(|board| {
@@ -179,9 +184,8 @@ impl LiveRoom {
     }
 }
 
-/// What somebody is told whose invitation outlived their connection.
-fn invited(room: &Room, identity: &Identity) -> Option<ServerMessage> {
+/// What somebody is asked, also after a cut.
+fn invitation(room: &Room, identity: &Identity) -> Option<Invitation> {
     let invitation = room.invitation(identity)?;
-    let expires_ms = invitation.expires.saturating_sub(now_ms());
-    Some(ServerMessage::Invited { identity: None, by: invitation.by.clone(), expires_ms })
+    Some(Invitation { by: invitation.by.clone(), expires_ms: invitation.expires.saturating_sub(now_ms()) })
 }

@@ -106,7 +106,11 @@ async fn after_a_cut_one_resumes_as_who_one_was_with_audio_untouched() {
     assert_eq!(sam.until("moved").await["purpose"], "speak");
     assert_eq!(sam.media("listen").await["type"], "media", "and may be replaced");
 
-    // Used once. After that the token still works, on the same socket.
+    // Good until its successor has been shown, as after a reload before the answer came; then it is spent,
+    // and the token still works, on the same socket.
+    let sam = venue.join_with(resume.clone()).await;
+    let sam = venue.join_with(sam.resume()).await;
+    assert_eq!(sam.welcome["you"]["number"], before["number"]);
     let mut again = venue.connect().await;
     again.send(json!({"type": "join", "resume": resume["resume"]})).await;
     assert_eq!(again.next().await["code"], "resume_invalid");

@@ -86,8 +86,10 @@ async fn an_invitation_can_be_accepted_or_declined() {
     let resume = ben.resume();
     ben.cut();
     let mut ben = venue.join_with(resume).await;
-    let again = ben.until("invited").await;
-    assert!(again["expires_ms"].as_u64() <= Some(30_000), "it outlives a reload: {again}");
+    let asked = ben.welcome["you"]["invitation"].clone();
+    assert_eq!(asked["by"], "hanna", "it outlives a reload: {asked}");
+    assert!(asked["expires_ms"].as_u64().is_some_and(|ms| ms <= 30_000), "{asked}");
+    assert_eq!(ben.until("invited").await["by"], "hanna");
     assert_eq!(ben.ask(json!({"type": "accept"})).await["type"], "ok");
     ben.until("promoted").await;
     venue.close().await;
@@ -166,8 +168,8 @@ async fn whoever_is_kicked_comes_back_only_to_listen() {
     assert_eq!(sam.removed().await, "kicked");
     assert_eq!(venue.origin.removed().await, 1, "the peer goes too");
 
-    let spent = venue.refused(sam.resume()).await;
-    assert_eq!(spent["code"], "resume_invalid");
+    let told = venue.refused(sam.resume()).await;
+    assert_eq!(told["code"], "kicked", "whoever was cut when it happened must learn it");
     let sam = venue.join(Role::Speaker, "sam").await;
     assert_eq!(sam.welcome["you"]["role"], "listener");
     venue.close().await;

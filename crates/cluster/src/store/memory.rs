@@ -12,7 +12,7 @@ use protocol::message::Person;
 use room::{Action, Actor, Arrival, Plan, Room, Session};
 
 use super::hall::Hall;
-use super::ticket::Tickets;
+use super::ticket::{Tickets, Worth};
 use super::{Acted, Entered, Limits, Listed, Store, StoreError};
 
 /// Keeps the rooms of one process.
@@ -61,15 +61,19 @@ impl Store for MemoryStore {
         arrival: &Arrival,
         session: &Session,
     ) -> Result<Entered, StoreError> {
-        self.inner().enter(now, room, arrival, session, &self.limits)
+        self.inner().enter(now, room, arrival, session, None, &self.limits)
     }
 
     async fn resume(&self, now: u64, ticket: &str, session: &Session) -> Result<Entered, StoreError> {
         let mut inner = self.inner();
-        let (room, identity) = inner.tickets.holder(ticket).ok_or(StoreError::Ticket)?;
+        let (room, identity) = match inner.tickets.worth(ticket) {
+            Worth::Held(room, identity) => (room, identity),
+            Worth::PutOut(reason) => return Err(StoreError::PutOut(reason)),
+            Worth::Nothing => return Err(StoreError::Ticket),
+        };
         let hall = inner.halls.get_mut(&room).ok_or(StoreError::NoRoom)?;
         let arrival = hall.returning(now, &identity).ok_or(StoreError::Ticket)?;
-        inner.enter(now, &room, &arrival, session, &self.limits)
+        inner.enter(now, &room, &arrival, session, Some(ticket), &self.limits)
     }
 
     async fn cut(
@@ -91,7 +95,7 @@ impl Store for MemoryStore {
     ) -> Result<Acted, StoreError> {
         let mut inner = self.inner();
         let acted = inner.hall(room)?.leave(now, identity, session)?;
-        inner.kill_tickets(&acted);
+        inner.end_tickets(&acted);
         Ok(acted)
     }
 
@@ -104,7 +108,7 @@ impl Store for MemoryStore {
     ) -> Result<Acted, StoreError> {
         let mut inner = self.inner();
         let acted = inner.hall(room)?.act(now, actor, action)?;
-        inner.kill_tickets(&acted);
+        inner.end_tickets(&acted);
         Ok(acted)
     }
 
@@ -121,7 +125,7 @@ impl Store for MemoryStore {
         if acted.room.origin().is_some_and(|(_, epoch)| epoch == next) {
             inner.epoch = next;
         }
-        inner.kill_tickets(&acted);
+        inner.end_tickets(&acted);
         Ok(acted)
     }
 
@@ -134,7 +138,7 @@ impl Store for MemoryStore {
         }
         inner.halls.retain(|_, hall| !hall.is_over(now));
         for acted in &happened {
-            inner.kill_tickets(acted);
+            inner.end_tickets(acted);
         }
         Ok(happened)
     }
@@ -179,6 +183,7 @@ impl Inner {
         room: &RoomId,
         arrival: &Arrival,
         session: &Session,
+        shown: Option<&str>,
         limits: &Limits,
     ) -> Result<Entered, StoreError> {
         if !self.halls.contains_key(room) {
@@ -189,18 +194,17 @@ impl Inner {
         let hall = self.hall(room)?;
         let acted = hall.enter(now, arrival, session, limits.participants)?;
         let present = hall.present();
-        self.kill_tickets(&acted);
-        let ticket = self.tickets.issue(room, &arrival.identity);
+        let ticket = self.tickets.issue(room, &arrival.identity, shown);
         Ok(Entered { arrival: arrival.clone(), acted, ticket, present })
     }
 
     /// Who is gone cannot come back by ticket; at the end of a room that is everybody.
-    fn kill_tickets(&mut self, acted: &Acted) {
+    fn end_tickets(&mut self, acted: &Acted) {
         for gone in &acted.gone {
-            self.tickets.kill(acted.room.id(), &gone.identity);
+            self.tickets.end(acted.room.id(), &gone.identity, gone.reason);
         }
         if acted.ended() {
-            self.tickets.kill_all(acted.room.id());
+            self.tickets.end_all(acted.room.id());
         }
     }
 }

@@ -1,47 +1,138 @@
-//! Resume tickets: a random word that opens the door again, once, without a token.
+//! Resume tickets: a random word that opens the door again without a token.
 //!
-//! Whether somebody may still come back stands in the roster; a ticket only says who it is.
+//! ```text
+//!   token ─▶ t1      t1 shown ─▶ t2, t1 still good      t2 shown ─▶ t3, t1 dead
+//! ```
+//!
+//! A ticket is good until its successor has been shown: whoever showed it and was cut before the answer
+//! came must not become somebody else. Whether they may still come back stands in the roster; a ticket
+//! only says who it is, and of those who were put out, that they were.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use protocol::id::{Identity, RoomId};
+use protocol::message::RemoveReason;
 
-/// The valid tickets: one for each participant at most.
+/// Tickets that are remembered because their holders were put out; the oldest are forgotten, and say no
+/// more than that they are spent. Only hosts add to them.
+const MAX_FAREWELLS: usize = 10_000;
+
+type Holder = (RoomId, Identity);
+
+/// What a ticket is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// It is theirs.
+    Held(RoomId, Identity),
+    /// Theirs who was put out.
+    PutOut(RemoveReason),
+    /// It is spent, or was never issued.
+    Nothing,
+}
+
+/// The valid tickets, and those of people who were put out.
 #[derive(Default)]
 pub(super) struct Tickets {
-    holders: HashMap<String, (RoomId, Identity)>,
-    tickets: BTreeMap<(RoomId, Identity), String>,
+    holders: HashMap<u128, Holder>,
+    valid: BTreeMap<Holder, Valid>,
+    farewells: HashMap<u128, (RoomId, RemoveReason)>,
+    /// The farewells, the oldest first; some may have been forgotten with their rooms.
+    oldest: VecDeque<u128>,
+}
+
+/// The tickets of one participant.
+struct Valid {
+    newest: u128,
+    /// The one that they came with, as long as its successor has not been shown.
+    shown: Option<u128>,
 }
 
 impl Tickets {
-    /// A new ticket; the one that the identity had is dead.
-    pub(super) fn issue(&mut self, room: &RoomId, identity: &Identity) -> String {
-        self.kill(room, identity);
-        let ticket = format!("{:032x}", rand::random::<u128>());
+    /// A new ticket for somebody who came by `shown`, or by a token. Every other one of theirs is dead.
+    pub(super) fn issue(&mut self, room: &RoomId, identity: &Identity, shown: Option<&str>) -> String {
         let holder = (room.clone(), identity.clone());
-        self.tickets.insert(holder.clone(), ticket.clone());
-        self.holders.insert(ticket.clone(), holder);
-        ticket
+        let shown = shown.and_then(read).filter(|ticket| self.holders.get(ticket) == Some(&holder));
+        self.take(&holder);
+        let newest = rand::random();
+        for ticket in shown.into_iter().chain([newest]) {
+            self.holders.insert(ticket, holder.clone());
+        }
+        self.valid.insert(holder, Valid { newest, shown });
+        format!("{newest:032x}")
     }
 
-    /// Whose it is.
-    pub(super) fn holder(&self, ticket: &str) -> Option<(RoomId, Identity)> {
-        self.holders.get(ticket).cloned()
+    pub(super) fn worth(&self, ticket: &str) -> Worth {
+        let Some(ticket) = read(ticket) else { return Worth::Nothing };
+        if let Some((room, identity)) = self.holders.get(&ticket) {
+            return Worth::Held(room.clone(), identity.clone());
+        }
+        self.farewells.get(&ticket).map_or(Worth::Nothing, |&(_, reason)| Worth::PutOut(reason))
     }
 
     #[cfg(test)]
     pub(super) fn is_held(&self, room: &RoomId, identity: &Identity) -> bool {
-        self.tickets.contains_key(&(room.clone(), identity.clone()))
+        self.valid.contains_key(&(room.clone(), identity.clone()))
     }
 
-    pub(super) fn kill(&mut self, room: &RoomId, identity: &Identity) {
-        if let Some(ticket) = self.tickets.remove(&(room.clone(), identity.clone())) {
-            self.holders.remove(&ticket);
+    /// Somebody's session is over. Whoever was put out is told so when they show a ticket of theirs.
+    pub(super) fn end(&mut self, room: &RoomId, identity: &Identity, reason: RemoveReason) {
+        let dead = self.take(&(room.clone(), identity.clone()));
+        if matches!(reason, RemoveReason::Kicked | RemoveReason::Banned) {
+            dead.into_iter().for_each(|ticket| self.remember(ticket, room, reason));
         }
     }
 
-    pub(super) fn kill_all(&mut self, room: &RoomId) {
+    /// A room is over, and with it everything that was issued in it.
+    pub(super) fn end_all(&mut self, room: &RoomId) {
         self.holders.retain(|_, (of, _)| of != room);
-        self.tickets.retain(|(of, _), _| of != room);
+        self.valid.retain(|(of, _), _| of != room);
+        self.farewells.retain(|_, (of, _)| of != room);
+    }
+
+    fn take(&mut self, holder: &Holder) -> Vec<u128> {
+        let valid = self.valid.remove(holder).map(|Valid { newest, shown }| [Some(newest), shown]);
+        let dead: Vec<u128> = valid.into_iter().flatten().flatten().collect();
+        dead.iter().for_each(|ticket| drop(self.holders.remove(ticket)));
+        dead
+    }
+
+    fn remember(&mut self, ticket: u128, room: &RoomId, reason: RemoveReason) {
+        if self.oldest.len() >= MAX_FAREWELLS
+            && let Some(oldest) = self.oldest.pop_front()
+        {
+            self.farewells.remove(&oldest);
+        }
+        self.oldest.push_back(ticket);
+        self.farewells.insert(ticket, (room.clone(), reason));
+    }
+}
+
+fn read(ticket: &str) -> Option<u128> {
+    u128::from_str_radix(ticket, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn farewells_are_bounded_and_the_newest_are_kept() {
+        let mut tickets = Tickets::default();
+        let room = RoomId::new("town").unwrap();
+        let issued: Vec<_> = (0..=MAX_FAREWELLS)
+            .map(|number| {
+                let identity = Identity::new(&format!("p{number}")).unwrap();
+                let ticket = tickets.issue(&room, &identity, None);
+                tickets.end(&room, &identity, RemoveReason::Kicked);
+                ticket
+            })
+            .collect();
+        assert_eq!(tickets.worth(&issued[0]), Worth::Nothing);
+        assert!(
+            issued[1..].iter().all(|ticket| tickets.worth(ticket) == Worth::PutOut(RemoveReason::Kicked))
+        );
+        assert_eq!((tickets.farewells.len(), tickets.oldest.len()), (MAX_FAREWELLS, MAX_FAREWELLS));
+        tickets.end_all(&room);
+        assert_eq!(tickets.worth(&issued[1]), Worth::Nothing);
     }
 }

@@ -1,31 +1,50 @@
 //! Coming back after a cut.
 
+use std::collections::BTreeSet;
+
 use room::limits::AWAY_MS;
 use tokio::task::JoinSet;
 
 use super::*;
 
-pub async fn a_ticket_opens_the_door_once<S: Store>(fresh: &impl AsyncFn(Limits) -> Arc<S>) {
+pub async fn a_ticket_brings_back_who_one_was<S: Store>(fresh: &impl AsyncFn(Limits) -> Arc<S>) {
     let store = fresh(Limits::default()).await;
     opened(&*store).await;
     let lea = enter(&*store, "lea", Role::Listener, 3).await.unwrap();
     store.cut(T0, &town(), &id("lea"), &session(3)).await.unwrap();
-    let mut tries = JoinSet::new();
-    for number in 10..20 {
-        let (store, ticket) = (Arc::clone(&store), lea.ticket.clone());
-        tries.spawn(async move { store.resume(T0 + AWAY_MS - 1, &ticket, &session(number)).await });
-    }
-    let (back, refused): (Vec<_>, Vec<_>) = tries.join_all().await.into_iter().partition(Result::is_ok);
-    assert_eq!((back.len(), refused.len()), (1, 9));
-    assert!(refused.into_iter().all(|refused| refused == Err(StoreError::Ticket)));
-    let back = back.into_iter().next().unwrap().unwrap();
+    let back = store.resume(T0 + AWAY_MS - 1, &lea.ticket, &session(10)).await.unwrap();
     assert_eq!(back.arrival, lea.arrival);
     assert!(back.acted.room.place(&id("lea")).hand, "her hand is still up");
-    assert_ne!(back.ticket, lea.ticket);
 
     let now = T0 + AWAY_MS;
     assert_eq!(store.expire(now).await.unwrap(), [], "nothing of hers runs out");
     store.resume(now, &back.ticket, &session(20)).await.expect("the new ticket is good");
+}
+
+/// Whoever is cut, or loads the page again, before the answer came shows the same ticket again.
+pub async fn a_ticket_is_good_until_its_successor_is_shown<S: Store>(fresh: &impl AsyncFn(Limits) -> Arc<S>) {
+    let store = fresh(Limits::default()).await;
+    opened(&*store).await;
+    let first = enter(&*store, "lea", Role::Listener, 3).await.unwrap().ticket;
+    let mut tries = JoinSet::new();
+    for number in 10..20 {
+        let (store, ticket) = (Arc::clone(&store), first.clone());
+        tries.spawn(async move { store.resume(T0, &ticket, &session(number)).await.unwrap() });
+    }
+    let back = tries.join_all().await;
+    let newest: BTreeSet<_> = back.iter().map(|entered| &entered.ticket).collect();
+    assert_eq!(newest.len(), 10, "each has another successor");
+    assert_eq!(store.people(&town(), None, 10).await.unwrap().len(), 2, "and all are one person");
+
+    let last = store.resume(T0, &first, &session(20)).await.unwrap().ticket;
+    for ticket in newest {
+        let never_shown = store.resume(T0, ticket, &session(21)).await;
+        assert_eq!(never_shown, Err(StoreError::Ticket), "it has made way for a later one");
+    }
+    let next = store.resume(T0, &last, &session(22)).await.unwrap().ticket;
+    assert_eq!(store.resume(T0, &first, &session(23)).await, Err(StoreError::Ticket), "spent");
+    store.resume(T0, &last, &session(24)).await.expect("its successor was not shown");
+    assert_eq!(store.resume(T0, &next, &session(25)).await, Err(StoreError::Ticket));
 }
 
 pub async fn a_ticket_opens_the_door_before_the_cut_was_noticed<S: Store>(
@@ -62,12 +81,15 @@ pub async fn a_ticket_dies_with_its_session<S: Store>(fresh: &impl AsyncFn(Limit
     let kick = Action::Kick { identity: id("lea") };
     let ban = Action::Ban { identity: id("lea") };
     let unban = Action::Unban { identity: id("lea") };
-    for (why, action) in [("kicked", kick), ("banned", ban)] {
-        let lea = enter(&*store, "lea", Role::Listener, 4).await.unwrap().ticket;
+    for (reason, action) in [(RemoveReason::Kicked, kick), (RemoveReason::Banned, ban)] {
+        let first = enter(&*store, "lea", Role::Listener, 4).await.unwrap().ticket;
+        let second = store.resume(T0, &first, &session(5)).await.unwrap().ticket;
         store.act(T0, &town(), &hanna, &action).await.unwrap();
-        assert_eq!(store.resume(T0, &lea, &session(9)).await, Err(StoreError::Ticket), "{why}");
         store.act(T0, &town(), &hanna, &unban).await.unwrap();
-        assert_eq!(store.resume(T0, &lea, &session(9)).await, Err(StoreError::Ticket), "dead for good");
+        for ticket in [first, second] {
+            let farewell = Err(StoreError::PutOut(reason));
+            assert_eq!(store.resume(T0, &ticket, &session(9)).await, farewell, "dead for good, and told why");
+        }
     }
 
     let lea = enter(&*store, "lea", Role::Listener, 5).await.unwrap().ticket;
