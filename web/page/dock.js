@@ -38,10 +38,10 @@ export function dock(room, act, settings) {
   }
 
   const mark = () => {
-    const { onStage, muted, hand: up, live } = room.me
+    const { onStage, muted, hand: up, live, microphone } = room.me
     air.hidden = !onStage && !up
     air.dataset.tone = live ? 'live' : onStage ? 'stage' : 'hand'
-    const missing = onStage && !muted && !live && !act.hasMicrophone
+    const missing = onStage && !muted && (microphone === 'none' || microphone === 'failed')
     if (missing) {
       if (!air.querySelector('button')) {
         fill(air, words.air.noMicrophone, h('button', { class: 'link', type: 'button', onclick: () => act.chooseMicrophone() }, words.air.chooseMicrophone))

@@ -23,13 +23,12 @@ const TEXTS = {
 /** Louder than a quiet room. */
 const HEARD = 0.02
 
-/** @param {GreenRoom} options */
+/** @param {GreenRoom} options @returns {HTMLDialogElement} */
 export function greenRoom({ purpose, go, cancelled, muted = true }) {
   const text = TEXTS[purpose]
-  /** @type {MediaStreamTrack | undefined} */
-  let track
   let done = false
   const meter = levelBar()
+  const microphone = Dais.chooseMicrophone(() => show())
   const hint = h('p', { class: 'note', role: 'status' }, words.green.asking)
   const choice = h('select', { id: 'microphone', disabled: true, onchange: () => open(choice.value) })
   const arriveMuted = h('input', { type: 'checkbox', id: 'arrive-muted', role: 'switch', checked: muted })
@@ -38,7 +37,9 @@ export function greenRoom({ purpose, go, cancelled, muted = true }) {
 
   const box = dialog(text.title, close => {
     button.addEventListener('click', () => {
+      if (done) return
       done = true
+      const track = microphone.take()
       close()
       go({ muted: arriveMuted.checked, ...(track && { microphone: track }) })
     })
@@ -52,45 +53,33 @@ export function greenRoom({ purpose, go, cancelled, muted = true }) {
     ]
   }, () => {
     meter.watch(undefined)
-    if (done) return
-    track?.stop()
-    cancelled?.()
+    microphone.close()
+    if (!done) cancelled?.()
   })
 
-  /** @param {string} [deviceId] */
-  async function open(deviceId) {
-    track?.stop()
-    track = undefined
-    meter.watch(undefined)
-    try {
-      track = await openOrDefault(deviceId)
-    } catch (error) {
-      hint.classList.add('bad')
-      fill(hint, inWords(error))
-      retry.hidden = false
-      withoutMicrophone()
-      return
-    }
-    if (!box.isConnected) return track.stop()
-    hint.classList.remove('bad')
-    retry.hidden = true
-    button.disabled = false
-    button.textContent = text.go
-    fill(hint, words.green.speakNow)
+  /** @param {string | undefined} deviceId */
+  function open(deviceId) {
+    microphone.choose(() => openOrDefault(deviceId))
+  }
+
+  function show() {
+    const { track, error } = microphone
+    hint.classList.toggle('bad', error !== undefined)
+    retry.hidden = error === undefined
+    // One may listen, and host, without one.
+    const without = error !== undefined && purpose === 'enter'
+    button.disabled = !track && !without
+    button.textContent = without ? words.green.enterWithout : text.go
+    fill(hint, error ? inWords(error) : track ? words.green.speakNow : words.green.asking)
     meter.watch(track, () => fill(hint, words.green.heard))
-    await listMicrophones(track.getSettings().deviceId)
+    if (track) listMicrophones(track)
   }
 
-  /** One may listen, and host, without one. */
-  function withoutMicrophone() {
-    if (purpose !== 'enter') return
-    button.disabled = false
-    button.textContent = words.green.enterWithout
-  }
-
-  /** @param {string | undefined} current */
-  async function listMicrophones(current) {
+  /** @param {MediaStreamTrack} track */
+  async function listMicrophones(track) {
     const all = await Dais.microphones()
+    if (track !== microphone.track) return
+    const current = track.getSettings().deviceId
     fill(choice, ...all.map(({ deviceId, label }, index) =>
       h('option', { value: deviceId, selected: deviceId === current }, label || words.green.unnamed(index + 1))))
     choice.disabled = all.length < 2
@@ -98,10 +87,14 @@ export function greenRoom({ purpose, go, cancelled, muted = true }) {
   }
 
   open(memory.microphone)
+  return box
 }
 
-/** The remembered microphone may not be plugged in today. @param {string | undefined} deviceId */
-export async function openOrDefault(deviceId) {
+/** The one that was chosen last. */
+export const openRemembered = () => openOrDefault(memory.microphone)
+
+/** It may not be plugged in today. @param {string | undefined} deviceId */
+async function openOrDefault(deviceId) {
   if (!deviceId) return await Dais.openMicrophone()
   return await Dais.openMicrophone(deviceId).catch(error => {
     if (error.code !== 'microphone_missing') throw error

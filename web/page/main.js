@@ -11,8 +11,15 @@ import { memory } from './memory.js'
 import { joinScreen, noLink } from './join.js'
 import { direction, inWords, language, words } from './words.js'
 
-/** @import { Room } from '/sdk/v1/dais.js' */
-/** @typedef {{ name?: string, microphone?: MediaStreamTrack, muted?: boolean, reopen?: boolean }} Entry how somebody comes in; `reopen`: with the microphone as before a reload */
+/**
+ * @typedef {object} Entry how somebody comes in
+ * @property {string} [name]
+ * @property {MediaStreamTrack | null} [microphone] null: without one, as they wish
+ * @property {boolean} [muted] after a reload as before it
+ */
+
+/** These are told as what happened, not as something that went wrong. */
+const FAREWELLS = new Set(['kicked', 'banned', 'ended'])
 
 const app = /** @type {HTMLElement} */ (document.getElementById('app'))
 
@@ -39,33 +46,41 @@ async function prepare(name) {
   const { greenRoom } = await import('./green.js')
   greenRoom({
     purpose: 'enter',
-    go: ({ microphone, muted }) => enter({ name, muted, ...(microphone && { microphone }) }).catch(welcome),
+    go: ({ microphone = null, muted }) => enter({ name, muted, microphone }).catch(refused),
   })
 }
 
 /** After a reload one is simply there again. */
 async function comeBack() {
   fill(app, h('p', { class: 'waiting', role: 'status' }, words.status.joining))
-  await enter({ name: memory.name, reopen: true }).catch(welcome)
+  await enter({ name: memory.name }).catch(refused)
 }
 
 /** Rejects when the server says no. @param {Entry} entry */
-async function enter({ name = '', microphone, muted = false, reopen = false }) {
-  const [room, { stagePage }] = await Promise.all([
-    Dais.join({ token, name, ...(microphone && { microphone }) }),
-    import('./stage.js'),
-  ])
-  if (muted && room.me.onStage) room.mute().catch(() => {})
-  memory.inside = token
-  fill(app, stagePage(room, { reopen, ...(microphone && { microphone }) }))
-  room.addEventListener('state', () => room.state === 'left' && farewell(room))
+async function enter({ name = '', microphone, muted }) {
+  try {
+    const join = Dais.join({ token, name, ...(muted !== undefined && { muted }) })
+    const [room, { stagePage }] = await Promise.all([join, import('./stage.js')])
+    memory.inside = token
+    fill(app, stagePage(room, microphone))
+    const look = () => room.state === 'left' && farewell(room.leftWhy)
+    room.addEventListener('state', look)
+    look()
+  } catch (error) {
+    microphone?.stop()
+    throw error
+  }
 }
 
-/** @param {Room} room */
-function farewell(room) {
+/** @param {any} error */
+function refused(error) {
+  if (FAREWELLS.has(error.code)) farewell(error.code)
+  else welcome(error)
+}
+
+function farewell(why = 'left') {
   memory.inside = undefined
   document.querySelectorAll('dialog').forEach(dialog => dialog.close())
-  const why = room.leftWhy ?? 'left'
   const known = /** @type {Record<string, string[] | string>} */ (words.gone)[why]
   const [title = '', note = ''] = Array.isArray(known) ? known : [words.gone.other[0], inWords({ code: why, message: why })]
   const final = why === 'ended' || why === 'banned'

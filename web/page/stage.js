@@ -14,11 +14,8 @@ import { clock, list, words } from './words.js'
 /** A browser that may play needs a moment to say so. */
 const BLOCKED_MS = 800
 
-/**
- * @param {Room} room
- * @param {{ microphone?: MediaStreamTrack, reopen: boolean }} came with a microphone, or with one before a reload
- */
-export function stagePage(room, { microphone, reopen }) {
+/** @param {Room} room @param {MediaStreamTrack | null | undefined} microphone with which one came in */
+export function stagePage(room, microphone) {
   const act = actions(room, microphone)
   const audio = h('audio', { autoplay: true, srcObject: room.stream })
   const sheets = () => import('./sheets.js')
@@ -43,7 +40,6 @@ export function stagePage(room, { microphone, reopen }) {
   const on = {
     state: () => { status.update(); controls.update() },
     me: () => { controls.update(); around.update(); status.update() },
-    microphone: () => controls.update(),
     room: () => { updateHead(); status.update(); onAir(room) },
     stage: change => { stage.update(); around.update(); tellStage(room, change) },
     presence: () => { updateHead(); around.update() },
@@ -74,8 +70,6 @@ export function stagePage(room, { microphone, reopen }) {
 
   everything()
   tellStage(room, {})
-  if (reopen && room.me.onStage) act.openMicrophone()
-  if (microphone && !room.me.onStage) act.noSeat()
   listenOnLockScreen(room, audio)
   audio.play().catch(() => {})
   setTimeout(() => tapToListen(room, audio), BLOCKED_MS)

@@ -126,6 +126,7 @@ export const words = {
     note: (/** @type {number} */ s) => `The seat is yours for ${s} s.`,
     accept: 'Accept',
     decline: 'No, thank you',
+    over: 'The invitation is no longer open.',
   },
 
   person: {
@@ -219,6 +220,7 @@ export const words = {
     unauthorized: 'This link is not valid or has expired. Ask for a new one.',
     forbidden: 'You are not allowed to do that.',
     banned: 'A host has removed you from this event for good.',
+    kicked: 'A host has removed you from this event.',
     not_found: 'That is no longer here.',
     ended: 'This event has ended.',
     conflict: 'That does not fit any more: something changed in the meantime.',

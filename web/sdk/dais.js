@@ -8,7 +8,7 @@
 // Everything else in this folder is not public and may change.
 
 import { DaisError } from './errors.js'
-import { microphones, openMicrophone } from './microphone.js'
+import { MicrophoneChoice, microphones, openMicrophone } from './microphone.js'
 import { Meter } from './mixer.js'
 import { readClaims } from './resume.js'
 import { Room } from './room.js'
@@ -29,6 +29,13 @@ export const Dais = {
 
   /** Which microphones there are; their names are known once one has been allowed. */
   microphones,
+
+  /**
+   * For a place where one chooses a microphone: `choose(open)` as often as one likes, `track` and `error`, then
+   * `take()` it or `close()`. However fast one chooses, none stays open but the last.
+   * @param {() => void} onChange
+   */
+  chooseMicrophone: onChange => new MicrophoneChoice(onChange),
 
   /** A meter for a track: `level` is 0 to 1. Close it. @param {MediaStreamTrack} track */
   meter: track => new Meter(track),

@@ -14,6 +14,8 @@ import { Signal } from './signal.js'
  * @property {string} url
  * @property {string | (() => string | Promise<string>)} token
  * @property {string | undefined} name
+ * @property {() => boolean} isMuted
+ * @property {(wasMuted: boolean) => void} onBack there was a page before this one, which was in the room
  * @property {(welcome: Welcome, resumed: boolean) => void} onWelcome
  * @property {(notice: Notice) => void} onNotice
  * @property {() => void} onChange `problem` or `connected` changed
@@ -22,7 +24,7 @@ import { Signal } from './signal.js'
 
 const SDK = 'dais-js/1'
 /** After these nothing is gained by asking again. */
-const FINAL = new Set(['unauthorized', 'forbidden', 'banned', 'ended', 'not_found', 'bad_request'])
+export const FINAL = new Set(['unauthorized', 'forbidden', 'banned', 'kicked', 'ended', 'not_found', 'bad_request'])
 
 export class Door {
   #options
@@ -56,8 +58,8 @@ export class Door {
   async open() {
     const { url, token, name, onNotice, onWelcome } = this.#options
     const shown = typeof token === 'function' ? await token() : token
-    this.#resume ??= new ResumeToken(url, shown)
-    const resume = this.#resume.take()
+    const ticket = this.#resume ??= this.#unpack(url, shown)
+    const resume = ticket.value
     /** @type {Signal | undefined} */
     let signal
     try {
@@ -65,18 +67,26 @@ export class Door {
       const welcome = await signal.request({ type: 'join', token: shown, name, resume, sdk: SDK })
       if (this.#closed) return signal.close()
       this.#signal = signal
-      this.#resume.set(welcome.resume)
+      ticket.value = welcome.resume
       this.#backoff.reset()
       this.problem = undefined
       onWelcome(welcome, resume !== undefined)
     } catch (error) {
       signal?.close()
-      const code = error instanceof DaisError ? error.code : ''
       // Too late, or used already: the token still opens the door.
-      if (resume && code === 'resume_invalid') return await this.open()
-      if (resume && !FINAL.has(code)) this.#resume.set(resume)
+      if (resume && error instanceof DaisError && error.code === 'resume_invalid') {
+        ticket.value = undefined
+        return await this.open()
+      }
       throw error
     }
+  }
+
+  #unpack(/** @type {string} */ url, /** @type {string} */ token) {
+    const { isMuted, onBack } = this.#options
+    const ticket = new ResumeToken(url, token, isMuted)
+    if (ticket.value) onBack(ticket.wasMuted)
+    return ticket
   }
 
   /** Now rather than later. */
@@ -90,10 +100,11 @@ export class Door {
     this.#lost()
   }
 
-  /** For good. */
-  close() {
+  /** For good; or, where somebody will try again, `later`. */
+  close(later = false) {
     this.#closed = true
-    this.#resume?.forget()
+    if (later) this.#resume?.keep()
+    else this.#resume?.forget()
     this.#signal?.close()
     this.#signal = undefined
     this.#wake()

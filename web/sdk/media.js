@@ -1,8 +1,8 @@
 // Keeps one media session sounding: the one that is wanted, on a node that works.
 //
-// Always make before break: the next session must play before the last one goes. At a promotion the
-// microphone is attached only when nothing that trails (an edge is 60 to 100 ms behind) is played any more;
-// at a demotion playback waits until one's own tail has passed. Nobody hears themselves.
+// Always make before break: the next session must play before the last one goes. At a promotion one may
+// speak only when nothing that trails (an edge is 60 to 100 ms behind) is played any more; at a demotion
+// playback waits until one's own tail has passed. Nobody hears themselves.
 
 import { Backoff } from './backoff.js'
 import { DaisError, own } from './errors.js'
@@ -15,7 +15,7 @@ import { Session, sleep } from './session.js'
  * @property {Mixer} mixer
  * @property {20 | 60} [framing]
  * @property {(purpose: Purpose, offer: Offer) => Promise<MediaAnswer>} ask
- * @property {() => void} onChange `ok`, `problem` or `sending` changed
+ * @property {() => void} onChange `ok`, `problem` or `reach` changed
  * @property {(levels: Map<number, number>) => void} onLevels several times a second
  */
 
@@ -46,9 +46,7 @@ export class Media {
   #backoff = new Backoff({ first: 400, most: 15_000 })
   /** Until then the server wants nobody to ask: it lets newcomers in one after another. Unix time in ms. */
   #appointment = 0
-  /** @type {MediaStreamTrack | null} */
-  #microphone = null
-  #muted = true
+  /** When one stopped speaking. */
   #silentSince = 0
   #timer
   #lastTick = performance.now()
@@ -75,9 +73,10 @@ export class Media {
     return this.#current
   }
 
-  /** The microphone reaches the origin, as far as can be told. */
-  get sending() {
-    return this.ok && this.#current?.purpose === 'speak' && !this.#muted && this.#microphone !== null
+  /** Where one would speak, whether one may already, and whether it works. */
+  get reach() {
+    const session = this.#current?.purpose === 'speak' ? this.#current : undefined
+    return { session, may: this.#wanted === 'speak', flows: this.ok }
   }
 
   /** @param {Purpose} purpose */
@@ -86,7 +85,8 @@ export class Media {
     this.#wanted = purpose
     // It was with a node that nothing is wanted of any more.
     this.#appointment = 0
-    if (purpose === 'listen') this.#send()
+    if (purpose === 'listen' && this.#current?.purpose === 'speak') this.#silentSince = performance.now()
+    this.#options.onChange()
     this.retry()
   }
 
@@ -101,18 +101,6 @@ export class Media {
   retry() {
     if (!this.#waits) this.#wake()
     this.#work()
-  }
-
-  /** @param {MediaStreamTrack | null} track */
-  setMicrophone(track) {
-    this.#microphone = track
-    this.#send()
-  }
-
-  /** @param {boolean} muted */
-  setMuted(muted) {
-    this.#muted = muted
-    this.#send()
   }
 
   close() {
@@ -180,24 +168,14 @@ export class Media {
     this.#current = next
     this.#silent = false
     next.heardAt = performance.now()
-    await last?.attach(null).catch(() => {})
     last?.close()
     this.problem = undefined
-    this.#send()
+    this.#options.onChange()
   }
 
   #ownTailPassed() {
     const silentFor = performance.now() - this.#silentSince
     return this.#silentSince && silentFor < TAIL_MS ? sleep(TAIL_MS - silentFor) : undefined
-  }
-
-  /** The microphone goes where it belongs at this moment, or nowhere. */
-  #send() {
-    const session = this.#current
-    const speaks = session?.purpose === 'speak' && this.#wanted === 'speak' && !this.#muted
-    if (!speaks && session?.purpose === 'speak') this.#silentSince = performance.now()
-    session?.attach(speaks ? this.#microphone : null).catch(() => this.renew(own('media_failed')))
-    this.#options.onChange()
   }
 
   /** @param {DaisError} error */

@@ -1,5 +1,6 @@
 // The microphone, and the words for why there is none.
 
+import { Device } from './device.js'
 import { DaisError, own } from './errors.js'
 
 /**
@@ -23,6 +24,59 @@ export async function openMicrophone(deviceId) {
 export async function microphones() {
   const devices = await navigator.mediaDevices?.enumerateDevices() ?? []
   return devices.filter(device => device.kind === 'audioinput')
+}
+
+/** A microphone while it is chosen: one at most is open, and it is the newest choice. */
+export class MicrophoneChoice {
+  #device = new Device()
+  #onChange
+  /** Why it could not be opened. @type {DaisError | undefined} */
+  error
+
+  /** @param {() => void} onChange `track` or `error` changed */
+  constructor(onChange) {
+    this.#onChange = onChange
+    this.#device.need(true)
+  }
+
+  get track() { return this.#device.track }
+
+  /** @param {() => Promise<MediaStreamTrack>} open */
+  choose(open) {
+    this.#device.use({ open })
+    this.#changed()
+  }
+
+  /** Yours to stop, from now on. */
+  take() { return this.#device.take() }
+
+  close() {
+    this.#device.need(false)
+    this.#go()
+  }
+
+  /** @param {DaisError} [error] */
+  #changed(error) {
+    this.error = error
+    this.#go()
+    this.#onChange()
+  }
+
+  #go() {
+    for (const step of this.#device.next()) {
+      if (step.do === 'stop') step.track.stop()
+      else this.#open(step.open, step.wish)
+    }
+  }
+
+  /** @param {() => Promise<MediaStreamTrack>} open @param {number} wish */
+  #open(open, wish) {
+    open().then(track => {
+      track.addEventListener('ended', () => this.#device.ended(track) && this.#changed(own('microphone_missing')))
+      if (this.#device.opened(wish, track)) this.#changed()
+      else this.#go()
+    }, error => this.#device.failed(wish) && this.#changed(error))
+  }
 }
 
 /** @param {Error} error */

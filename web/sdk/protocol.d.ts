@@ -32,7 +32,7 @@ export interface StageMember extends Person { number: number; host: boolean; mut
 export interface Hand extends Person { since: number }
 export interface Counts { listeners: number; speakers: number; hands: number }
 export interface RoomInfo { room: string; title: string; state: RoomState; since: number; seats: number }
-export interface You { identity: string; name: string; role: Role; number?: number; muted: boolean; hand: boolean }
+export interface You { identity: string; name: string; role: Role; number?: number | undefined; muted: boolean; hand: boolean; invitation?: { by?: string; expires_ms: number } }
 export interface Quality { loss: number; concealed: number; jitter_ms: number; delay_ms: number; framing_ms: number }
 
 export interface Welcome {

@@ -2,37 +2,50 @@
 
 const VALID_MS = 60_000
 
-/** @typedef {{ resume: string, at: number }} Kept */
+/** @typedef {{ resume: string, muted: boolean, at: number }} Kept */
 
 /** Keys in use on this page: two joins with one guest pass are two people. @type {Set<string>} */
 const taken = new Set()
 
 export class ResumeToken {
   #key
-  /** @type {string | undefined} */
+  #isMuted
+  /** The last one that a `welcome` brought: good until its successor is shown. @type {string | undefined} */
   #value
+  /** Whether one was muted when the page went. */
+  wasMuted = false
 
-  /** @param {string} url @param {string} token whose room and identity the resume token belongs to */
-  constructor(url, token) {
+  /**
+   * @param {string} url
+   * @param {string} token whose room and identity the resume token belongs to
+   * @param {() => boolean} isMuted asked when the page goes: a mute that has not reached the server must not be lost
+   */
+  constructor(url, token, isMuted) {
     const { room, sub = '' } = readClaims(token)
     let key = `dais.resume ${url} ${room} ${sub}`
     while (taken.has(key)) key += '+'
     taken.add(key)
     this.#key = key
-    this.#value = this.#unpack()
+    this.#isMuted = isMuted
+    const kept = this.#unpack()
+    this.#value = kept?.resume
+    this.wasMuted = kept?.muted ?? false
     addEventListener('pagehide', this.#pack)
     addEventListener('pageshow', this.#unpack)
   }
 
-  /** It works once, so taking it forgets it. */
-  take() {
-    const value = this.#value
-    this.#value = undefined
-    return value
+  get value() {
+    return this.#value
   }
 
-  set(/** @type {string | undefined} */ value) {
+  set value(value) {
     this.#value = value
+  }
+
+  /** For whoever joins next on this page. */
+  keep() {
+    this.#pack()
+    this.forget()
   }
 
   /** For good. */
@@ -47,7 +60,7 @@ export class ResumeToken {
   #pack = () => {
     if (!this.#value) return
     try {
-      sessionStorage.setItem(this.#key, JSON.stringify({ resume: this.#value, at: Date.now() }))
+      sessionStorage.setItem(this.#key, JSON.stringify({ resume: this.#value, muted: this.#isMuted(), at: Date.now() }))
     } catch { /* storage is forbidden: a reload then joins anew */ }
   }
 
@@ -55,7 +68,7 @@ export class ResumeToken {
     try {
       const kept = /** @type {Kept | null} */ (JSON.parse(sessionStorage.getItem(this.#key) ?? 'null'))
       sessionStorage.removeItem(this.#key)
-      return kept && Date.now() - kept.at < VALID_MS ? kept.resume : undefined
+      return kept && Date.now() - kept.at < VALID_MS ? kept : undefined
     } catch {
       return undefined
     }

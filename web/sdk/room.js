@@ -3,15 +3,19 @@
 // The socket and the media live apart: when signaling is cut, people go on hearing, and the room comes back
 // by its resume token with everything as it was.
 
-import { Door } from './door.js'
+import { Door, FINAL } from './door.js'
 import { DaisError, own } from './errors.js'
 import { Media } from './media.js'
 import { Mixer } from './mixer.js'
+import { Oneself } from './oneself.js'
 import { grade, heard } from './quality.js'
 import { Roster } from './roster.js'
+import { sleep } from './session.js'
 import { Speaking } from './speaking.js'
+import { Steps } from './steps.js'
 
-/** @import { Notice, RoomInfo, Welcome, You } from './protocol' */
+/** @import { Notice, RoomInfo, Welcome } from './protocol' */
+/** @import { News } from './oneself.js' */
 /** @import { Problem } from './door.js' */
 /** @import { Meter } from './mixer.js' */
 /**
@@ -19,9 +23,11 @@ import { Speaking } from './speaking.js'
  * @property {string} [url] of the server; the page's own by default
  * @property {string | (() => string | Promise<string>)} token a function is asked again when a new one is needed
  * @property {string} [name] shown to others, where the token brings none
- * @property {MediaStreamTrack} [microphone] none yet is fine; a listener needs none
+ * @property {MediaStreamTrack | OpenMicrophone} [microphone] none yet is fine; a listener needs none
+ * @property {boolean} [muted] how one wishes to arrive on stage; unless one says, as the server has it
  * @property {20 | 60} [framing] milliseconds of audio in a packet; the server's choice by default
  */
+/** @typedef {() => Promise<MediaStreamTrack>} OpenMicrophone called when a microphone is needed; the room stops what it opened */
 /** @typedef {'joining' | 'connected' | 'reconnecting' | 'left'} State */
 /** @typedef {Awaited<ReturnType<Room['stats']>>} Stats */
 
@@ -34,10 +40,10 @@ export class Room extends EventTarget {
   #mixer
   #media
   #roster = new Roster()
+  #oneself
+  #steps
   #entered = false
   #heardOnce = false
-  /** @type {You} */
-  #you = { identity: '', name: '', role: 'listener', muted: false, hand: false }
   /** @type {RoomInfo} */
   #room = { room: '', title: '', state: 'live', since: 0, seats: 0 }
   #clockMs = 0
@@ -45,15 +51,17 @@ export class Room extends EventTarget {
   #state = 'joining'
   /** @type {string | undefined} */
   #leftWhy
-  /** @type {MediaStreamTrack | undefined} */
-  #microphone
-  /** @type {Meter | undefined} */
+  /** Of the track in `of`. @type {{ meter: Meter, of: MediaStreamTrack } | undefined} */
   #meter
   #speaking = new Speaking()
   /** @type {{ voices: any[], at: number }} */
   #looked = { voices: [], at: 0 }
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #reporting
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #expiring
+  /** Who waits for a wish to come true. @type {Map<number, (error?: DaisError) => void>} */
+  #waiting = new Map()
   /** What was last told of a kind. @type {Map<string, string>} */
   #said = new Map()
   #again = () => this.#retryNow()
@@ -61,13 +69,22 @@ export class Room extends EventTarget {
   /** Use `Dais.join`. @param {JoinOptions} options */
   constructor(options) {
     super()
+    this.#oneself = new Oneself({ muted: options.muted })
+    this.#steps = new Steps(this.#oneself, {
+      ask: type => this.#ask(type),
+      broken: () => this.#media.renew(own('media_failed')),
+      onNews: news => this.#news(news),
+      onChange: () => this.#oneselfChanged(),
+    })
     this.#door = new Door({
       url: socketUrl(options.url ?? location.href),
       token: options.token,
       name: options.name,
+      isMuted: () => this.#oneself.muted,
+      onBack: wasMuted => { if (wasMuted && options.muted === undefined) this.#oneself.mute() },
       onWelcome: (welcome, resumed) => this.#welcome(welcome, resumed),
       onNotice: notice => this.#notice(notice),
-      onChange: () => this.#update(),
+      onChange: () => this.#doorChanged(),
       onFinal: code => this.#end(code),
     })
     this.#mixer = new Mixer(() => this.#emit('playback', { blocked: this.playbackBlocked }))
@@ -87,7 +104,7 @@ export class Room extends EventTarget {
     try {
       await this.#door.open()
     } catch (error) {
-      this.#end('failed')
+      this.#end('failed', !(error instanceof DaisError && FINAL.has(error.code)))
       throw error
     }
     this.#entered = true
@@ -98,13 +115,15 @@ export class Room extends EventTarget {
 
   // What is known
 
-  /** Oneself. `live` says that one's voice reaches the room. */
-  get me() {
-    const { identity, name, role, number, muted, hand } = this.#you
-    const onStage = number !== undefined
-    return { identity, name, role, host: role === 'host', onStage, number, muted, hand, live: this.#media.sending }
-  }
-
+  /**
+   * Oneself. `muted` is as one wishes it; `live` says that one's voice reaches the room; `microphone` is
+   * `none`, `opening`, `open` or `failed`.
+   */
+  get me() { return this.#oneself.me }
+  /** A seat is held for oneself: `{ by, expiresAt, accepted }`, until one is on stage or it runs out. */
+  get invitation() { return this.#oneself.invitation }
+  /** Why somebody else put one out: `kicked`, `banned`, `replaced`, `ended`. */
+  get removed() { return this.#leftWhy === 'left' || this.#leftWhy === 'failed' ? undefined : this.#leftWhy }
   /** Who is on stage. */
   get stage() { return this.#roster.stage }
   /** Hands in the order they went up; known to hosts. */
@@ -136,46 +155,56 @@ export class Room extends EventTarget {
 
   async raiseHand() {
     await this.#door.request({ type: 'raise_hand' })
-    this.#setMe({ hand: true })
+    this.#steps.tell(oneself => oneself.movedHand(true))
   }
 
   async lowerHand() {
     await this.#door.request({ type: 'lower_hand' })
-    this.#setMe({ hand: false })
+    this.#steps.tell(oneself => oneself.movedHand(false))
   }
 
   /** Takes the seat of an invitation. */
-  async accept() { await this.#door.request({ type: 'accept' }) }
-  async decline() { await this.#door.request({ type: 'decline' }) }
+  async accept() {
+    this.#steps.tell(oneself => oneself.accept())
+    await this.#door.request({ type: 'accept' }).catch(error => {
+      this.#steps.tell(oneself => oneself.notAccepted(error))
+      throw error
+    })
+  }
+
+  async decline() {
+    this.#steps.tell(oneself => oneself.decline())
+    await this.#door.request({ type: 'decline' })
+  }
 
   /** Back to the audience. */
   async stepDown() {
-    this.#media.setMuted(true)
+    this.#steps.tell(oneself => oneself.mute())
     await this.#door.request({ type: 'demote' })
   }
 
-  /** Holds at once, also while the server cannot be reached. */
-  async mute() {
-    this.#setMe({ muted: true })
-    await this.#door.request({ type: 'mute' }).catch(error => {
-      if (this.#door.connected) throw error
-    })
-  }
+  /** Holds at once, also while the server cannot be reached; in the audience, for when one comes on stage. */
+  async mute() { await this.#wish(oneself => oneself.mute()) }
 
+  /** One is heard once the server says so. In the audience: for when one comes on stage. */
   async unmute() {
-    await this.#door.request({ type: 'unmute' })
-    this.#setMe({ muted: false })
+    if (this.me.onStage && !this.#door.connected) throw own('not_connected')
+    await this.#wish(oneself => oneself.unmute())
   }
 
-  /** @param {MediaStreamTrack | null} track */
-  setMicrophone(track) {
-    this.#microphone = track ?? undefined
-    this.#meter?.close()
-    this.#meter = track ? this.#mixer.meter(track) : undefined
-    this.#media.setMicrophone(track)
-    track?.addEventListener('ended', () => {
-      if (this.#microphone === track) this.#emit('microphone', { ended: true })
-    })
+  /**
+   * Where one's microphone comes from: a track, which stays yours to stop and whose `enabled` is the room's
+   * meanwhile; or a function that opens one, called when it is needed. What that opened, `opened` included, is
+   * stopped as soon as it is not.
+   * @param {MediaStreamTrack | OpenMicrophone | null} source
+   * @param {MediaStreamTrack} [opened] by that function already
+   */
+  setMicrophone(source, opened) {
+    const from = typeof source === 'function' ? { open: source } : source ? { track: source } : undefined
+    this.#steps.tell(oneself => oneself.useMicrophone(from, opened))
+    for (const track of [from?.track, opened]) {
+      track?.addEventListener('ended', () => this.#steps.tell(oneself => oneself.ended(track)))
+    }
   }
 
   /** From a click, when `playbackBlocked`. */
@@ -237,17 +266,14 @@ export class Room extends EventTarget {
 
   /** @param {Welcome} welcome @param {boolean} resumed */
   #welcome(welcome, resumed) {
-    const wishedMuted = this.#entered && this.#you.muted && !welcome.you.muted
     this.#clockMs = welcome.now - Date.now()
     this.#room = welcome.room
     this.#roster.replace(welcome)
     this.#media.iceServers = welcome.media.ice_servers
     this.#media.voices = welcome.media.voices
-    this.#setMe({ number: undefined, ...welcome.you })
     if (this.#entered && !resumed) this.#media.renew(own('not_connected'))
-    this.#media.want(this.me.onStage ? 'speak' : 'listen')
+    this.#steps.tell(oneself => oneself.welcome(welcome.you, { resumed, now: Date.now() }))
     this.#media.retry()
-    if (wishedMuted && this.me.onStage) this.mute().catch(() => {})
     this.#update()
     for (const type of ['room', 'stage', 'presence', 'hands']) this.#emit(type, {})
   }
@@ -264,22 +290,21 @@ export class Room extends EventTarget {
         this.#room = { ...this.#room, state: notice.state, since: notice.since }
         return this.#emit('room', this.info)
       case 'stage':
-        if (this.#roster.stageChanged(notice)) this.#stageChanged(notice)
-        return
+        if (!this.#roster.stageChanged(notice)) return
+        this.#hear(notice)
+        return this.#emit('stage', { set: notice.set, gone: notice.gone })
       case 'hands':
-        return this.#handsChanged(notice)
+        if (!this.#roster.handsChanged(notice)) return
+        this.#hear(notice)
+        return this.#emit('hands', notice)
       case 'presence':
         if (this.#roster.presenceChanged(notice)) this.#emit('presence', notice)
         return
       case 'invited':
-        return this.#emit('invited', { by: notice.by, expiresAt: Date.now() + notice.expires_ms })
       case 'promoted':
-        return this.#promoted(notice)
       case 'demoted':
-        return this.#demoted(notice.by)
       case 'muted':
-        this.#setMe({ muted: true })
-        return this.#emit('muted', { by: notice.by })
+        return this.#hear(notice)
       case 'declined':
         return this.#emit('declined', { identity: notice.identity, why: notice.why })
       case 'moved':
@@ -290,35 +315,8 @@ export class Room extends EventTarget {
     }
   }
 
-  /** @param {{ by: string | null, number: number, muted: boolean }} seat */
-  #promoted({ by, number, muted }) {
-    const role = this.#you.role === 'host' ? 'host' : 'speaker'
-    this.#setMe({ number, muted, hand: false, role })
-    this.#emit('promoted', { by, muted })
-    this.#media.want('speak')
-  }
-
-  #demoted(/** @type {string | null} */ by) {
-    const role = this.#you.role === 'host' ? 'host' : 'listener'
-    this.#setMe({ number: undefined, muted: true, role })
-    this.#media.want('listen')
-    this.#emit('demoted', { by })
-  }
-
-  /** The stage's word about oneself counts. @param {{ set: { identity: string }[], gone: string[] }} change */
-  #stageChanged(change) {
-    const mine = this.#roster.member(this.#you.identity)
-    if (mine && this.me.onStage && mine.muted !== this.#you.muted) this.#setMe({ muted: mine.muted })
-    this.#emit('stage', { set: change.set, gone: change.gone })
-  }
-
-  /** Hosts hear of every hand, others of their own. @param {import('./protocol').HandsChange} change */
-  #handsChanged(change) {
-    if (!this.#roster.handsChanged(change)) return
-    const { identity } = this.#you
-    if (change.down.includes(identity)) this.#setMe({ hand: false })
-    if (change.up.some(hand => hand.identity === identity)) this.#setMe({ hand: true })
-    this.#emit('hands', change)
+  #hear(/** @type {Notice} */ notice) {
+    this.#steps.tell(oneself => oneself.hear(notice, Date.now()))
   }
 
   #removed(/** @type {string} */ reason) {
@@ -326,31 +324,72 @@ export class Room extends EventTarget {
     else this.#end(reason)
   }
 
-  #end(/** @type {string} */ why) {
+  /** @param {string} why @param {boolean} [later] somebody will try again */
+  #end(why, later) {
     if (this.#state === 'left') return
     this.#leftWhy = why
     this.#state = 'left'
     removeEventListener('online', this.#again)
     clearInterval(this.#reporting)
-    this.#door.close()
+    clearTimeout(this.#expiring)
+    this.#steps.tell(oneself => oneself.end())
+    this.#door.close(later)
     this.#media.close()
-    this.#meter?.close()
+    this.#meter?.meter.close()
     this.#mixer.close()
     this.#emit('state', { state: 'left', why })
-    if (why !== 'left' && why !== 'failed') this.#emit('removed', { reason: why })
+    if (this.removed) this.#emit('removed', { reason: why })
   }
 
-  /** @param {Partial<You>} change */
-  #setMe(change) {
-    this.#you = { ...this.#you, ...change }
-    this.#media.setMuted(this.#you.muted || !this.me.onStage)
+  // Oneself: what it wants of the world, and what it tells
+
+  /** Resolves when the wish has come true or another has taken its place. @param {(oneself: Oneself) => number} wish */
+  async #wish(wish) {
+    const error = await new Promise(resolve => {
+      this.#steps.tell(oneself => this.#waiting.set(wish(oneself), resolve))
+    })
+    if (error) throw error
+  }
+
+  /** @param {'mute' | 'unmute'} type */
+  async #ask(type) {
+    try {
+      return await this.#door.request({ type })
+    } catch (error) {
+      // It is asked again, not earlier than the server wants it.
+      if (error instanceof DaisError && error.retryAfterMs) await sleep(error.retryAfterMs)
+      throw error
+    }
+  }
+
+  /** @param {News} news */
+  #news({ type, detail }) {
+    if (type !== 'settled') return this.#emit(type, detail)
+    this.#waiting.get(detail.wish)?.(detail.error)
+    this.#waiting.delete(detail.wish)
+  }
+
+  #oneselfChanged() {
+    if (this.#state !== 'left' && this.#oneself.known) this.#media.want(this.me.onStage ? 'speak' : 'listen')
+    clearTimeout(this.#expiring)
+    const { invitation } = this
+    if (invitation) {
+      const left = Math.max(0, invitation.expiresAt - Date.now())
+      this.#expiring = setTimeout(() => this.#steps.tell(oneself => oneself.expire(Date.now())), left)
+    }
+    this.#emitNew('invitation', { invitation })
     this.#emitNew('me', this.me)
+  }
+
+  #doorChanged() {
+    if (!this.#door.connected) this.#steps.tell(oneself => oneself.cut())
+    this.#update()
   }
 
   #mediaChanged() {
     if (this.#media.ok) this.#heardOnce = true
+    this.#steps.tell(oneself => oneself.reaches(this.#media.reach))
     this.#update()
-    this.#emitNew('me', this.me)
   }
 
   #update() {
@@ -366,8 +405,17 @@ export class Room extends EventTarget {
       const identity = this.#roster.speaker(number)
       if (identity) this.#speaking.hear(identity, level)
     }
-    if (this.#media.sending) this.#speaking.hear(this.#you.identity, this.#meter?.level ?? 0)
+    if (this.me.live) this.#speaking.hear(this.#oneself.identity, this.#ownLevel())
     if (this.#speaking.refresh()) this.#emit('speaking', { speaking: this.speaking })
+  }
+
+  #ownLevel() {
+    const { track } = this.#oneself
+    if (this.#meter?.of !== track) {
+      this.#meter?.meter.close()
+      this.#meter = track && { meter: this.#mixer.meter(track), of: track }
+    }
+    return this.#meter?.meter.level ?? 0
   }
 
   async #reportQuality() {

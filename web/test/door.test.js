@@ -63,6 +63,8 @@ function door() {
     url: 'ws://server/v1/join',
     token: 'token',
     name: 'Lea',
+    isMuted: () => true,
+    onBack: wasMuted => see('back', wasMuted),
     onWelcome: (_, resumed) => see('welcome', resumed),
     onNotice: (/** @type {Notice} */ notice) => see(notice.type),
     onChange: () => queueMicrotask(() => made.retry()),
