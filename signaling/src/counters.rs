@@ -120,6 +120,7 @@ fn reason(code: Code) -> &'static str {
         Code::Forbidden => "forbidden",
         Code::Banned => "banned",
         Code::Kicked => "kicked",
+        Code::Replaced => "replaced",
         Code::NotFound => "not_found",
         Code::Ended => "ended",
         Code::Conflict => "conflict",

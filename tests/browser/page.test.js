@@ -4,9 +4,8 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 
-import { chromium } from 'playwright-core'
-
 import { Town } from './town.js'
+import { launch, press, says, tile, visit } from './visitor.js'
 
 const FIRST_VIEW_BYTES = 60_000
 
@@ -17,36 +16,8 @@ before(async () => {
 })
 after(async () => { await browser?.close(); await town?.stop() })
 
-/** About one launch in seven dies before anything of ours runs. */
-async function launch(tries = 5) {
-  const args = ['--no-sandbox', '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream']
-  return await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args, timeout: 20_000 })
-    .catch(error => {
-      if (tries === 1) throw error
-      return launch(tries - 1)
-    })
-}
-
-/** A person with a link. What breaks in their page, breaks the test. */
-async function visit(token, viewport = { width: 1280, height: 800 }) {
-  const context = await browser.newContext({ viewport, permissions: ['microphone'] })
-  const page = await context.newPage()
-  page.broken = []
-  page.on('pageerror', error => page.broken.push(error))
-  page.bytes = 0
-  const wire = await context.newCDPSession(page)
-  await wire.send('Network.enable')
-  wire.on('Network.loadingFinished', ({ encodedDataLength }) => { page.bytes += encodedDataLength })
-  await page.goto(`${town.url}/#token=${token}`)
-  return page
-}
-
-const says = (page, selector, text) => page.locator(selector, { hasText: text }).first().waitFor()
-const press = (page, name) => page.getByRole('button', { name, exact: true }).first().click()
-const tile = name => `.tile:has-text("${name}")`
-
 test('a listener is in with a name and one button, and is asked for nothing', async () => {
-  lea = await visit(town.token('listener'), { width: 390, height: 844 })
+  lea = await visit(browser, town.url, town.token('listener'), { width: 390, height: 844 })
   await lea.waitForLoadState('networkidle')
   assert.ok(lea.bytes < FIRST_VIEW_BYTES, `the first view took ${lea.bytes} bytes`)
   await lea.getByLabel('Your name').fill('Lea')
@@ -57,7 +28,7 @@ test('a listener is in with a name and one button, and is asked for nothing', as
 })
 
 test('a host sees their microphone before anybody hears it', async () => {
-  hanna = await visit(town.token('host', 'hanna', { name: 'Hanna' }))
+  hanna = await visit(browser, town.url, town.token('host', 'hanna', { name: 'Hanna' }))
   await press(hanna, 'Continue')
   await says(hanna, 'dialog', 'We can hear you')
   await hanna.getByText('Arrive muted').click()
@@ -127,7 +98,7 @@ test('moved to the audience, one is told', async () => {
 })
 
 test('an invitation can be declined and accepted', async () => {
-  bo = await visit(town.token('listener', undefined, { name: 'Bo' }))
+  bo = await visit(browser, town.url, town.token('listener', undefined, { name: 'Bo' }))
   await press(bo, 'Join and listen')
   const invite = async () => {
     await hanna.locator('.people button', { hasText: 'Bo' }).click()
@@ -164,7 +135,7 @@ test('removed, one is told; the end is the end for everybody', async () => {
 })
 
 test('a link that opens nothing says so', async () => {
-  const stranger = await visit('nonsense')
+  const stranger = await visit(browser, town.url, 'nonsense')
   await stranger.getByLabel('Your name').fill('Nobody')
   await press(stranger, 'Join and listen')
   await says(stranger, '.trouble', 'This link is not valid or has expired')

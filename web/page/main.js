@@ -19,7 +19,7 @@ import { direction, inWords, language, words } from './words.js'
  */
 
 /** These are told as what happened, not as something that went wrong. */
-const FAREWELLS = new Set(['kicked', 'banned', 'ended'])
+const FAREWELLS = new Set(['kicked', 'banned', 'replaced', 'ended'])
 
 const app = /** @type {HTMLElement} */ (document.getElementById('app'))
 

@@ -24,7 +24,7 @@ import { Signal } from './signal.js'
 
 const SDK = 'dais-js/1'
 /** After these nothing is gained by asking again. */
-export const FINAL = new Set(['unauthorized', 'forbidden', 'banned', 'kicked', 'ended', 'not_found', 'bad_request'])
+export const FINAL = new Set(['unauthorized', 'forbidden', 'banned', 'kicked', 'replaced', 'ended', 'not_found', 'bad_request'])
 
 export class Door {
   #options

@@ -219,8 +219,9 @@ export class Room extends EventTarget {
     return await this.#door.request({ type: 'audience', ...page })
   }
 
+  /** At once: whether the server hears it or not, nothing of oneself stays. */
   async leave() {
-    await this.#door.request({ type: 'leave' }).catch(() => {})
+    this.#door.request({ type: 'leave' }).catch(() => {})
     this.#end('left')
   }
 

@@ -40,13 +40,16 @@ export class Steps {
     // Who is told something may at once want something else.
     if (this.#busy) return
     this.#busy = true
-    while (this.#again) {
-      this.#again = false
-      for (const step of this.#oneself.next()) this.#carryOut(step)
-      for (const news of this.#oneself.takeNews()) this.#world.onNews(news)
-      this.#world.onChange()
+    try {
+      while (this.#again) {
+        this.#again = false
+        for (const step of this.#oneself.next()) this.#carryOut(step)
+        for (const news of this.#oneself.takeNews()) this.#world.onNews(news)
+        this.#world.onChange()
+      }
+    } finally {
+      this.#busy = false
     }
-    this.#busy = false
   }
 
   /** @param {Step} step */

@@ -117,6 +117,17 @@ test('a full server is asked again with the same resume token, a ban ends it', a
   assert.deepEqual(joins.map(join => join.resume), [undefined, 'a', 'a'])
 })
 
+test('whoever was put out, or joined somewhere else, meanwhile does not come back as somebody new', async () => {
+  for (const code of ['kicked', 'banned', 'replaced']) {
+    answers = [welcome('a'), refused(code), welcome('b')]
+    const { made, until } = door()
+    await made.open()
+    sockets.at(-1)?.close()
+    assert.deepEqual(await until(2), [['welcome', false], ['final', code]])
+    assert.equal(answers.length, 1, 'it has not knocked again')
+  }
+})
+
 test('requests find their answers; without a connection they say so', async () => {
   answers = [welcome('a')]
   const { made } = door()

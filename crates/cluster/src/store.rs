@@ -93,15 +93,22 @@ pub enum StoreError {
     /// The ticket is spent, too old, dead, or was never issued.
     #[error("the resume token is spent or too old: join with a token")]
     Ticket,
-    /// The ticket is that of somebody who was put out meanwhile.
-    #[error("a host has removed you from this room")]
-    PutOut(RemoveReason),
+    /// The ticket is that of somebody who was put out meanwhile, or joined somewhere else.
+    #[error("{}", farewell(*.0))]
+    Over(RemoveReason),
     /// Too many rooms.
     #[error("the limit of {0} rooms is reached")]
     Rooms(usize),
     /// The store cannot be reached.
     #[error("the rooms' store does not answer: {0}")]
     Unavailable(String),
+}
+
+fn farewell(reason: RemoveReason) -> &'static str {
+    match reason {
+        RemoveReason::Replaced => "you have joined from somewhere else",
+        _ => "a host has removed you from this room",
+    }
 }
 
 impl From<StoreError> for ApiError {
@@ -111,8 +118,9 @@ impl From<StoreError> for ApiError {
             StoreError::Refused(refusal) => refusal.into(),
             StoreError::NoRoom => Self::new(Code::NotFound, message),
             StoreError::Ticket => Self::new(Code::ResumeInvalid, message),
-            StoreError::PutOut(RemoveReason::Banned) => Self::new(Code::Banned, message),
-            StoreError::PutOut(_) => Self::new(Code::Kicked, message),
+            StoreError::Over(RemoveReason::Banned) => Self::new(Code::Banned, message),
+            StoreError::Over(RemoveReason::Replaced) => Self::new(Code::Replaced, message),
+            StoreError::Over(_) => Self::new(Code::Kicked, message),
             StoreError::Rooms(_) => Self::new(Code::Unavailable, message),
             StoreError::Unavailable(_) => Self::new(Code::Unavailable, message).retry_after_ms(1_000),
         }
@@ -136,8 +144,8 @@ pub trait Store: Send + Sync + 'static {
         session: &Session,
     ) -> Result<Entered, StoreError>;
 
-    /// Lets somebody in again by a ticket, as who they were. A ticket of somebody who was kicked or banned
-    /// meanwhile is answered [`StoreError::PutOut`], until the room ends.
+    /// Lets somebody in again by a ticket, as who they were. Whoever was kicked or banned meanwhile is told
+    /// [`StoreError::Over`] until the room ends, and whoever joined somewhere else while they are there.
     async fn resume(&self, now: u64, ticket: &str, session: &Session) -> Result<Entered, StoreError>;
 
     /// A session's socket is gone without a word: everything is held for 60 s. Nothing happens where

@@ -18,6 +18,8 @@ pub enum Code {
     Banned,
     /// The resume token is that of somebody whom a host removed meanwhile.
     Kicked,
+    /// The resume token is that of a device that another one has replaced.
+    Replaced,
     /// No such room, participant or session.
     NotFound,
     /// The room has ended.
@@ -55,7 +57,7 @@ impl Code {
             Self::Forbidden | Self::Banned | Self::Kicked => 403,
             Self::NotFound => 404,
             Self::JoinTimeout => 408,
-            Self::Conflict | Self::StageFull => 409,
+            Self::Conflict | Self::StageFull | Self::Replaced => 409,
             Self::Ended => 410,
             Self::TooLarge => 413,
             Self::RateLimited | Self::TooSlow => 429,

@@ -68,7 +68,7 @@ impl Store for MemoryStore {
         let mut inner = self.inner();
         let (room, identity) = match inner.tickets.worth(ticket) {
             Worth::Held(room, identity) => (room, identity),
-            Worth::PutOut(reason) => return Err(StoreError::PutOut(reason)),
+            Worth::Over(reason) => return Err(StoreError::Over(reason)),
             Worth::Nothing => return Err(StoreError::Ticket),
         };
         let hall = inner.halls.get_mut(&room).ok_or(StoreError::NoRoom)?;

@@ -6,7 +6,7 @@
 //!
 //! A ticket is good until its successor has been shown: whoever showed it and was cut before the answer
 //! came must not become somebody else. Whether they may still come back stands in the roster; a ticket
-//! only says who it is, and of those who were put out, that they were.
+//! only says who it is, and of those who were put out or joined somewhere else, that they were.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -24,8 +24,8 @@ type Holder = (RoomId, Identity);
 pub(super) enum Worth {
     /// It is theirs.
     Held(RoomId, Identity),
-    /// Theirs who was put out.
-    PutOut(RemoveReason),
+    /// Theirs who was put out, or joined somewhere else.
+    Over(RemoveReason),
     /// It is spent, or was never issued.
     Nothing,
 }
@@ -45,6 +45,8 @@ struct Valid {
     newest: u128,
     /// The one that they came with, as long as its successor has not been shown.
     shown: Option<u128>,
+    /// Those of their device before this one, which must not take the seat back by itself.
+    replaced: Vec<u128>,
 }
 
 impl Tickets {
@@ -52,21 +54,28 @@ impl Tickets {
     pub(super) fn issue(&mut self, room: &RoomId, identity: &Identity, shown: Option<&str>) -> String {
         let holder = (room.clone(), identity.clone());
         let shown = shown.and_then(read).filter(|ticket| self.holders.get(ticket) == Some(&holder));
-        self.take(&holder);
+        let dead = self.take(&holder);
         let newest = rand::random();
-        for ticket in shown.into_iter().chain([newest]) {
+        let replaced = if shown.is_none() { dead } else { Vec::new() };
+        for &ticket in shown.iter().chain([&newest]).chain(&replaced) {
             self.holders.insert(ticket, holder.clone());
         }
-        self.valid.insert(holder, Valid { newest, shown });
+        self.valid.insert(holder, Valid { newest, shown, replaced });
         format!("{newest:032x}")
     }
 
     pub(super) fn worth(&self, ticket: &str) -> Worth {
         let Some(ticket) = read(ticket) else { return Worth::Nothing };
-        if let Some((room, identity)) = self.holders.get(&ticket) {
-            return Worth::Held(room.clone(), identity.clone());
+        if let Some(holder) = self.holders.get(&ticket) {
+            let is_replaced = self.valid.get(holder).is_some_and(|valid| valid.replaced.contains(&ticket));
+            let (room, identity) = holder.clone();
+            return if is_replaced {
+                Worth::Over(RemoveReason::Replaced)
+            } else {
+                Worth::Held(room, identity)
+            };
         }
-        self.farewells.get(&ticket).map_or(Worth::Nothing, |&(_, reason)| Worth::PutOut(reason))
+        self.farewells.get(&ticket).map_or(Worth::Nothing, |&(_, reason)| Worth::Over(reason))
     }
 
     #[cfg(test)]
@@ -89,10 +98,11 @@ impl Tickets {
         self.farewells.retain(|_, (of, _)| of != room);
     }
 
+    /// Takes all tickets of somebody; those that were good.
     fn take(&mut self, holder: &Holder) -> Vec<u128> {
-        let valid = self.valid.remove(holder).map(|Valid { newest, shown }| [Some(newest), shown]);
-        let dead: Vec<u128> = valid.into_iter().flatten().flatten().collect();
-        dead.iter().for_each(|ticket| drop(self.holders.remove(ticket)));
+        let Some(Valid { newest, shown, replaced }) = self.valid.remove(holder) else { return Vec::new() };
+        let dead: Vec<u128> = shown.into_iter().chain([newest]).collect();
+        dead.iter().chain(&replaced).for_each(|ticket| drop(self.holders.remove(ticket)));
         dead
     }
 
@@ -128,9 +138,7 @@ mod tests {
             })
             .collect();
         assert_eq!(tickets.worth(&issued[0]), Worth::Nothing);
-        assert!(
-            issued[1..].iter().all(|ticket| tickets.worth(ticket) == Worth::PutOut(RemoveReason::Kicked))
-        );
+        assert!(issued[1..].iter().all(|ticket| tickets.worth(ticket) == Worth::Over(RemoveReason::Kicked)));
         assert_eq!((tickets.farewells.len(), tickets.oldest.len()), (MAX_FAREWELLS, MAX_FAREWELLS));
         tickets.end_all(&room);
         assert_eq!(tickets.worth(&issued[1]), Worth::Nothing);

@@ -75,8 +75,10 @@ pub async fn a_ticket_dies_with_its_session<S: Store>(fresh: &impl AsyncFn(Limit
     let hanna = participant("hanna");
 
     let lea = enter(&*store, "lea", Role::Listener, 2).await.unwrap().ticket;
-    enter(&*store, "lea", Role::Listener, 3).await.unwrap();
-    assert_eq!(store.resume(T0, &lea, &session(9)).await, Err(StoreError::Ticket), "replaced");
+    let other = enter(&*store, "lea", Role::Listener, 3).await.unwrap().ticket;
+    let elsewhere = Err(StoreError::Over(RemoveReason::Replaced));
+    assert_eq!(store.resume(T0, &lea, &session(9)).await, elsewhere, "the newer device keeps the seat");
+    store.resume(T0, &other, &session(3)).await.expect("which may come back");
 
     let kick = Action::Kick { identity: id("lea") };
     let ban = Action::Ban { identity: id("lea") };
@@ -87,7 +89,7 @@ pub async fn a_ticket_dies_with_its_session<S: Store>(fresh: &impl AsyncFn(Limit
         store.act(T0, &town(), &hanna, &action).await.unwrap();
         store.act(T0, &town(), &hanna, &unban).await.unwrap();
         for ticket in [first, second] {
-            let farewell = Err(StoreError::PutOut(reason));
+            let farewell = Err(StoreError::Over(reason));
             assert_eq!(store.resume(T0, &ticket, &session(9)).await, farewell, "dead for good, and told why");
         }
     }

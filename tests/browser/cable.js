@@ -1,0 +1,80 @@
+// A cable between a browser and the server, for pages and sockets, as a bad network is one: it takes its time, it
+// is cut, and it may keep back what a socket answers.
+
+import { connect, createServer } from 'node:net'
+
+export class Cable {
+  #server
+  #port
+  /** @type {Set<import('node:net').Socket>} */
+  #ends = new Set()
+  #isCut = false
+  /** What is kept back, in order. @type {(() => void)[] | undefined} */
+  #held
+  /** Each way. */
+  delayMs = 0
+
+  /** @param {string} url of the server on loopback */
+  static async to(url) {
+    const cable = new Cable()
+    cable.#port = Number(new URL(url).port)
+    cable.#server = createServer(near => cable.#lay(near))
+    await new Promise(resolve => cable.#server.listen(0, '127.0.0.1', () => resolve()))
+    return cable
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.#server.address().port}`
+  }
+
+  cut() {
+    this.#isCut = true
+    this.#ends.forEach(end => end.destroy())
+  }
+
+  mend() {
+    this.#isCut = false
+  }
+
+  /** From now on sockets hear no answer, though they open and the server hears them. */
+  hold() {
+    this.#held = []
+  }
+
+  release() {
+    this.#held?.forEach(pass => pass())
+    this.#held = undefined
+  }
+
+  close() {
+    this.cut()
+    this.#server.close()
+  }
+
+  #lay(near) {
+    if (this.#isCut) return near.destroy()
+    const far = connect(this.#port, '127.0.0.1')
+    const wait = pass => setTimeout(pass, this.delayMs)
+    let [isSocket, isOpen] = [false, false]
+    this.#pass(near, far, wait, data => { isSocket ||= data.includes('GET /v1/join') })
+    this.#pass(far, near, pass => {
+      if (isOpen && this.#held) return this.#held.push(pass)
+      isOpen = isSocket
+      return wait(pass)
+    })
+  }
+
+  #pass(from, to, later, see = () => {}) {
+    this.#ends.add(from)
+    from.setNoDelay(true)
+    from.on('data', data => {
+      see(data)
+      later(() => to.writable && to.write(data))
+    })
+    from.on('error', () => {})
+    from.on('close', () => {
+      this.#ends.delete(from)
+      later(() => to.destroy())
+    })
+  }
+}
