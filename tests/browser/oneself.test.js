@@ -184,6 +184,15 @@ test('kicked while the page is loaded again: told why', async () => {
   await says(hanna, '.facts', '1 listening')
 })
 
+test('whoever leaves is gone at once, and so is their microphone', async () => {
+  await comeOnStage()
+  await press(lea, 'Leave')
+  await lea.locator('dialog').getByRole('button', { name: 'Leave' }).click()
+  await says(lea, 'h1', 'You have left')
+  await hanna.locator(tile('Lea')).waitFor({ state: 'detached' })
+  assert.equal(await openMicrophones(), 0)
+})
+
 test('a second reload before the first was answered is still one person', async () => {
   const before = await identityOf('Lea')
   const joins = () => town.metric('dais_signaling_messages_total', 'type="join"')
