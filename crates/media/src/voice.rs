@@ -8,6 +8,8 @@
 //! All voices of a room share one clock, so that their frames fall on one grid of 20 ms and leave
 //! together. A timestamp follows that clock through silence, because a frozen one makes jitter
 //! buffers grow. New ground is only ever broken forwards; a late frame may fill a hole behind.
+//! No moment is used twice, so a voice that is ahead of the clock can only wait for it: how far ahead it
+//! may get is bounded, and what shows that the room is there never adds to it.
 
 use std::time::Instant;
 
@@ -19,8 +21,9 @@ use crate::opus::Toc;
 /// has already played past; lower loses what a distant speaker repairs.
 const LATE: i32 = 10 * FRAME_TICKS as i32;
 
-/// How far a running turn may be ahead of the clock before it is set anew.
-const AHEAD: i32 = 10 * FRAME_TICKS as i32;
+/// How far ahead of the clock a voice may end: what a bursty network brings at once. Who sends faster
+/// than time is cut here. Whoever speaks next waits for the clock, so higher makes them wait longer.
+const LEAD: i32 = 10 * FRAME_TICKS as i32;
 
 /// How far a running turn may be behind: a network that stalled for so long gives it up.
 const BEHIND: i32 = 50 * FRAME_TICKS as i32;
@@ -28,8 +31,8 @@ const BEHIND: i32 = 50 * FRAME_TICKS as i32;
 /// After a pause the clock is nearly free to choose. Less than this would follow mere jitter.
 const BEHIND_AFTER_PAUSE: i32 = 3 * FRAME_TICKS as i32;
 
-/// No frame is placed further ahead than this: a speaker that sends faster than time is cut.
-const MAX_LEAD: i32 = 25 * FRAME_TICKS as i32;
+/// So many late frames in a row are no stragglers: the speaker's clock has jumped back.
+const STRAGGLERS: u8 = 4;
 
 /// DTX frames that end a turn: three leave no audible tail, measured in Chromium.
 pub const ENDING_FRAMES: u32 = 3;
@@ -87,6 +90,8 @@ struct Turn {
     offset: u32,
     /// Where it began: nothing of it may lie before.
     first: u32,
+    /// Frames refused as late since the last that had a place.
+    late: u8,
 }
 
 /// A frame that wants a place.
@@ -110,24 +115,32 @@ impl Voice {
 
     /// Gives a frame its timestamp, while the room's clock shows `clock`.
     pub fn place(&mut self, clock: u32, frame: Wanted) -> Result<u32, Misplaced> {
-        let timestamp = match self.turn {
+        let timestamp = match &mut self.turn {
             None => self.anchor(clock, frame.source),
             Some(turn) => {
                 let mapped = frame.source.wrapping_add(turn.offset);
-                let end = self.end.unwrap_or(clock);
-                match since(mapped, end) {
-                    ahead if ahead >= 0 && self.in_step(clock, mapped, frame) => mapped,
-                    behind if (-LATE..0).contains(&behind) => return turn.late(mapped),
-                    behind if (-BEHIND..0).contains(&behind) => return Err(Misplaced::Late),
-                    _ => self.anchor(clock, frame.source),
+                let behind = since(self.end.unwrap_or(clock), mapped);
+                if (1..=LATE).contains(&behind) && since(mapped, turn.first) >= 0 {
+                    return Ok(mapped);
+                }
+                if (1..=BEHIND).contains(&behind) && turn.late < STRAGGLERS {
+                    turn.late += 1;
+                    return Err(Misplaced::Late);
+                }
+                if behind <= 0 && self.in_step(clock, mapped, frame) {
+                    mapped
+                } else {
+                    self.anchor(clock, frame.source)
                 }
             }
         };
-        if since(timestamp, clock) > MAX_LEAD {
+        let end = timestamp.wrapping_add(frame.ticks);
+        if since(end, clock) > LEAD {
             self.turn = None;
             return Err(Misplaced::Early);
         }
-        self.end = Some(timestamp.wrapping_add(frame.ticks));
+        self.end = Some(end);
+        self.turn.iter_mut().for_each(|turn| turn.late = 0);
         (self.toc, self.sounding) = (Some(frame.toc), !frame.dtx);
         Ok(timestamp)
     }
@@ -142,11 +155,23 @@ impl Voice {
         Some((first, self.toc.unwrap_or(Toc::DEFAULT).dtx()))
     }
 
-    /// One DTX frame to show that the room is there: its timestamp and payload.
-    pub fn keep_alive(&mut self, clock: u32) -> (u32, Toc) {
-        let timestamp = self.next_free(clock);
-        *self = Self { end: Some(timestamp.wrapping_add(FRAME_TICKS)), sounding: false, turn: None, ..*self };
-        (timestamp, self.toc.unwrap_or(Toc::DEFAULT).dtx())
+    /// One DTX frame to show that the room is there: its timestamp, which is the clock's, and payload.
+    /// None where that moment is taken or the voice sounds: nothing is ever put ahead of the clock.
+    pub fn keep_alive(&mut self, clock: u32) -> Option<(u32, Toc)> {
+        let is_ahead = self.end.is_some_and(|end| since(end, clock) > 0);
+        if self.sounding || is_ahead {
+            return None;
+        }
+        *self = Self { end: Some(clock.wrapping_add(FRAME_TICKS)), turn: None, ..*self };
+        Some((clock, self.toc.unwrap_or(Toc::DEFAULT).dtx()))
+    }
+
+    /// Forgets where a silent voice ended once that is long ago: timestamps can be compared for 12 hours,
+    /// after which the past would be taken for the future. Call it more often than that.
+    pub fn follow(&mut self, clock: u32) {
+        if !self.sounding && self.end.is_some_and(|end| since(clock, end) > BEHIND) {
+            (self.end, self.turn) = (None, None);
+        }
     }
 
     /// Whether the newest frame was audio.
@@ -156,7 +181,7 @@ impl Voice {
 
     fn anchor(&mut self, clock: u32, source: u32) -> u32 {
         let first = self.next_free(clock);
-        self.turn = Some(Turn { offset: first.wrapping_sub(source), first });
+        self.turn = Some(Turn { offset: first.wrapping_sub(source), first, late: 0 });
         first
     }
 
@@ -169,15 +194,9 @@ impl Voice {
     fn in_step(&self, clock: u32, mapped: u32, frame: Wanted) -> bool {
         let drift = since(mapped, clock);
         let paused = !self.sounding || self.end != Some(mapped);
-        let range = if paused { -BEHIND_AFTER_PAUSE..=FRAME_TICKS as i32 } else { -BEHIND..=AHEAD };
+        let range = if paused { -BEHIND_AFTER_PAUSE..=FRAME_TICKS as i32 } else { -BEHIND..=LEAD };
         let on_grid = drift % FRAME_TICKS as i32 == 0 || frame.ticks != FRAME_TICKS;
         range.contains(&drift) && on_grid
-    }
-}
-
-impl Turn {
-    fn late(&self, timestamp: u32) -> Result<u32, Misplaced> {
-        if since(timestamp, self.first) >= 0 { Ok(timestamp) } else { Err(Misplaced::Late) }
     }
 }
 

@@ -170,18 +170,17 @@ impl Room {
         }
     }
 
-    /// Does what is due: endings, keep-alives, feedback. Every 20 ms.
+    /// Does what is due: endings, a keep-alive, feedback. Every 20 ms.
     pub(super) fn tick(&mut self, now: Instant, sink: &mut Sink<'_>) {
+        let clock = self.clock.at(now);
         for voice in VoiceId::all() {
-            let stalled = now.saturating_duration_since(self.voices[voice.index()].at) >= STALLED;
-            if stalled && self.voices[voice.index()].voice.is_sounding() {
+            let lane = &mut self.voices[voice.index()];
+            lane.voice.follow(clock);
+            if lane.voice.is_sounding() && now.saturating_duration_since(lane.at) >= STALLED {
                 self.end_turn(now, voice, sink);
             }
         }
-        if now.saturating_duration_since(self.tree_at) >= KEEP_ALIVE {
-            self.keep_tree_alive(now, sink);
-        }
-        self.keep_speakers_alive(now, sink);
+        self.keep_alive(now, sink);
         for seat in &mut self.seats {
             seat.feedback(now, sink);
         }
@@ -262,30 +261,41 @@ impl Room {
         }
     }
 
-    fn keep_tree_alive(&mut self, now: Instant, sink: &mut Sink<'_>) {
-        let Some(voice) = VoiceId::all().next() else { return };
+    /// Shows the tree, and speakers who have only themselves to hear, that the room is there. At most one
+    /// moment of one silent voice is taken for all of them, so that nothing is said later at that moment
+    /// and no voice gets ahead of its clock; while there is none, they wait for the next tick.
+    fn keep_alive(&mut self, now: Instant, sink: &mut Sink<'_>) {
         let clock = self.clock.at(now);
-        if self.state == RoomState::Live {
-            let (timestamp, toc) = self.voices[voice.index()].voice.keep_alive(clock);
-            self.send(now, dtx(voice, timestamp, SpeakerNumber::NOBODY, toc), sink);
-        } else {
-            self.voices[voice.index()].tree_from = Some(clock.wrapping_add(FRAME_TICKS));
-            self.send_down(now, dtx(voice, clock, SpeakerNumber::NOBODY, Toc::DEFAULT), sink);
+        let is_live = self.state == RoomState::Live;
+        let tree_is_due = now.saturating_duration_since(self.tree_at) >= KEEP_ALIVE;
+        if tree_is_due && !is_live {
+            self.keep_tree_alive_backstage(now, clock, sink);
+        }
+        let tree_is_due = tree_is_due && is_live;
+        if !tree_is_due && !self.seats.iter().any(|seat| seat.is_due(now)) {
+            return;
+        }
+        let taken = VoiceId::all().find_map(|voice| {
+            let (timestamp, toc) = self.voices[voice.index()].voice.keep_alive(clock)?;
+            Some(dtx(voice, timestamp, SpeakerNumber::NOBODY, toc))
+        });
+        match taken {
+            Some(placed) if tree_is_due => self.send(now, placed, sink),
+            Some(placed) => {
+                sink.packets.clear();
+                placed.write(now, sink.packets);
+                let due = self.seats.iter_mut().filter(|seat| seat.is_due(now));
+                due.for_each(|seat| seat.send(now, SpeakerNumber::NOBODY, sink));
+            }
+            None => {}
         }
     }
 
-    /// Those who hear nothing because all they could hear is themselves. It takes a moment of a voice that
-    /// is silent, so that nothing is said later at that same moment.
-    fn keep_speakers_alive(&mut self, now: Instant, sink: &mut Sink<'_>) {
-        let is_due = |seat: &Seat| now.saturating_duration_since(seat.heard_at) >= KEEP_ALIVE;
-        let silent = VoiceId::all().find(|voice| !self.voices[voice.index()].voice.is_sounding());
-        let Some(voice) = silent.filter(|_| self.seats.iter().any(is_due)) else { return };
-        let (timestamp, toc) = self.voices[voice.index()].voice.keep_alive(self.clock.at(now));
-        sink.packets.clear();
-        dtx(voice, timestamp, SpeakerNumber::NOBODY, toc).write(now, sink.packets);
-        for seat in self.seats.iter_mut().filter(|seat| is_due(seat)) {
-            seat.send(now, SpeakerNumber::NOBODY, sink);
-        }
+    /// The tree hears nothing of what is said backstage, so its silence leaves the voices alone.
+    fn keep_tree_alive_backstage(&mut self, now: Instant, clock: u32, sink: &mut Sink<'_>) {
+        let Some(voice) = VoiceId::all().next() else { return };
+        self.voices[voice.index()].tree_from = Some(clock.wrapping_add(FRAME_TICKS));
+        self.send_down(now, dtx(voice, clock, SpeakerNumber::NOBODY, Toc::DEFAULT), sink);
     }
 
     /// Sends a frame to the other speakers and, if the room is live, down the tree.

@@ -32,7 +32,7 @@ pub(super) struct Seat {
     /// Once connected.
     pub(super) receiver: Option<Receiver>,
     /// When they were last sent something.
-    pub(super) heard_at: Instant,
+    heard_at: Instant,
     /// Since when they say nothing.
     pub(super) silent_since: Option<Instant>,
 }
@@ -57,6 +57,13 @@ impl Seat {
     pub(super) fn connect(&mut self, now: Instant, receiver: Receiver) {
         self.receiver = Some(receiver.without(self.number));
         self.heard_at = now.checked_sub(KEEP_ALIVE).unwrap_or(now);
+    }
+
+    /// Whether they have gone without a packet for too long. Never so for whoever can be sent none: they
+    /// would be due for good.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        let can_hear = self.hears && self.receiver.is_some();
+        can_hear && now.saturating_duration_since(self.heard_at) >= KEEP_ALIVE
     }
 
     /// Sends what is in the sink's packets, unless they said it themselves.
