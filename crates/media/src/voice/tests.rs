@@ -125,7 +125,8 @@ fn a_source_whose_clock_jumps_back_is_heard_again_at_once() {
     for i in 0..100 {
         voice.place(clock(i), speech(i * MS_20)).unwrap();
     }
-    let refused = (100..150).take_while(|&i| voice.place(clock(i), speech((i - 40) * MS_20)).is_err()).count();
+    let refused =
+        (100..150).take_while(|&i| voice.place(clock(i), speech((i - 40) * MS_20)).is_err()).count();
     assert_eq!(refused, usize::from(STRAGGLERS));
     assert!((110..200).all(|i| voice.place(clock(i), speech((i - 40) * MS_20)).is_ok()));
 }
@@ -142,7 +143,12 @@ fn nobody_sends_faster_than_time() {
 #[derive(Debug, Clone)]
 enum Step {
     /// So many frames of `ticks` each, all of them in the same moment.
-    Speak { frames: u32, ticks: u32, jump: Option<u32>, dtx: bool },
+    Speak {
+        frames: u32,
+        ticks: u32,
+        jump: Option<u32>,
+        dtx: bool,
+    },
     Pause(u32),
     TakeTurn,
     End,

@@ -43,6 +43,11 @@ fn number(person: usize) -> SpeakerNumber {
     SpeakerNumber(person as u32 + 1)
 }
 
+fn admission(peer: PeerId, of: usize, lines: u8) -> AdmitSpeaker {
+    let (identity, number) = (identity(of), number(of));
+    AdmitSpeaker { peer, room: room(), identity, number, epoch: EPOCH, offer: offer(lines, None) }
+}
+
 fn audio(count: u32) -> Vec<u8> {
     [&[0x78], &count.to_be_bytes()[..]].concat()
 }
@@ -74,15 +79,13 @@ impl Origin {
 
     /// Connects one more peer, of person `of`.
     fn join(&mut self, of: usize) -> usize {
+        self.join_with(of, 3)
+    }
+
+    /// The same, with so many lines to hear on.
+    fn join_with(&mut self, of: usize, lines: u8) -> usize {
         let person = Person::new(self.people.len() as u8 + 1);
-        let admit = AdmitSpeaker {
-            peer: person.peer,
-            room: room(),
-            identity: identity(of),
-            number: number(of),
-            epoch: EPOCH,
-            offer: offer(3, None),
-        };
+        let admit = admission(person.peer, of, lines);
         let (addr, keys) = (person.addr, person.session());
         self.people.push(person);
         self.heard.push(Vec::new());
@@ -141,6 +144,23 @@ impl Origin {
             self.deliver();
         }
         self.now = end;
+    }
+
+    /// Everybody's browser shows that it is still there.
+    fn stay(&mut self) {
+        for person in 0..self.people.len() {
+            let check = self.people[person].check();
+            self.receive(person, check);
+        }
+    }
+
+    /// Time passes, however long, and nobody leaves.
+    fn sit(&mut self, length: Duration) {
+        let end = self.now + length;
+        while self.now < end {
+            self.stay();
+            self.wait((end - self.now).as_millis().min(10_000) as u64);
+        }
     }
 
     fn deliver(&mut self) {
@@ -277,6 +297,63 @@ fn whoever_speaks_alone_still_hears_that_the_room_is_there() {
     origin.talk(&[0], 0..200);
     assert!((8..=11).contains(&origin.heard[0].len()), "{}", origin.heard[0].len());
     assert_eq!(said(&origin.heard[0]), []);
+}
+
+/// The tree hears every frame of ten seconds that somebody says.
+fn hears_all_of(origin: &mut Origin, person: usize) {
+    for second in 2..12 {
+        origin.stay();
+        origin.forget();
+        origin.talk(&[person], second * 50..second * 50 + 50);
+        assert_eq!(origin.said().len(), 50, "in second {second}: {:?}", origin.stats());
+    }
+}
+
+#[test]
+fn a_seat_that_can_be_sent_nothing_costs_nobody_their_voice_however_long_all_are_silent() {
+    for silence in [1, 12, 24, 30, 60, 3_600] {
+        let mut origin = Origin::with(2);
+        origin.join_with(2, 0);
+        origin.stage(RoomState::Live, &[]);
+        origin.sit(Duration::from_secs(silence));
+        hears_all_of(&mut origin, 0);
+        assert_eq!(origin.stats().dropped_early, 0, "after {silence} s");
+    }
+}
+
+#[test]
+fn nor_does_somebody_who_asks_for_media_again_and_again_and_never_comes() {
+    let mut origin = Origin::with(2);
+    for peer in 100..130 {
+        let admit = SpeakersCommand::Admit(Box::new(admission(PeerId(peer), 2, 3)));
+        origin.command(admit);
+        origin.sit(Duration::from_secs(4));
+    }
+    hears_all_of(&mut origin, 0);
+    assert_eq!(origin.stats().refused, 0);
+}
+
+#[test]
+fn a_voice_that_nobody_used_for_half_a_day_is_heard_like_any_other() {
+    let mut origin = Origin::with(3);
+    origin.talk(&[0, 1, 2], 0..50);
+    origin.sit(Duration::from_secs(13 * 3_600));
+    for person in 0..3 {
+        hears_all_of(&mut origin, person);
+    }
+}
+
+#[test]
+fn a_room_with_nothing_to_do_has_nothing_to_send() {
+    let mut origin = Origin::with(0);
+    origin.join_with(0, 0);
+    origin.stage(RoomState::Live, &[]);
+    origin.wait(400);
+    origin.forget();
+    origin.wait(10_000);
+    assert_eq!(origin.tree.len(), 25, "one in 400 ms, and no moment of a voice beside them");
+    let times: Vec<_> = origin.tree.iter().map(|(_, frame)| frame.timestamp).collect();
+    assert!(times.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == 20 * FRAME_TICKS));
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use media::Credentials;
 use media::srtp::{Profile, SessionKeys};
+use media::stun::{Request, write_request};
 use protocol::{FRAME_TICKS, Offer, SpeakerNumber, VOICES, VoiceId};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -67,6 +69,28 @@ impl Keys {
     }
 }
 
+/// The ICE check that keeps a peer (RFC 7675), as a browser of these offers sends it.
+pub(crate) fn consent(credentials: &Credentials) -> Vec<u8> {
+    let mut datagram = Vec::new();
+    let request = Request {
+        transaction: [7; 12],
+        remote_ufrag: credentials.ufrag.as_str(),
+        local_ufrag: "abcd",
+        remote_pwd: credentials.pwd.as_str(),
+        controlling: true,
+        use_candidate: true,
+    };
+    write_request(&mut datagram, &request);
+    datagram
+}
+
+/// What a browser sends of 20 ms.
+pub(crate) struct Uttered {
+    pub(crate) datagram: Vec<u8>,
+    /// It is speech.
+    pub(crate) audible: bool,
+}
+
 /// A speaker's microphone and browser.
 pub(crate) struct Mouth {
     pub(crate) addr: SocketAddr,
@@ -104,8 +128,13 @@ impl Mouth {
         Self { count: self.count, talking: self.talking, changes_at: self.changes_at, ..session }
     }
 
+    /// Says nothing until then, and then speaks.
+    pub(crate) fn hush(&mut self, until: Instant) {
+        (self.talking, self.changes_at) = (false, until);
+    }
+
     /// What the browser sends every 20 ms: a frame, or in silence (DTX) mostly nothing.
-    pub(crate) fn tick(&mut self, now: Instant, rng: &mut StdRng) -> Option<Vec<u8>> {
+    pub(crate) fn tick(&mut self, now: Instant, rng: &mut StdRng) -> Option<Uttered> {
         self.header.timestamp = self.header.timestamp.wrapping_add(FRAME_TICKS);
         self.count += 1;
         if now >= self.changes_at {
@@ -122,7 +151,7 @@ impl Mouth {
             return None;
         };
         let level = if self.talking { rng.random_range(15..45) } else { 127 };
-        Some(self.seal(level, &payload))
+        Some(Uttered { datagram: self.seal(level, &payload), audible: self.talking })
     }
 
     fn frame(&self, rng: &mut StdRng) -> Vec<u8> {
@@ -167,7 +196,7 @@ impl Ear {
     /// Takes a packet as it comes from the network.
     pub(crate) fn hear(&mut self, now: Instant, datagram: &[u8]) {
         if (200..=207).contains(&datagram[1]) {
-            return; // RTCP
+            return; // RTCP, here too of those who are sent nothing else
         }
         let plain = self.context.decrypt_rtp(datagram).expect("authentic, no replay, rollover 0 at first");
         let packet = Packet::unmarshal(&mut plain.freeze()).expect("RTP");

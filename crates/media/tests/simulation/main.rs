@@ -22,7 +22,10 @@ fn weather(seed: u64) -> Weather {
         delay: Duration::from_millis(rng.random_range(0..=delay)),
         jitter: Duration::from_millis(rng.random_range(0..=jitter)),
     };
-    Weather { access: hop(0.03, 60, 22), link: hop(0.05, 15, 10), length: Duration::from_secs(8) }
+    let (access, link) = (hop(0.03, 60, 22), hop(0.05, 15, 10));
+    // From a second to a minute, as often short as long.
+    let silence = Duration::from_secs_f64(60f64.powf(rng.random()));
+    Weather { access, link, talk: Duration::from_secs(4), silence }
 }
 
 fn seeds() -> std::ops::Range<u64> {
@@ -43,6 +46,12 @@ fn the_rules_hold_in_any_weather() {
     let mean = lost.iter().sum::<f64>() / lost.len() as f64;
     println!("the tree lost {mean:.6} of the frames");
     assert!(mean <= MAX_LOST, "the tree lost {mean:.6} of the frames");
+}
+
+#[test]
+fn after_an_hour_in_which_nobody_speaks_whoever_does_is_heard() {
+    let weather = Weather { silence: Duration::from_secs(3_600), ..weather(1) };
+    World::new(1, weather).run();
 }
 
 #[test]

@@ -13,24 +13,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use media::PeersConfig;
 use media::dtls::Certificate;
-use media::listeners::{AdmitListener, FramingChoice, Listeners, ListenersCommand, ListenersConfig};
+use media::listeners::{
+    AdmitListener, FramingChoice, Listeners, ListenersCommand, ListenersConfig, ListenersEvent,
+};
 use media::relay::{Downstream, LinkId, Output, Told, Upstream};
 use media::speakers::{AdmitSpeaker, Speakers, SpeakersCommand, SpeakersConfig, SpeakersEvent};
-use media::{Batch, Plane};
+use media::{Batch, Credentials, PeersConfig, Plane};
 use protocol::link::{ChildMessage, Datagram, Heartbeat, ParentMessage};
 use protocol::message::RoomState;
 use protocol::node::{Stage, StageSpeaker};
-use protocol::{Epoch, Frame, Identity, NodeId, PeerId, RoomId, SpeakerNumber, VOICES};
+use protocol::{ApiError, Epoch, Frame, Identity, NodeId, PeerId, RoomId, SpeakerNumber, VOICES};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::client::{Ear, Keys, Mouth, Said, offer};
+use crate::client::{Ear, Keys, Mouth, Said, Uttered, consent, offer};
 use crate::net::{Hop, Net};
+use hearing::Hearing;
 
 mod audience;
+mod hearing;
 mod stage;
 mod tree;
 
@@ -40,6 +43,16 @@ const TICK: Duration = Duration::from_millis(20);
 const SETTLING: Duration = Duration::from_millis(400);
 const HEARTBEAT: Duration = Duration::from_millis(50);
 
+/// Between two checks of a client's consent, and between two peers of somebody whose UDP is blocked.
+const CONSENT: Duration = Duration::from_secs(5);
+const ASKS_AGAIN: Duration = Duration::from_secs(4);
+
+/// The speaker who has lines to hear nobody on, and those who sit on stage without a word: one behind a
+/// WHIP encoder of that kind, one whose media never comes through.
+const DEAF: SpeakerNumber = SpeakerNumber(4);
+const MUTE: SpeakerNumber = SpeakerNumber(8);
+const BLOCKED: SpeakerNumber = SpeakerNumber(9);
+
 /// How bad the network is, and how long it lasts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Weather {
@@ -47,7 +60,9 @@ pub(crate) struct Weather {
     pub(crate) access: Hop,
     /// Between nodes.
     pub(crate) link: Hop,
-    pub(crate) length: Duration,
+    /// How long people talk before they all fall silent, how long that lasts, and how long they talk then.
+    pub(crate) talk: Duration,
+    pub(crate) silence: Duration,
 }
 
 /// A node, by its place on the way down.
@@ -63,7 +78,7 @@ enum Event {
     /// A mouth's next 20 ms.
     Speak(usize),
     /// From a mouth, to the origin of its time.
-    Up(usize, Vec<u8>),
+    Up(usize, Uttered),
     /// From a parent, to the node at this place.
     FromParent(Place, FromParent),
     /// From a child, to the node at this place.
@@ -72,6 +87,12 @@ enum Event {
     Down(usize, Vec<u8>),
     /// A host does something.
     Host,
+    /// Nobody says anything for a while.
+    Silence,
+    /// Everybody's ICE checks.
+    Consent,
+    /// Somebody whose media never comes through asks for it again.
+    Blocked,
     /// Heartbeats of all links.
     Heartbeats,
     /// Repeats of requests.
@@ -96,9 +117,17 @@ struct Edge {
     plane: Listeners,
 }
 
+/// Somebody with a peer at a node.
+#[derive(Clone, Copy)]
+struct Client {
+    place: Place,
+    peer: PeerId,
+    addr: SocketAddr,
+}
+
 /// Somebody who hears, seen twice: where their packets leave the node, and behind the network.
 struct Listener {
-    place: Place,
+    client: Client,
     number: Option<SpeakerNumber>,
     door: Ear,
     home: Ear,
@@ -128,8 +157,12 @@ pub(crate) struct World {
     mouths: Vec<Mouth>,
     listeners: Vec<Listener>,
     by_addr: HashMap<SocketAddr, usize>,
+    /// How everybody shows their node that they are still there.
+    credentials: HashMap<PeerId, Credentials>,
+    peers: u64,
     stage: Stage,
     audible: BTreeSet<SpeakerNumber>,
+    hearing: Hearing,
     /// Of each voice, the frame sent last.
     last_frames: [Option<(u32, u32)>; VOICES],
     /// What went down the tree.
@@ -169,8 +202,11 @@ impl World {
             mouths: vec![],
             listeners: vec![],
             by_addr: HashMap::new(),
+            credentials: HashMap::new(),
+            peers: 1_000,
             stage,
             audible: BTreeSet::new(),
+            hearing: Hearing::default(),
             last_frames: [None; VOICES],
             said: BTreeMap::new(),
             beats: 0,
@@ -186,11 +222,14 @@ impl World {
             self.add_listener(Place::Hub, framing, lines);
             self.add_listener(Place::Leaf, framing, lines);
         }
-        for event in [Event::Heartbeats, Event::Repeats, Event::Host] {
+        self.add_silent_speakers();
+        for event in [Event::Heartbeats, Event::Repeats, Event::Host, Event::Consent, Event::Blocked] {
             self.net.at(self.start, event);
         }
-        self.net.at(self.start + self.weather.length / 2, Event::NewOrigin);
-        while let Some(next) = self.next().filter(|&next| next < self.start + self.weather.length) {
+        self.net.at(self.new_origin_at(), Event::NewOrigin);
+        self.net.at(self.start + self.weather.talk, Event::Silence);
+        let end = self.end();
+        while let Some(next) = self.next().filter(|&next| next < end) {
             self.now = self.now.max(next);
             while let Some(event) = self.net.take(self.now) {
                 self.happen(event);
@@ -199,6 +238,14 @@ impl World {
         }
         let lost = self.check_all_was_heard();
         Outcome { digest: self.digest, lost }
+    }
+
+    fn new_origin_at(&self) -> Instant {
+        self.start + self.weather.talk / 2
+    }
+
+    fn end(&self) -> Instant {
+        self.start + self.weather.talk * 2 + self.weather.silence
     }
 
     fn next(&self) -> Option<Instant> {
@@ -227,16 +274,23 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Speak(mouth) => self.speak(mouth),
-            Event::Up(mouth, mut datagram) => {
+            Event::Up(mouth, Uttered { mut datagram, audible }) => {
                 let mut out = Batch::default();
-                let from = self.mouths[mouth].addr;
-                self.origin.receive(self.now, from, &mut datagram, &mut out);
+                let Mouth { addr, number, .. } = self.mouths[mouth];
+                if audible && self.audible.contains(&number) {
+                    self.hearing.speaks(self.now, number);
+                }
+                self.origin.receive(self.now, addr, &mut datagram, &mut out);
                 self.after_origin(out);
+                self.hearing.check(self.now);
             }
             Event::FromParent(place, what) => self.hear_parent(place, what),
             Event::FromChild(place, what) => self.hear_child(place, what),
             Event::Down(listener, datagram) => self.listeners[listener].home.hear(self.now, &datagram),
             Event::Host => self.host_acts(),
+            Event::Silence => self.fall_silent(),
+            Event::Consent => self.check_consent(),
+            Event::Blocked => self.ask_again(),
             Event::Heartbeats => self.heartbeats(),
             Event::Repeats => self.repeats(),
             Event::NewOrigin => self.new_origin(),

@@ -13,24 +13,42 @@ impl World {
             offer: offer(lines, Some(framing)),
         };
         let (now, mut out) = (self.now, Batch::default());
+        let ears = [(); 2].map(|()| Ear::new(framing, lines, &keys));
+        self.listen(Client { place, peer: admit.peer, addr }, None, ears);
         let command = ListenersCommand::AdmitConnected(Box::new(admit), addr, keys.session());
-        self.listen(place, addr, framing, lines, None, &keys);
-        self.edge(place).plane.handle(now, command, &mut out);
+        let plane = &mut self.edge(place).plane;
+        plane.handle(now, command, &mut out);
+        let events: Vec<_> = std::iter::from_fn(|| plane.poll()).collect();
+        for event in events {
+            if let ListenersEvent::Admitted { peer, result } = event {
+                self.keep_credentials(peer, result);
+            }
+        }
         self.send_down(out);
     }
 
-    pub(super) fn listen(
-        &mut self,
-        place: Place,
-        addr: SocketAddr,
-        framing: u8,
-        lines: u8,
-        number: Option<SpeakerNumber>,
-        keys: &Keys,
-    ) {
-        let [door, home] = [(); 2].map(|()| Ear::new(framing, lines, keys));
-        self.by_addr.insert(addr, self.listeners.len());
-        self.listeners.push(Listener { place, number, door, home, last_packet: self.now });
+    pub(super) fn keep_credentials(&mut self, peer: PeerId, result: Result<Credentials, ApiError>) {
+        self.credentials.insert(peer, result.expect("there is room"));
+    }
+
+    /// Everybody's browser shows that it is still there; no weather touches that.
+    pub(super) fn check_consent(&mut self) {
+        for index in 0..self.listeners.len() {
+            let Client { place, peer, addr } = self.listeners[index].client;
+            let (now, mut out) = (self.now, Batch::default());
+            let mut datagram = consent(&self.credentials[&peer]);
+            match place {
+                Place::Origin => self.origin.receive(now, addr, &mut datagram, &mut out),
+                _ => self.edge(place).plane.receive(now, addr, &mut datagram, &mut out),
+            }
+        }
+        self.net.at(self.now + CONSENT, Event::Consent);
+    }
+
+    pub(super) fn listen(&mut self, client: Client, number: Option<SpeakerNumber>, ears: [Ear; 2]) {
+        self.by_addr.insert(client.addr, self.listeners.len());
+        let [door, home] = ears;
+        self.listeners.push(Listener { client, number, door, home, last_packet: self.now });
     }
 
     pub(super) fn send_down(&mut self, out: Batch) {
@@ -56,7 +74,7 @@ impl World {
     /// What went down the tree has left for every listener; at home only the network's losses lack.
     /// Gives the share of the frames that did not leave for a listener at 20 ms, on the average.
     pub(super) fn check_all_was_heard(&self) -> f64 {
-        let ends = [self.start + self.weather.length / 2, self.start + self.weather.length];
+        let ends = [self.new_origin_at(), self.end()];
         let starts = [self.start, ends[0]];
         let is_settled = |at: Instant| {
             // While a link is made, and when an origin dies, what is under way may be lost.
@@ -74,10 +92,14 @@ impl World {
             assert!(
                 door > least,
                 "{:?} at {} ms: {door} of the frames left",
-                listener.place,
+                listener.client.place,
                 listener.door.framing_ms
             );
-            assert!(home > 0.97 * (1.0 - 3.0 * rate), "{:?}: {home} of the frames came home", listener.place);
+            assert!(
+                home > 0.97 * (1.0 - 3.0 * rate),
+                "{:?}: {home} of the frames came home",
+                listener.client.place
+            );
         }
         for listener in self.listeners.iter().filter(|l| l.number.is_none() && l.door.lines == 1) {
             assert!(listener.door.heard.len() * 3 > said.len(), "one line hears the loudest");
