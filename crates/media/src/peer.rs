@@ -28,7 +28,7 @@ use rand::rngs::StdRng;
 
 use crate::Batch;
 use crate::dtls::{Certificate, Handshakes};
-use crate::srtp::{Opener, SessionKeys};
+use crate::srtp::{OpenError, Opener, SessionKeys};
 use crate::stun::TransactionId;
 use crate::wheel::{NEVER, Wheel};
 
@@ -159,7 +159,7 @@ impl Peers {
         match datagram.first() {
             Some(0..=3) => self.on_stun(now, from, datagram, out),
             Some(20..=63) => self.on_dtls(now, from, datagram, out),
-            Some(128..=191) => return self.on_srtp(from, datagram),
+            Some(128..=191) => return self.on_srtp(now, from, datagram, out),
             _ => self.stats.garbage += 1,
         }
         None
@@ -211,7 +211,13 @@ impl Peers {
         self.peers.is_empty()
     }
 
-    fn on_srtp<'d>(&mut self, from: SocketAddr, datagram: &'d mut [u8]) -> Option<Received<'d>> {
+    fn on_srtp<'d>(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &'d mut [u8],
+        out: &mut Batch,
+    ) -> Option<Received<'d>> {
         let Some(&id) = self.by_addr.get(&from) else {
             self.stats.srtp_stranger += 1;
             return None;
@@ -226,7 +232,16 @@ impl Peers {
         } else {
             opener.open_rtp(datagram).map(|packet| Received::Rtp { peer: id, packet })
         };
-        opened.inspect_err(|&error| self.stats.count_unopened(error)).ok()
+        let error = match opened {
+            Ok(received) => return Some(received),
+            Err(error) => error,
+        };
+        self.stats.count_unopened(error);
+        if error == OpenError::Streams {
+            // Nothing that it sends now could be heard: it had better come again than be silent for good.
+            self.gone(now, id, GoneReason::Streams, out);
+        }
+        None
     }
 
     fn on_wake(&mut self, now: Instant, id: PeerId, out: &mut Batch) {

@@ -14,7 +14,7 @@ mod cipher;
 mod open;
 
 use cipher::Cipher;
-pub use open::{OpenError, Opener};
+pub use open::{MAX_STREAMS, OpenError, Opener};
 
 /// Bytes of a master key and of each key derived for encryption.
 const KEY_LEN: usize = 16;

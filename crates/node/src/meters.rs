@@ -101,8 +101,11 @@ const HANDSHAKES: &[(&str, Total)] = &[
 ];
 
 /// How peers end without having been removed, by `reason`.
-const GONE: &[(&str, Total)] =
-    &[("closed", |stats| stats.closed), ("consent", |stats| stats.consent_expired)];
+const GONE: &[(&str, Total)] = &[
+    ("closed", |stats| stats.closed),
+    ("consent", |stats| stats.consent_expired),
+    ("ssrcs", |stats| stats.streams),
+];
 
 /// Follows the peers of one shard.
 pub struct PeerMeter {

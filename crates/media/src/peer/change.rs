@@ -81,6 +81,8 @@ pub enum GoneReason {
     Closed,
     /// No valid STUN request for 30 s (RFC 7675 §5.1).
     ConsentExpired,
+    /// It used more SSRCs than [`MAX_STREAMS`](crate::srtp::MAX_STREAMS).
+    Streams,
     /// Not connected 30 s after it was admitted.
     NotConnected,
     /// The handshake failed.

@@ -56,6 +56,8 @@ pub struct Stats {
     pub closed: u64,
     /// Peers whose consent expired.
     pub consent_expired: u64,
+    /// Peers that used more SSRCs than one may.
+    pub streams: u64,
     /// Peers that did not connect in time.
     pub not_connected: u64,
     /// Peers refused because the shard is full.
@@ -76,6 +78,7 @@ impl Stats {
         *match why {
             GoneReason::Closed => &mut self.closed,
             GoneReason::ConsentExpired => &mut self.consent_expired,
+            GoneReason::Streams => &mut self.streams,
             GoneReason::NotConnected => &mut self.not_connected,
             GoneReason::Handshake => &mut self.handshakes_failed,
             GoneReason::Stranger => &mut self.handshakes_stranger,

@@ -3,9 +3,10 @@
 use super::cipher::{Cipher, Kind};
 use super::{RTCP_CLEAR, SendKeys};
 
-/// Most SSRCs of one peer that are remembered. A browser has one for its microphone and one or two
-/// for its reports; more are refused rather than forgotten, or their packets could be replayed.
-pub(super) const MAX_STREAMS: usize = 8;
+/// Most SSRCs of one peer: 24 bytes each. A browser has one for its microphone and one or two for its
+/// reports; an encoder draws another each time it begins anew. None is ever forgotten, or its packets
+/// could be replayed, so whoever needs more needs another association.
+pub const MAX_STREAMS: usize = 64;
 
 /// Packets before the newest that can still be told from a replay (RFC 3711 §3.3.2 asks for 64).
 const WINDOW: u64 = 64;
@@ -22,7 +23,8 @@ pub enum OpenError {
     /// It has been here before, or is too old to tell.
     #[error("replayed")]
     Replay,
-    /// The peer has as many SSRCs as are remembered.
+    /// It is the peer's, and of one SSRC more than a peer may have: whatever comes of it is refused, so
+    /// the peer should be ended, to come again with other keys.
     #[error("too many SSRCs")]
     Streams,
 }
@@ -31,8 +33,8 @@ pub enum OpenError {
 pub struct Opener {
     rtp: Cipher,
     rtcp: Cipher,
-    rtp_streams: Vec<Stream>,
-    rtcp_streams: Vec<Stream>,
+    rtp_streams: Streams,
+    rtcp_streams: Streams,
 }
 
 impl Opener {
@@ -41,8 +43,8 @@ impl Opener {
         Self {
             rtp: Cipher::derive(keys.profile, &keys.master, Kind::Rtp),
             rtcp: Cipher::derive(keys.profile, &keys.master, Kind::Rtcp),
-            rtp_streams: Vec::new(),
-            rtcp_streams: Vec::new(),
+            rtp_streams: Streams::default(),
+            rtcp_streams: Streams::default(),
         }
     }
 
@@ -50,12 +52,11 @@ impl Opener {
     /// the bytes are worth nothing.
     pub fn open_rtp<'d>(&mut self, packet: &'d mut [u8]) -> Result<&'d mut [u8], OpenError> {
         let (header, sequence, ssrc) = measure(packet).ok_or(OpenError::Malformed)?;
-        let (at, mut stream) = find(&self.rtp_streams, ssrc)?;
+        let (at, stream) = self.rtp_streams.find(ssrc);
         let index = stream.index_of(sequence);
         stream.check(index)?;
         let plain = self.rtp.open_rtp(packet, header, ssrc, index)?;
-        stream.accept(index);
-        keep(&mut self.rtp_streams, at, stream);
+        self.rtp_streams.keep(at, stream.with(index))?;
         Ok(plain)
     }
 
@@ -64,18 +65,40 @@ impl Opener {
         let (_, ssrc) = packet[..].split_at_checked(RTCP_CLEAR - 4).ok_or(OpenError::Malformed)?;
         let ssrc = u32::from_be_bytes(*ssrc.first_chunk().ok_or(OpenError::Malformed)?);
         let index = self.rtcp.rtcp_index(packet)?;
-        let (at, mut stream) = find(&self.rtcp_streams, ssrc)?;
+        let (at, stream) = self.rtcp_streams.find(ssrc);
         stream.check(index.into())?;
         let plain = self.rtcp.open_rtcp(packet, index)?;
-        stream.accept(index.into());
-        keep(&mut self.rtcp_streams, at, stream);
+        self.rtcp_streams.keep(at, stream.with(index.into()))?;
         Ok(plain)
     }
 }
 
 impl std::fmt::Debug for Opener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Opener({} streams)", self.rtp_streams.len())
+        write!(f, "Opener({} streams)", self.rtp_streams.0.len())
+    }
+}
+
+/// All SSRCs of a peer, the one in use first.
+#[derive(Default)]
+struct Streams(Vec<Stream>);
+
+impl Streams {
+    /// The stream of `ssrc` with its place: the end for one that is new.
+    fn find(&self, ssrc: u32) -> (usize, Stream) {
+        let at = self.0.iter().position(|stream| stream.ssrc == ssrc).unwrap_or(self.0.len());
+        (at, self.0.get(at).copied().unwrap_or(Stream { ssrc, highest: 0, seen: 0 }))
+    }
+
+    /// Notes what has become of the stream at this place, once its packet has proven authentic.
+    fn keep(&mut self, at: usize, stream: Stream) -> Result<(), OpenError> {
+        match self.0.get_mut(at) {
+            Some(kept) => *kept = stream,
+            None if at < MAX_STREAMS => self.0.push(stream),
+            None => return Err(OpenError::Streams),
+        }
+        self.0[..=at].rotate_right(1);
+        Ok(())
     }
 }
 
@@ -83,52 +106,44 @@ impl std::fmt::Debug for Opener {
 #[derive(Clone, Copy)]
 struct Stream {
     ssrc: u32,
-    /// The highest index so far; none before the first packet.
-    highest: Option<u64>,
-    /// Bit n: the packet with `highest - n` was here.
+    /// The highest index so far.
+    highest: u64,
+    /// Bit n: the packet with `highest - n` was here. None before the first packet.
     seen: u64,
 }
 
 impl Stream {
     /// The index nearest to the highest that ends in `sequence` (RFC 3711 §3.3.1).
     fn index_of(&self, sequence: u16) -> u64 {
-        let Some(highest) = self.highest else { return sequence.into() };
-        let ahead = sequence.wrapping_sub(highest as u16) as i16;
+        if self.is_new() {
+            return sequence.into();
+        }
+        let ahead = sequence.wrapping_sub(self.highest as u16) as i16;
         // Before the first rollover nothing lies behind zero: then it can only be far ahead.
-        highest.checked_add_signed(ahead.into()).unwrap_or(sequence.into())
+        self.highest.checked_add_signed(ahead.into()).unwrap_or(sequence.into())
     }
 
     fn check(&self, index: u64) -> Result<(), OpenError> {
-        let Some(highest) = self.highest else { return Ok(()) };
-        let fresh = index > highest || {
-            let age = highest - index;
+        let fresh = self.is_new() || index > self.highest || {
+            let age = self.highest - index;
             age < WINDOW && self.seen & (1 << age) == 0
         };
         if fresh && index < 1 << 48 { Ok(()) } else { Err(OpenError::Replay) }
     }
 
-    fn accept(&mut self, index: u64) {
-        let highest = self.highest.unwrap_or(index);
-        if index >= highest {
-            self.seen = self.seen.checked_shl((index - highest).min(WINDOW) as u32).unwrap_or(0) | 1;
-            self.highest = Some(index);
-        } else {
-            self.seen |= 1 << (highest - index);
+    /// The same, once the packet with this index is here.
+    fn with(self, index: u64) -> Self {
+        match index.checked_sub(self.highest) {
+            Some(ahead) => {
+                let seen = self.seen.checked_shl(ahead.min(WINDOW) as u32).unwrap_or(0);
+                Self { highest: index, seen: seen | 1, ..self }
+            }
+            None => Self { seen: self.seen | 1 << (self.highest - index), ..self },
         }
     }
-}
 
-/// The stream of `ssrc` with its place: the end for one that is new.
-fn find(streams: &[Stream], ssrc: u32) -> Result<(usize, Stream), OpenError> {
-    let at = streams.iter().position(|stream| stream.ssrc == ssrc).unwrap_or(streams.len());
-    let stream = streams.get(at).copied().unwrap_or(Stream { ssrc, highest: None, seen: 0 });
-    if at < MAX_STREAMS { Ok((at, stream)) } else { Err(OpenError::Streams) }
-}
-
-fn keep(streams: &mut Vec<Stream>, at: usize, stream: Stream) {
-    match streams.get_mut(at) {
-        Some(kept) => *kept = stream,
-        None => streams.push(stream),
+    fn is_new(&self) -> bool {
+        self.seen == 0
     }
 }
 

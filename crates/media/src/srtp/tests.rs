@@ -158,21 +158,49 @@ fn late_packets_are_opened_once_and_old_ones_never() {
     assert_eq!(open(65_541), Err(OpenError::Replay));
 }
 
+/// A sealed packet of an SSRC of its own.
+fn of_ssrc(sealer: &Sealer, ssrc: u32, index: u64) -> Vec<u8> {
+    let (mut bytes, header) = packet(index as u16, b"speech");
+    bytes[8..12].copy_from_slice(&ssrc.to_be_bytes());
+    sealer.seal(&mut bytes, 0, header, ssrc, index);
+    bytes
+}
+
 #[test]
-fn a_peer_cannot_make_us_remember_any_number_of_ssrcs() {
+fn as_many_ssrcs_as_a_peer_may_have_are_opened_and_no_packet_of_any_twice() {
     let keys = keys(Profile::AeadAes128Gcm);
-    let mut opener = Opener::new(keys.client());
-    let mut sealer = Sealer::new(keys.client());
-    let mut opened = 0;
-    for ssrc in 0..20 {
-        let mut bytes = report(ssrc);
-        sealer.seal_rtcp(&mut bytes, 0);
-        match opener.open_rtcp(&mut bytes) {
-            Ok(_) => opened += 1,
-            Err(error) => assert_eq!(error, OpenError::Streams),
+    let (sealer, mut opener) = (Sealer::new(keys.client()), Opener::new(keys.client()));
+    let most = MAX_STREAMS as u32;
+    let packets: Vec<_> = (0..most).flat_map(|ssrc| [7, 65_540].map(|index| (ssrc, index))).collect();
+    for &(ssrc, index) in &packets[..] {
+        // The second is after the rollover: only who remembers the first can open it.
+        let way: &[u64] = if index == 7 { &[7] } else { &[30_000, 60_000, index] };
+        for &index in way {
+            assert!(opener.open_rtp(&mut of_ssrc(&sealer, ssrc, index)).is_ok(), "{ssrc} {index}");
         }
     }
-    assert_eq!(opened, open::MAX_STREAMS);
+    for &(ssrc, index) in &packets {
+        assert!(opener.open_rtp(&mut of_ssrc(&sealer, ssrc, index)).is_err(), "again: {ssrc} {index}");
+    }
+    assert!(opener.open_rtp(&mut of_ssrc(&sealer, 0, 65_541)).is_ok(), "the oldest goes on");
+    assert_eq!(opener.open_rtp(&mut of_ssrc(&sealer, most, 1)), Err(OpenError::Streams));
+    let mut forged = of_ssrc(&sealer, most, 1);
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(opener.open_rtp(&mut forged), Err(OpenError::Auth), "no forger gets a peer ended");
+}
+
+#[test]
+fn reports_have_their_own_ssrcs_and_as_many() {
+    let keys = keys(Profile::AeadAes128Gcm);
+    let (mut sealer, mut opener) = (Sealer::new(keys.client()), Opener::new(keys.client()));
+    let mut open = |ssrc: u32| {
+        let mut bytes = report(ssrc);
+        sealer.seal_rtcp(&mut bytes, 0);
+        opener.open_rtcp(&mut bytes).map(|plain| plain.len())
+    };
+    assert!((0..MAX_STREAMS as u32).all(|ssrc| open(ssrc).is_ok()));
+    assert_eq!(open(MAX_STREAMS as u32), Err(OpenError::Streams));
+    assert!(open(0).is_ok());
 }
 
 #[test]

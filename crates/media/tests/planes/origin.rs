@@ -7,6 +7,7 @@ use media::dtls::Certificate;
 use media::speakers::{
     AdmitSpeaker, Speakers, SpeakersCommand, SpeakersConfig, SpeakersEvent, SpeakersStats,
 };
+use media::srtp::MAX_STREAMS;
 use media::{Batch, PeersConfig, Plane};
 use protocol::message::RoomState;
 use protocol::node::{Stage, StageSpeaker};
@@ -542,6 +543,29 @@ fn a_stream_that_stops_in_mid_word_is_ended_for_it() {
     origin.forget();
     origin.wait(300);
     assert_eq!(origin.dtx_frames(), 3);
+}
+
+#[test]
+fn an_encoder_that_begins_anew_again_and_again_is_heard_each_time_until_it_must_come_again_itself() {
+    let mut origin = Origin::with(2);
+    let mut count = 0;
+    for restart in 1..=MAX_STREAMS {
+        (origin.people[0].ssrc, origin.people[0].next) = (0x5000 + restart as u32, 7 * restart as u64);
+        origin.forget();
+        origin.talk(&[0], count..count + 10);
+        origin.wait(60);
+        assert_eq!(origin.said().len(), 10, "its SSRC number {restart}");
+        count += 100;
+    }
+    origin.forget();
+    origin.people[0].ssrc = 0x4000;
+    origin.talk(&[0], count..count + 10);
+    assert_eq!(origin.events, [SpeakersEvent::Gone { peer: PeerId(1), room: room() }]);
+    assert_eq!((origin.plane.peer_stats().streams, origin.plane.peer_stats().srtp_streams), (1, 1));
+    let again = origin.join(0);
+    origin.forget();
+    origin.talk(&[again], 0..10);
+    assert_eq!(origin.said().len(), 10);
 }
 
 #[test]
