@@ -1,8 +1,9 @@
 //! Who is loudest: gives the voices of a room to those who speak (RFC 6464 levels in, voices out).
 //!
 //! A voice that nobody needs is given at once, so that the first syllable of an interruption is
-//! heard. A voice in use changes hands only to somebody who is louder and goes on being so, so that
-//! a cough steals nothing. Whoever has a voice keeps it while nobody else wants it.
+//! heard; who is too soft to count as speaking gets one that nobody makes a sound on. A voice in use
+//! changes hands only to somebody who is louder and goes on being so, so that a cough steals nothing.
+//! Whoever has a voice keeps it while nobody else wants it; silence takes none.
 
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,8 @@ struct Speaker {
     loudness: f32,
     /// Last packet.
     heard_at: Instant,
+    /// Last packet with a sound in it, however soft.
+    sound_at: Option<Instant>,
     /// Last audible packet.
     audible_at: Option<Instant>,
     /// First of an unbroken row of audible packets.
@@ -115,18 +118,18 @@ impl Stage {
         if level >= SILENT {
             None
         } else if level > AUDIBLE {
-            unheld()
+            unheld().or_else(|| self.unused(now, |speaker| speaker.sound_at))
         } else {
-            unheld().or_else(|| self.unused(now)).or_else(|| self.outspoken(now, &self.speakers[index]))
+            let unused = || self.unused(now, |speaker| speaker.audible_at);
+            unheld().or_else(unused).or_else(|| self.outspoken(now, &self.speakers[index]))
         }
     }
 
-    /// The voice whose holder has paused longest, if long enough.
-    fn unused(&self, now: Instant) -> Option<VoiceId> {
-        let paused = self.speakers.iter().filter(|speaker| speaker.pause(now) >= PAUSE);
-        let (voice, _) =
-            paused.filter_map(|s| Some((s.voice?.0, s.pause(now)))).max_by_key(|&(_, pause)| pause)?;
-        Some(voice)
+    /// The voice whose holder has not used it for longest, if long enough; `last` says when they did.
+    fn unused(&self, now: Instant, last: fn(&Speaker) -> Option<Instant>) -> Option<VoiceId> {
+        let holders = self.speakers.iter().filter_map(|speaker| Some((last(speaker), speaker.voice?.0)));
+        let (last, voice) = holders.min_by_key(|&(last, _)| last)?;
+        last.is_none_or(|last| now.saturating_duration_since(last) >= PAUSE).then_some(voice)
     }
 
     /// The voice of the softest holder, if `louder` may take it.
@@ -155,12 +158,23 @@ impl Stage {
 
 impl Speaker {
     fn new(now: Instant, number: SpeakerNumber) -> Self {
-        Self { number, voice: None, loudness: 0.0, heard_at: now, audible_at: None, audible_since: now }
+        Self {
+            number,
+            voice: None,
+            loudness: 0.0,
+            heard_at: now,
+            sound_at: None,
+            audible_at: None,
+            audible_since: now,
+        }
     }
 
     fn update(&mut self, now: Instant, level: u8) {
+        if level < SILENT {
+            self.sound_at = Some(now);
+        }
         if level <= AUDIBLE {
-            if self.pause(now) > SYLLABLE {
+            if self.audible_at.is_none_or(|at| now.saturating_duration_since(at) > SYLLABLE) {
                 self.audible_since = now;
             }
             self.audible_at = Some(now);
@@ -169,10 +183,6 @@ impl Speaker {
         let weight = (elapsed.as_secs_f32() / AVERAGING.as_secs_f32()).min(1.0);
         self.loudness += (f32::from(127 - level.min(127)) - self.loudness) * weight;
         self.heard_at = now;
-    }
-
-    fn pause(&self, now: Instant) -> Duration {
-        self.audible_at.map_or(Duration::MAX, |at| now.saturating_duration_since(at))
     }
 
     /// Somebody who sends nothing says nothing.

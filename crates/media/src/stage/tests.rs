@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const SPEECH: u8 = 30;
@@ -93,6 +95,41 @@ fn silence_takes_no_voice_and_noise_none_that_somebody_has() {
 }
 
 #[test]
+fn whoever_speaks_softly_gets_a_voice_that_nobody_makes_a_sound_on() {
+    let mut scene = Scene::new();
+    scene.run(2_000, &[SPEECH, SPEECH, SPEECH, NOTHING]);
+    scene.run(480, &[NOTHING, NOISE, NOTHING, NOISE]);
+    assert_eq!(scene.holders(), [1, 2, 3], "a pause for breath");
+    let verdicts = scene.run(100, &[NOTHING, NOISE, NOTHING, NOISE]);
+    assert!(matches!(verdicts[3], Verdict::Holds(_)));
+    assert!(scene.holders().contains(&2), "who makes a sound, however soft, keeps theirs");
+}
+
+#[test]
+fn two_who_are_equally_soft_do_not_take_turns() {
+    let mut scene = Scene::new();
+    let levels = [NOISE, NOISE, NOISE, NOISE, NOISE];
+    scene.run(1_000, &levels);
+    let before = scene.holders();
+    scene.run(10_000, &levels);
+    assert_eq!(scene.holders(), before);
+}
+
+#[test]
+fn silence_keeps_no_voice_from_who_speaks_however_long_it_had_it() {
+    let mut scene = Scene::new();
+    scene.run(10_000, &[SPEECH, SPEECH, SPEECH]);
+    scene.run(520, &[NOTHING, NOTHING, NOTHING]);
+    for soft_or_loud in [SILENT - 1, NOISE, AUDIBLE, SPEECH] {
+        let verdicts = scene.run(20, &[NOTHING, NOTHING, NOTHING, soft_or_loud]);
+        assert_ne!(verdicts[3], Verdict::Unheard, "at −{soft_or_loud} dBov");
+        scene.stage.remove(SpeakerNumber(4));
+        scene.run(20, &[SPEECH, SPEECH, SPEECH]);
+        scene.run(520, &[NOTHING, NOTHING, NOTHING]);
+    }
+}
+
+#[test]
 fn whoever_is_removed_leaves_a_free_voice() {
     let mut scene = Scene::new();
     scene.run(1_000, &[SPEECH; 3]);
@@ -103,4 +140,20 @@ fn whoever_is_removed_leaves_a_free_voice() {
         scene.stage.hear(scene.now, SpeakerNumber(9), SPEECH),
         Verdict::Takes { from: None, .. }
     ));
+}
+
+proptest! {
+    #[test]
+    fn whoever_makes_a_sound_that_only_two_others_make_is_heard(
+        rounds in prop::collection::vec((prop::collection::vec(0u8..=127, 5), 1u32..60), 1..60),
+        level in 0u8..SILENT,
+    ) {
+        let mut scene = Scene::new();
+        for (levels, packets) in rounds {
+            scene.run(u64::from(packets) * 20, &levels);
+        }
+        // From here on one speaks, one makes a noise, one sends silence, and one nothing.
+        let verdicts = scene.run(520, &[SPEECH, NOISE, NOTHING, level]);
+        prop_assert_ne!(verdicts[3], Verdict::Unheard, "{:?}", scene.holders());
+    }
 }
