@@ -27,6 +27,9 @@ const DROPPED: &[(&str, Total)] = &[
     ("early", |stats| stats.dropped_early),
 ];
 
+const LEVELS: &[(&str, Total)] =
+    &[("heard", |stats| stats.levels_heard), ("assumed", |stats| stats.levels_assumed)];
+
 /// Follows one shard and its plane.
 pub(crate) struct Meters {
     handle: ShardHandle<SpeakersCommand>,
@@ -45,9 +48,15 @@ impl Meters {
             &["reason"],
         );
         let dropped = DROPPED.iter().map(|&(reason, total)| (total, dropped.with_label_values(&[reason])));
+        let levels = metrics.counters(
+            "dais_origin_levels_total",
+            "Frames that came without their audio level: decoded to know it, or assumed to be like the last.",
+            &["how"],
+        );
+        let levels = LEVELS.iter().map(|&(how, total)| (total, levels.with_label_values(&[how])));
         let frames = metrics.counter("dais_origin_frames_total", "Frames sent down the trees.");
         let frames: (Total, _) = (|stats| stats.frames, frames);
-        let totals = bad.chain(dropped).chain([frames]);
+        let totals = bad.chain(dropped).chain(levels).chain([frames]);
         Self {
             handle,
             shard: ShardMeter::new(metrics, KIND),

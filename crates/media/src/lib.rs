@@ -16,6 +16,7 @@ mod door;
 pub mod dtls;
 pub mod framing;
 pub mod listeners;
+pub mod loudness;
 pub mod opus;
 pub mod peer;
 pub mod plane;

@@ -24,8 +24,8 @@ pub(super) struct Said {
     pub(super) source: u32,
     /// How long, in 1/48,000 s.
     pub(super) ticks: u32,
-    /// How loud, in −dBov.
-    pub(super) level: u8,
+    /// How loud, in −dBov; none where nobody said.
+    pub(super) level: Option<u8>,
     /// The Opus packet.
     pub(super) payload: Bytes,
     /// First of a new stream: the clock is another one.
@@ -147,18 +147,11 @@ fn cut(source: u32, payload: &[u8], level: Option<u8>, said: &mut Vec<Said>) -> 
     }
     let mut source = source;
     for (payload, ticks) in pieces {
-        let is_dtx = opus::is_dtx(&payload);
-        let level = if is_dtx { NO_LEVEL } else { level.unwrap_or_else(|| level_of_size(payload.len())) };
+        let level = if opus::is_dtx(&payload) { Some(NO_LEVEL) } else { level };
         said.push(Said { source, ticks, level, payload, starts: false });
         source = source.wrapping_add(ticks);
     }
     Ok(())
-}
-
-/// A guess at the level for clients that send none: speech takes more bytes than noise, silence
-/// almost none (Firefox sends three for each frame of a disabled track).
-fn level_of_size(bytes: usize) -> u8 {
-    if bytes <= 3 { NO_LEVEL } else { 110u8.saturating_sub(bytes.min(80) as u8) }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::microphone::Said;
 use super::seat::{Seat, Sink};
 use crate::audience::{Head, NO_LEVEL, Packets};
 use crate::opus::{self, Toc};
-use crate::stage::{self, Stage, Verdict};
+use crate::stage::{Stage, Verdict};
 use crate::voice::{ENDING_FRAMES, Misplaced, RoomClock, Voice, Wanted, since};
 
 /// Nobody goes without a packet for longer: quiet and broken must not be the same.
@@ -25,9 +25,6 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_millis(400);
 
 /// A voice that sounds and then gets nothing for so long is ended for it.
 const STALLED: Duration = Duration::from_millis(200);
-
-/// Silence is passed on for so long, then its sender's voice says nothing until it sounds again.
-const SILENCE: Duration = Duration::from_millis(200);
 
 pub(super) struct Room {
     id: RoomId,
@@ -55,6 +52,13 @@ struct Lane {
     at: Instant,
     /// Nothing earlier goes down the tree: silence was sent there in its place.
     tree_from: Option<u32>,
+}
+
+/// What somebody who may be heard says.
+struct Speech {
+    speaker: SpeakerNumber,
+    level: u8,
+    said: Said,
 }
 
 /// A frame with its place.
@@ -146,19 +150,22 @@ impl Room {
 
     fn say(&mut self, now: Instant, seat: usize, said: Said, sink: &mut Sink<'_>) {
         let Some(number) = self.audible_number(seat) else { return sink.stats.dropped_muted += 1 };
-        if self.is_passed_over(now, seat, &said) {
+        let seat = &mut self.seats[seat];
+        let level = seat.level(now, &said, sink.stats);
+        if seat.is_passed_over(now, level) {
             sink.stats.dropped_silence += 1;
             self.pause(now, number, sink);
             return;
         }
-        match self.stage.hear(now, number, said.level) {
-            Verdict::Unheard => sink.stats.dropped_unheard += 1,
+        let voice = match self.stage.hear(now, number, level) {
+            Verdict::Unheard => return sink.stats.dropped_unheard += 1,
+            Verdict::Holds(voice) => voice,
             Verdict::Takes { voice, .. } => {
                 self.voices[voice.index()].voice.begin_turn();
-                self.speak(now, voice, number, said, sink);
+                voice
             }
-            Verdict::Holds(voice) => self.speak(now, voice, number, said, sink),
-        }
+        };
+        self.speak(now, voice, Speech { speaker: number, level, said }, sink);
     }
 
     /// Somebody's peer is gone.
@@ -196,24 +203,8 @@ impl Room {
         self.on_stage.iter().any(|speaker| speaker.number == number && !speaker.muted)
     }
 
-    /// Whether this is silence that has gone on for long enough to stop sending it.
-    fn is_passed_over(&mut self, now: Instant, seat: usize, said: &Said) -> bool {
-        let silent_since = &mut self.seats[seat].silent_since;
-        if said.level < stage::SILENT {
-            *silent_since = None;
-            return false;
-        }
-        now.saturating_duration_since(*silent_since.get_or_insert(now)) >= SILENCE
-    }
-
-    fn speak(
-        &mut self,
-        now: Instant,
-        voice: VoiceId,
-        speaker: SpeakerNumber,
-        said: Said,
-        sink: &mut Sink<'_>,
-    ) {
+    fn speak(&mut self, now: Instant, voice: VoiceId, speech: Speech, sink: &mut Sink<'_>) {
+        let Speech { speaker, level, said } = speech;
         let lane = &mut self.voices[voice.index()];
         if said.starts {
             lane.voice.begin_turn();
@@ -227,7 +218,7 @@ impl Room {
             Err(Misplaced::Late) => return sink.stats.dropped_late += 1,
             Err(Misplaced::Early) => return sink.stats.dropped_early += 1,
         };
-        let placed = Placed { voice, timestamp, speaker, level: said.level, marker, payload: said.payload };
+        let placed = Placed { voice, timestamp, speaker, level, marker, payload: said.payload };
         self.send(now, placed, sink);
     }
 

@@ -1,15 +1,20 @@
 //! A speaker's place in a room: their microphone, and what they are sent.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::{Identity, PeerId, SpeakerNumber};
 
-use super::microphone::Microphone;
+use super::microphone::{Microphone, Said};
 use super::room::KEEP_ALIVE;
 use super::{AdmitSpeaker, SpeakersEvent, SpeakersStats};
 use crate::Batch;
 use crate::audience::{Negotiated, Packets, Receiver};
+use crate::loudness::{Level, Loudness};
+use crate::stage;
+
+/// Silence is passed on for so long, then its sender's voice says nothing until it sounds again.
+const SILENCE: Duration = Duration::from_millis(200);
 
 /// Where everything that happens in a room goes.
 pub(super) struct Sink<'a> {
@@ -34,7 +39,9 @@ pub(super) struct Seat {
     /// When they were last sent something.
     heard_at: Instant,
     /// Since when they say nothing.
-    pub(super) silent_since: Option<Instant>,
+    silent_since: Option<Instant>,
+    /// Made when they first say something without its level.
+    loudness: Option<Box<Loudness>>,
 }
 
 impl Seat {
@@ -49,6 +56,7 @@ impl Seat {
             receiver: None,
             heard_at: now,
             silent_since: None,
+            loudness: None,
         }
     }
 
@@ -64,6 +72,33 @@ impl Seat {
     pub(super) fn is_due(&self, now: Instant) -> bool {
         let can_hear = self.hears && self.receiver.is_some();
         can_hear && now.saturating_duration_since(self.heard_at) >= KEEP_ALIVE
+    }
+
+    /// How loud they are with this, in −dBov. Only for who may be heard: it may have to be decoded.
+    pub(super) fn level(&mut self, now: Instant, said: &Said, stats: &mut SpeakersStats) -> u8 {
+        if let Some(level) = said.level {
+            return level;
+        }
+        let loudness = self.loudness.get_or_insert_with(|| Box::new(Loudness::new(now)));
+        match loudness.hear(now, &said.payload, said.ticks) {
+            Level::Heard(level) => {
+                stats.levels_heard += 1;
+                level
+            }
+            Level::Assumed(level) => {
+                stats.levels_assumed += 1;
+                level
+            }
+        }
+    }
+
+    /// Whether silence of theirs has gone on for long enough to stop sending it.
+    pub(super) fn is_passed_over(&mut self, now: Instant, level: u8) -> bool {
+        if level < stage::SILENT {
+            self.silent_since = None;
+            return false;
+        }
+        now.saturating_duration_since(*self.silent_since.get_or_insert(now)) >= SILENCE
     }
 
     /// Sends what is in the sink's packets, unless they said it themselves.

@@ -25,6 +25,11 @@ pub struct SpeakersStats {
     pub dropped_late: u64,
     /// Frames that came faster than time.
     pub dropped_early: u64,
+    /// Frames without a level that were decoded to know it.
+    pub levels_heard: u64,
+    /// Frames without a level that were not decoded: they came faster than time, or are nothing that can be
+    /// played.
+    pub levels_assumed: u64,
     /// Compound RTCP packets sent to speakers.
     pub feedback: u64,
     /// Frames sent down the trees.

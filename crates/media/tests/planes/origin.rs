@@ -18,6 +18,8 @@ use rand::rngs::StdRng;
 use crate::edge::{room, start};
 use crate::person::{Heard, OPUS, Person, RED, offer};
 
+mod levels;
+
 const LOUD: u8 = 30;
 const EPOCH: Epoch = Epoch(1);
 

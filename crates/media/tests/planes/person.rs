@@ -128,6 +128,20 @@ impl Person {
         self.packet_at(index, payload_type, timestamp, level, payload)
     }
 
+    /// The same from a client that sends no levels.
+    pub(crate) fn bare_packet(&mut self, timestamp: u32, payload: &[u8]) -> Vec<u8> {
+        let index = self.next;
+        self.next += 1;
+        let mut bytes = vec![0x80, OPUS];
+        bytes.extend((index as u16).to_be_bytes());
+        bytes.extend(timestamp.to_be_bytes());
+        bytes.extend(self.ssrc.to_be_bytes());
+        let header_len = bytes.len();
+        bytes.extend(payload);
+        self.sealer.seal(&mut bytes, 0, header_len, self.ssrc, index);
+        bytes
+    }
+
     pub(crate) fn packet_at(
         &self,
         index: u64,

@@ -46,15 +46,15 @@ fn a_long_packet_is_said_in_pieces_of_20_ms() {
 }
 
 #[test]
-fn without_the_extension_the_level_is_guessed_from_the_size() {
+fn without_the_extension_nothing_is_said_of_the_level_but_for_dtx() {
     let mut microphone = microphone(None);
     let mut said = Vec::new();
-    for (sequence, len) in [(1, 90), (2, 20), (3, 3), (4, 1)] {
+    for (sequence, len) in [(1, 90), (2, 3), (3, 1)] {
         let payload = vec![0x78; len];
         let timestamp = FRAME_TICKS * u32::from(sequence);
         microphone.receive(testing::start(), &packet(1, sequence, timestamp, &payload), &mut said).unwrap();
     }
-    assert_eq!(said.iter().map(|said| said.level).collect::<Vec<_>>(), [30, 90, NO_LEVEL, NO_LEVEL]);
+    assert_eq!(said.iter().map(|said| said.level).collect::<Vec<_>>(), [None, None, Some(NO_LEVEL)]);
 }
 
 #[test]
@@ -98,7 +98,7 @@ proptest! {
             bytes[1] = if is_red { RED } else { OPUS };
             let mut said = Vec::new();
             let _ = microphone.receive(now, &bytes, &mut said);
-            prop_assert!(said.iter().all(|said| said.level <= 127 && !said.payload.is_empty()));
+            prop_assert!(said.iter().all(|said| said.level.is_none_or(|level| level <= 127) && !said.payload.is_empty()));
             out.clear();
             microphone.feedback(now, &mut out);
             prop_assert!(out.len() <= rtcp::MAX_LEN);
