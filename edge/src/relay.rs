@@ -18,6 +18,7 @@ use protocol::{Epoch, NodeId, RoomId};
 use service::{Shutdown, Tasks};
 use tokio::sync::{Notify, watch};
 use transport::link::{Event, LinkHandle};
+use transport::queue::Full;
 use transport::{Links, Queue, ShardHandle};
 
 use crate::meters::RelayMeters;
@@ -68,43 +69,45 @@ enum From {
 pub(crate) type RelayQueue = Queue<Input, Audio, Notify>;
 
 /// Puts what happens on a child's link into the queue.
-pub(crate) fn child_told(queue: &RelayQueue, id: LinkId, child: Child) {
-    let input = match child {
+pub(crate) fn child_told(queue: &RelayQueue, id: LinkId, child: Child) -> Result<(), Full> {
+    match child {
         Child::Said(Event::Datagram(datagram)) => {
-            return queue.push_frame(Audio { from: From::Child(id), at: Instant::now(), datagram });
+            queue.push_frame(Audio { from: From::Child(id), at: Instant::now(), datagram });
         }
-        Child::Said(Event::Message(message)) => Input::ChildSaid(id, message),
-        Child::Up(handle) => Input::ChildUp(id, handle),
-        Child::Lost => Input::ChildLost(id),
-    };
-    // Full is counted by the queue; a child that was not heard links again.
-    let _ = queue.push(input);
+        Child::Said(Event::Message(message)) => return queue.push(Input::ChildSaid(id, message)),
+        Child::Up(handle) => queue.push_always(Input::ChildUp(id, handle)),
+        Child::Lost => queue.push_always(Input::ChildLost(id)),
+    }
+    Ok(())
 }
 
-/// Dials a parent, and puts what happens on its link into the queue.
+/// Dials a parent, and puts what happens on its link into the queue. If that is full, the link ends: rooms
+/// would wait for good for what was said there.
 async fn take_parent(links: Links, addr: SocketAddr, parent: NodeId, id: LinkId, queue: Arc<RelayQueue>) {
     let link = match links.dial(addr, &parent).await {
         Ok(link) => link,
         Err(error) => {
             tracing::info!(%parent, %error, "parent not reached");
-            let _ = queue.push(Input::ParentFailed(parent));
+            queue.push_always(Input::ParentFailed(parent));
             return;
         }
     };
     tracing::info!(%parent, "parent linked");
-    let _ = queue.push(Input::ParentUp(id, link.handle()));
+    let handle = link.handle();
+    queue.push_always(Input::ParentUp(id, handle.clone()));
     let why = link
         .run(|event| match event {
             Event::Datagram(datagram) => {
                 queue.push_frame(Audio { from: From::Parent(id), at: Instant::now(), datagram });
             }
             Event::Message(message) => {
-                let _ = queue.push(Input::ParentSaid(id, message));
+                let said = queue.push(Input::ParentSaid(id, message));
+                said.unwrap_or_else(|Full| handle.close("relay queue full"));
             }
         })
         .await;
     tracing::info!(%parent, %why, "parent lost");
-    let _ = queue.push(Input::ParentLost(id));
+    queue.push_always(Input::ParentLost(id));
 }
 
 /// What a relay works with.

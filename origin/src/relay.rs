@@ -15,6 +15,7 @@ use service::{Metrics, Shutdown};
 use tokio::sync::Notify;
 use transport::Queue;
 use transport::link::{Event, LinkHandle};
+use transport::queue::Full;
 
 /// Between two looks at what was counted.
 const FOLLOW: Duration = Duration::from_millis(250);
@@ -44,15 +45,14 @@ pub(crate) enum Audio {
 pub(crate) type RelayQueue = Queue<Input, Audio, Notify>;
 
 /// Puts what happens on a child's link into the queue.
-pub(crate) fn told(queue: &RelayQueue, id: LinkId, child: Child) {
-    let input = match child {
-        Child::Said(Event::Datagram(datagram)) => return queue.push_frame(Audio::Datagram(id, datagram)),
-        Child::Said(Event::Message(message)) => Input::Said(id, message),
-        Child::Up(handle) => Input::Up(id, handle),
-        Child::Lost => Input::Lost(id),
-    };
-    // Full is counted by the queue; a child that was not heard links again.
-    let _ = queue.push(input);
+pub(crate) fn told(queue: &RelayQueue, id: LinkId, child: Child) -> Result<(), Full> {
+    match child {
+        Child::Said(Event::Datagram(datagram)) => queue.push_frame(Audio::Datagram(id, datagram)),
+        Child::Said(Event::Message(message)) => return queue.push(Input::Said(id, message)),
+        Child::Up(handle) => queue.push_always(Input::Up(id, handle)),
+        Child::Lost => queue.push_always(Input::Lost(id)),
+    }
+    Ok(())
 }
 
 /// All trees of this origin.

@@ -9,6 +9,7 @@ use protocol::link::{ChildMessage, ParentMessage};
 use service::{Metrics, Tasks};
 use transport::Links;
 use transport::link::{Event, Incoming, LinkHandle};
+use transport::queue::Full;
 
 /// Gives every link of a node its id.
 #[derive(Debug, Clone, Default)]
@@ -37,10 +38,11 @@ pub enum Child {
 }
 
 /// Takes children as a part of the node, until the endpoint is closed, and tells what happens on their
-/// links. `tell` must not block.
+/// links. `tell` must not block. Where it refuses what a child has said, the link ends, and the child comes
+/// again with all that it wants: half of that would be wrong for good. It must refuse nothing else.
 pub fn children<T>(name: &NodeId, links: Links, ids: Ids, tasks: &Tasks, metrics: &Metrics, tell: T)
 where
-    T: Fn(LinkId, Child) + Clone + Send + Sync + 'static,
+    T: Fn(LinkId, Child) -> Result<(), Full> + Clone + Send + Sync + 'static,
 {
     let refused = metrics.counters("dais_link_refused_total", "Links that were not taken.", &["reason"]);
     let errands = tasks.clone();
@@ -61,17 +63,20 @@ where
 async fn child(
     incoming: Incoming,
     id: LinkId,
-    tell: impl Fn(LinkId, Child) + Send + Sync,
+    tell: impl Fn(LinkId, Child) -> Result<(), Full> + Send + Sync,
 ) -> Result<(), &'static str> {
     let link = incoming.link().await.map_err(|error| {
         tracing::debug!(%error, "a link was not taken");
         error.reason()
     })?;
-    let child = link.handle().remote().node.clone();
+    let handle = link.handle();
+    let child = handle.remote().node.clone();
     tracing::info!(%child, "child linked");
-    tell(id, Child::Up(link.handle()));
-    let why = link.run(|event| tell(id, Child::Said(event))).await;
+    // Neither is ever refused.
+    let _ = tell(id, Child::Up(handle.clone()));
+    let hear = |event| tell(id, Child::Said(event)).unwrap_or_else(|Full| handle.close("relay queue full"));
+    let why = link.run(hear).await;
     tracing::info!(%child, %why, "child gone");
-    tell(id, Child::Lost);
+    let _ = tell(id, Child::Lost);
     Ok(())
 }

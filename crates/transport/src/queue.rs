@@ -1,6 +1,7 @@
 //! The bounded queue in front of whoever handles media: a shard's thread, or the relay of a node.
 //!
-//! Two lanes. Control is never dropped once it is taken, and refused when there is too much of it.
+//! Two lanes. Control is never dropped once it is taken, and refused when there is too much of it, but for
+//! what cannot be said again: that a link is up or lost.
 //! Frames are worth less the older they are: when they pile up, the oldest goes, and is counted.
 
 use std::collections::VecDeque;
@@ -72,6 +73,16 @@ impl<C, F, W: Wake> Queue<C, F, W> {
         drop(lanes);
         self.wake_if(was_empty);
         Ok(())
+    }
+
+    /// Puts a control message last though there may be too many: for what would be wrong for good if it
+    /// were lost. Whoever says such things must not have many of them to say.
+    pub fn push_always(&self, message: C) {
+        let mut lanes = self.lock();
+        let was_empty = lanes.is_empty();
+        lanes.control.push_back(message);
+        drop(lanes);
+        self.wake_if(was_empty);
     }
 
     /// Puts a frame last; where there are too many, the oldest goes.
@@ -149,9 +160,10 @@ mod tests {
         (0..MAX_CONTROL).for_each(|message| queue.push(message).unwrap());
         assert_eq!(queue.push(0), Err(Full));
         assert_eq!(queue.counts(), Counts { refused: 1, dropped: 2 });
+        queue.push_always(7);
         let (mut control, mut frames) = (VecDeque::new(), VecDeque::new());
         queue.take(&mut control, &mut frames);
-        assert_eq!((control.len(), frames.front()), (MAX_CONTROL, Some(&2)));
+        assert_eq!((control.pop_back(), control.len(), frames.front()), (Some(7), MAX_CONTROL, Some(&2)));
 
         frames.clear();
         queue.push(1).unwrap();

@@ -1,6 +1,7 @@
 //! Edges with real links on loopback: a root that the test speaks through, and shards that only listen.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use ::room::tree::{self, Parent};
 use media::listeners::ListenersEvent;
@@ -139,13 +140,26 @@ struct Root {
 
 impl Root {
     fn start(world: &World) -> Self {
+        Self::busy(world, 0)
+    }
+
+    /// One that is too busy for the first messages of its children.
+    fn busy(world: &World, messages: usize) -> Self {
+        let refuses = Arc::new(AtomicUsize::new(messages));
         let links = world.bind("origin-1", NodeKind::Origin);
         let addr = links.local_addr();
         let (tell, told) = mpsc::unbounded_channel();
         let (speak, spoken) = mpsc::unbounded_channel();
         let (mutter, muttered) = mpsc::unbounded_channel();
         let (who, linked) = mpsc::unbounded_channel();
-        let tell = move |id, child| drop(tell.send((id, child)));
+        let tell = move |id, child| {
+            let is_message = matches!(child, Child::Said(Event::Message(_)));
+            if is_message && refuses.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+                return Err(Full);
+            }
+            let _ = tell.send((id, child));
+            Ok(())
+        };
         let metrics = world.registry.node("origin-1", "home");
         node::serve::children(&name("origin-1"), links, node::ids(), &world.tasks, &metrics, tell);
         tokio::spawn(Self::work(told, spoken, muttered, who));
@@ -288,6 +302,19 @@ async fn a_listener_of_the_second_edge_hears_through_the_first_and_when_that_die
     heard.extend(speak(&root, &mut next, &mut leaf_edge, enough).await);
     assert_eq!(root.linked.recv().await.unwrap(), name(leaf));
     assert_unbroken(&heard);
+}
+
+#[tokio::test]
+async fn what_a_busy_parent_did_not_hear_is_said_again_on_another_link() {
+    let world = World::new();
+    let mut root = Root::busy(&world, 1);
+    let mut edge = TestEdge::start(&world, "edge-1");
+    world.announce("origin-1", NodeKind::Origin, root.addr);
+    edge.listen();
+    speak(&root, &mut 1, &mut edge, |heard| heard.len() >= 20).await;
+    for _ in 0..2 {
+        assert_eq!(root.linked.recv().await.unwrap(), name("edge-1"));
+    }
 }
 
 #[tokio::test]
