@@ -118,6 +118,10 @@ impl Rooms {
             // The first parent is no change.
             out.changed.extend((before.is_some() || why != "tree").then_some(why));
             self.upstream.join(id, link, &room.origin, room.epoch, &mut out.up);
+            if before.is_none() {
+                // Until it answers: one that never does is left like one without a way.
+                room.lost_since.get_or_insert(now);
+            }
         }
     }
 

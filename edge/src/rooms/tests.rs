@@ -227,6 +227,20 @@ fn a_parent_that_has_lost_its_own_way_is_given_a_moment() {
 }
 
 #[test]
+fn a_parent_that_never_answers_is_left_for_another() {
+    let (hub, leaf) = hub_and_leaf();
+    let mut script = Script::new(leaf, &[hub, leaf]);
+    script.listen(0);
+    script.link(5, hub, UP);
+    script.take();
+    script.wait(5, 1_900);
+    assert_eq!(script.take().up, []);
+    script.wait(1_900, 2_200);
+    let out = script.take();
+    assert_eq!((out.up, &out.dial[0].0), (vec![unsubscribed(UP, 0)], &node("origin")));
+}
+
+#[test]
 fn a_refusal_is_not_answered_by_asking_again_at_once() {
     let mut script = Script::new("edge-1", &["edge-1"]);
     script.listen(0);
