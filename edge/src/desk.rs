@@ -39,12 +39,12 @@ impl Duty for Listening {
         Err(ApiError::new(Code::BadRequest, "an edge has no stage"))
     }
 
-    fn close(&mut self, room: &RoomId) {
-        // As above; a room that nobody closes is left when nobody listens.
-        let _ = self.queue.push(Input::Close(room.clone()));
-        for shard in &self.shards {
-            let _ = shard.send(ListenersCommand::Close(room.clone()));
-        }
+    fn close(&mut self, room: &RoomId) -> Result<(), ApiError> {
+        self.queue.push(Input::Close(room.clone())).map_err(busy)?;
+        self.shards
+            .iter()
+            .try_for_each(|shard| shard.send(ListenersCommand::Close(room.clone())))
+            .map_err(busy)
     }
 }
 

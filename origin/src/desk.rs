@@ -45,10 +45,9 @@ impl Duty for Speaking {
         self.shards[shard].send(SpeakersCommand::Stage(stage)).map_err(busy)
     }
 
-    fn close(&mut self, room: &RoomId) {
-        // As above.
-        let _ = self.shards[self.shard(room)].send(SpeakersCommand::Close(room.clone()));
-        let _ = self.queue.push(Input::Close(room.clone()));
+    fn close(&mut self, room: &RoomId) -> Result<(), ApiError> {
+        self.shards[self.shard(room)].send(SpeakersCommand::Close(room.clone())).map_err(busy)?;
+        self.queue.push(Input::Close(room.clone())).map_err(busy)
     }
 }
 
@@ -66,4 +65,23 @@ impl Speaking {
 
 fn busy(_: Full) -> ApiError {
     ApiError::new(Code::Unavailable, "this node is too busy").retry_after_ms(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+    use transport::{Queue, Shard};
+
+    use super::*;
+
+    #[test]
+    fn a_room_that_a_full_shard_cannot_close_is_not_said_to_be_closed() {
+        let (_shard, handle) = Shard::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut speaking =
+            Speaking { shards: vec![handle.clone()], queue: Arc::new(Queue::new(Notify::new())) };
+        let room = RoomId::new("hall").unwrap();
+        assert_eq!(speaking.close(&room), Ok(()));
+        while handle.send(SpeakersCommand::Remove(PeerId(1))).is_ok() {}
+        assert_eq!(speaking.close(&room).unwrap_err().code, Code::Unavailable);
+    }
 }

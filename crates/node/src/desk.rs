@@ -73,8 +73,8 @@ pub trait Duty: Send + 'static {
     /// Takes the state of a stage.
     fn stage(&mut self, stage: Stage) -> Result<(), ApiError>;
 
-    /// Forgets a room and its peers. No changes follow.
-    fn close(&mut self, room: &RoomId);
+    /// Forgets a room and its peers. No changes follow. After an error it has to be asked again.
+    fn close(&mut self, room: &RoomId) -> Result<(), ApiError>;
 }
 
 /// What a desk is opened with.
@@ -224,7 +224,9 @@ impl<D: Duty> Desk<D> {
     }
 
     async fn close(&mut self, room: &RoomId) -> Response {
-        self.duty.close(room);
+        if let Err(error) = self.duty.close(room) {
+            return Response::Refused(error);
+        }
         for peer in self.peers_where(|seat| seat.room == *room) {
             self.end(peer, ApiError::new(Code::Ended, "the room is over")).await;
         }
