@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cluster::{Bus, Nodes, Store};
-use protocol::node::{NodeKind, Request};
+use protocol::node::{NodeKind, Request, Response};
 use protocol::{NodeId, PeerId, RoomId};
 use service::Tasks;
 use tokio::sync::Semaphore;
@@ -62,10 +62,10 @@ impl App {
         }
     }
 
-    /// Asks a node until it answers or is gone.
+    /// Asks a node until it has done it, or is gone.
     async fn insist(self: &Arc<Self>, node: &NodeId, request: &Request) {
         for _ in 0..TRIES {
-            if media::ask(self, node, request).await.is_ok() {
+            if matches!(media::ask(self, node, request).await, Ok(Response::Done)) {
                 return;
             }
             if self.tasks.shutdown().has_begun() || !self.nodes.live().contains_key(node) {
@@ -73,7 +73,7 @@ impl App {
             }
             tokio::time::sleep(self.config.times.node / 4).await;
         }
-        tracing::warn!(%node, "a node does not take a removal");
+        tracing::warn!(%node, "a node does not do what it must");
     }
 }
 
