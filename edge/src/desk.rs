@@ -31,8 +31,7 @@ impl Duty for Listening {
     }
 
     fn remove(&mut self, shard: usize, peer: PeerId) {
-        // Full is counted by the queue, and consent expires.
-        let _ = self.shards[shard].send(ListenersCommand::Remove(peer));
+        self.shards[shard].send_always(ListenersCommand::Remove(peer));
     }
 
     fn stage(&mut self, _stage: Stage) -> Result<(), ApiError> {

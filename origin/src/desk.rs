@@ -35,8 +35,7 @@ impl Duty for Speaking {
     }
 
     fn remove(&mut self, shard: usize, peer: PeerId) {
-        // Full is counted by the queue. The stage has silenced them already, and consent expires.
-        let _ = self.shards[shard].send(SpeakersCommand::Remove(peer));
+        self.shards[shard].send_always(SpeakersCommand::Remove(peer));
     }
 
     fn stage(&mut self, stage: Stage) -> Result<(), ApiError> {
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_room_that_a_full_shard_cannot_close_is_not_said_to_be_closed() {
+    fn a_full_shard_still_ends_peers_and_does_not_say_that_it_has_closed_a_room() {
         let (_shard, handle) = Shard::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let mut speaking =
             Speaking { shards: vec![handle.clone()], queue: Arc::new(Queue::new(Notify::new())) };
@@ -83,5 +82,8 @@ mod tests {
         assert_eq!(speaking.close(&room), Ok(()));
         while handle.send(SpeakersCommand::Remove(PeerId(1))).is_ok() {}
         assert_eq!(speaking.close(&room).unwrap_err().code, Code::Unavailable);
+        let refused = handle.queue_counts().refused;
+        speaking.remove(0, PeerId(2));
+        assert_eq!(handle.queue_counts().refused, refused, "nobody would ask for it again");
     }
 }

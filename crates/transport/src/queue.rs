@@ -1,7 +1,7 @@
 //! The bounded queue in front of whoever handles media: a shard's thread, or the relay of a node.
 //!
 //! Two lanes. Control is never dropped once it is taken, and refused when there is too much of it, but for
-//! what cannot be said again: that a link is up or lost.
+//! what nobody would say again: that a link is up or lost, that a peer ends.
 //! Frames are worth less the older they are: when they pile up, the oldest goes, and is counted.
 
 use std::collections::VecDeque;

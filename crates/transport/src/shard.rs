@@ -137,6 +137,12 @@ impl<C> ShardHandle<C> {
         self.0.queue.push(command)
     }
 
+    /// Hands over a command though far too many wait: for the end of a peer, which nobody would say again. There
+    /// are no more of these than peers.
+    pub fn send_always(&self, command: C) {
+        self.0.queue.push_always(command);
+    }
+
     /// Hands over a command that carries audio. The oldest makes room when the shard is behind.
     pub fn send_frame(&self, command: C) {
         self.0.queue.push_frame(command);
