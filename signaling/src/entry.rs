@@ -38,18 +38,40 @@ pub(crate) struct Door<'a> {
 }
 
 impl Door<'_> {
-    /// Lets a client in whose messages go onto `lanes`; `welcome` is the first of them.
+    /// Lets a client in whose messages go onto `lanes`; `welcome` is the first of them. Where a resume token
+    /// does not open the door, the token beside it may, and nothing has failed.
     pub(crate) async fn join(&self, join: Join, lanes: &Lanes) -> Result<Entered, ApiError> {
-        let (room, ask) = match &join.resume {
-            Some(resume) => self.by_ticket(resume)?,
-            None => self.by_token(&join)?,
+        let resumed = match &join.resume {
+            Some(resume) => self.resume(resume, &join, lanes).await,
+            None => return self.enter(&join, lanes).await,
         };
-        let body = Body::Socket { lanes: lanes.clone(), id: join.id };
-        let entered = self.app.rooms.enter(self.app, &room, Enter { ask, body }).await;
-        entered.map_err(|error| match error.code {
-            Code::ResumeInvalid => self.failed(error),
-            _ => error,
-        })
+        match resumed {
+            Err(error) if error.code == Code::ResumeInvalid && join.token.is_empty() => {
+                Err(self.failed(error))
+            }
+            Err(error) if error.code == Code::ResumeInvalid => self.enter(&join, lanes).await,
+            resumed => resumed,
+        }
+    }
+
+    async fn enter(&self, join: &Join, lanes: &Lanes) -> Result<Entered, ApiError> {
+        let claims = self.claims(&join.token)?;
+        self.app.gates.joins.pass(&self.address)?;
+        let (room, arrival) = arrival(claims, join.name.as_deref())?;
+        let body = Body::Socket { lanes: lanes.clone(), id: join.id.clone() };
+        self.app.rooms.enter(self.app, &room, Enter { ask: Ask::Token(arrival), body }).await
+    }
+
+    /// Nothing is begun for a room that there is not: anybody may name one.
+    async fn resume(&self, resume: &str, join: &Join, lanes: &Lanes) -> Result<Entered, ApiError> {
+        let invalid = || ApiError::new(Code::ResumeInvalid, "`resume` is not what a `welcome` brought");
+        let (room, ticket) = resume.split_once(':').ok_or_else(invalid)?;
+        let room = RoomId::new(room).map_err(|_| invalid())?;
+        if !self.app.rooms.is_live(&room) && self.app.store.room(&room).await?.is_none() {
+            return Err(invalid());
+        }
+        let body = Body::Socket { lanes: lanes.clone(), id: join.id.clone() };
+        self.app.rooms.enter(self.app, &room, Enter { ask: Ask::Ticket(ticket.into()), body }).await
     }
 
     /// The claims of a token that is good, whatever for.
@@ -72,21 +94,6 @@ impl Door<'_> {
             Some(token) => self.claims(token),
             None => Err(ApiError::new(Code::Unauthorized, "a token is needed: `Authorization: Bearer …`")),
         }
-    }
-
-    fn by_ticket(&self, resume: &str) -> Result<(RoomId, Ask), ApiError> {
-        let parts = resume.split_once(':').and_then(|(room, ticket)| Some((RoomId::new(room).ok()?, ticket)));
-        let (room, ticket) = parts.ok_or_else(|| {
-            self.failed(ApiError::new(Code::ResumeInvalid, "`resume` is not what a `welcome` brought"))
-        })?;
-        Ok((room, Ask::Ticket(ticket.into())))
-    }
-
-    fn by_token(&self, join: &Join) -> Result<(RoomId, Ask), ApiError> {
-        let claims = self.claims(&join.token)?;
-        self.app.gates.joins.pass(&self.address)?;
-        let (room, arrival) = arrival(claims, join.name.as_deref())?;
-        Ok((room, Ask::Token(arrival)))
     }
 
     /// Counts a failure; past the limit it says so in place of what failed.

@@ -16,7 +16,7 @@ import { Signal } from './signal.js'
  * @property {string | undefined} name
  * @property {() => boolean} isMuted
  * @property {(wasMuted: boolean) => void} onBack there was a page before this one, which was in the room
- * @property {(welcome: Welcome, resumed: boolean) => void} onWelcome
+ * @property {(welcome: Welcome) => void} onWelcome
  * @property {(notice: Notice) => void} onNotice
  * @property {() => void} onChange `problem` or `connected` changed
  * @property {(code: string) => void} onFinal it stays shut
@@ -70,14 +70,9 @@ export class Door {
       ticket.value = welcome.resume
       this.#backoff.reset()
       this.problem = undefined
-      onWelcome(welcome, resume !== undefined)
+      onWelcome(welcome)
     } catch (error) {
       signal?.close()
-      // Too late, or used already: the token still opens the door.
-      if (resume && error instanceof DaisError && error.code === 'resume_invalid') {
-        ticket.value = undefined
-        return await this.open()
-      }
       throw error
     }
   }

@@ -46,6 +46,7 @@ export interface Welcome {
   people: Person[]
   hands?: Hand[]
   resume: string
+  resumed: boolean
   media: { voices: number; ice_servers: RTCIceServer[] }
   now: number
 }

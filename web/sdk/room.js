@@ -82,7 +82,7 @@ export class Room extends EventTarget {
       name: options.name,
       isMuted: () => this.#oneself.muted,
       onBack: wasMuted => { if (wasMuted && options.muted === undefined) this.#oneself.mute() },
-      onWelcome: (welcome, resumed) => this.#welcome(welcome, resumed),
+      onWelcome: welcome => this.#welcome(welcome),
       onNotice: notice => this.#notice(notice),
       onChange: () => this.#doorChanged(),
       onFinal: code => this.#end(code),
@@ -265,8 +265,9 @@ export class Room extends EventTarget {
     return voices.every(voice => (before.get(voice.id) ?? 0) <= voice.packetsReceived)
   }
 
-  /** @param {Welcome} welcome @param {boolean} resumed */
-  #welcome(welcome, resumed) {
+  /** @param {Welcome} welcome */
+  #welcome(welcome) {
+    const { resumed } = welcome
     this.#clockMs = welcome.now - Date.now()
     this.#room = welcome.room
     this.#roster.replace(welcome)

@@ -22,6 +22,7 @@ const welcome = {
   counts: { listeners: 1, speakers: 1, hands: 0 },
   people: [{ identity: 'carl', name: 'Carl' }],
   resume: 'x',
+  resumed: false,
   media: { voices: 3, ice_servers: [] },
   now: 0,
 }

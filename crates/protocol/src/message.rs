@@ -280,8 +280,11 @@ pub struct Welcome {
     /// To hosts: the hands that are up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hands: Vec<Hand>,
-    /// Opens the door again for 60 s after a cut, once. Each `welcome` brings a new one.
+    /// Opens the door again for 60 s after a cut, until its successor is shown. Each `welcome` brings a new one.
     pub resume: String,
+    /// It was the resume token that opened the door: everything is as it was.
+    #[serde(default)]
+    pub resumed: bool,
     /// What media needs beforehand.
     pub media: MediaInfo,
     /// The server's clock, in ms of Unix time: what `since` is measured on.

@@ -52,7 +52,8 @@ impl LiveRoom {
         let seen = self.presence.board(|board| board.version());
         let contact = match enter.body {
             Body::Socket { lanes, id } => {
-                let body = ServerMessage::Welcome(Box::new(self.welcome(&arrival, &room, &ticket)));
+                let body =
+                    ServerMessage::Welcome(Box::new(self.welcome(&arrival, &room, &ticket, is_resumed)));
                 self.app.counters.sent(&body);
                 lanes.control(crate::encode::reply(&Answer { body, id }));
                 // Told as it was before the cut, for clients who do not look at their `welcome`.
@@ -82,7 +83,7 @@ impl LiveRoom {
         Member::new(self.id.clone(), identity, number, self.to_inbox.clone())
     }
 
-    fn welcome(&self, arrival: &Arrival, room: &Room, ticket: &str) -> Welcome {
+    fn welcome(&self, arrival: &Arrival, room: &Room, ticket: &str, resumed: bool) -> Welcome {
         let place = room.place(&arrival.identity);
         let you = You {
             identity: arrival.identity.clone(),
@@ -110,6 +111,7 @@ impl LiveRoom {
             people,
             hands: if is_host { room.hands() } else { Vec::new() },
             resume: entry::resume(&self.id, ticket),
+            resumed,
             media: MediaInfo { voices: VOICES as u8, ice_servers },
             now: now_ms(),
         }

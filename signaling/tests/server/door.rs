@@ -98,7 +98,7 @@ async fn after_a_cut_one_resumes_as_who_one_was_with_audio_untouched() {
     let mut sam = venue.join_with(resume.clone()).await;
     assert_eq!(sam.welcome["you"]["identity"], "sam");
     assert_eq!(sam.welcome["you"]["number"], before["number"]);
-    assert_eq!(sam.welcome["you"]["muted"], true);
+    assert_eq!((&sam.welcome["you"]["muted"], &sam.welcome["resumed"]), (&json!(true), &json!(true)));
     assert_ne!(sam.welcome["resume"], resume["resume"], "each welcome brings a new one");
 
     // The peer that was made before is still theirs: when it goes, it is they who are told.

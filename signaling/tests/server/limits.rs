@@ -6,6 +6,29 @@ use serde_json::json;
 use crate::venue::{Http, Venue};
 
 #[tokio::test]
+async fn a_dead_resume_token_beside_a_good_one_is_no_failure_however_many_share_an_address() {
+    let venue = Venue::with(|config| config.limits.failed_joins_per_minute = 2).await;
+    for person in 0..20 {
+        let token = venue.token(Role::Listener, None);
+        let resume = format!("hall:{person:032x}");
+        let back = venue.join_with(json!({"type": "join", "token": token, "resume": resume})).await;
+        assert_eq!(back.welcome["resumed"], false, "somebody new, and they are told");
+    }
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn rooms_that_are_only_named_take_no_place() {
+    let venue = Venue::with(|config| config.limits.rooms = 1).await;
+    for room in 0..5 {
+        let named = json!({"type": "join", "resume": format!("hall-{room}:{:032x}", 0)});
+        assert_eq!(venue.refused(named).await["code"], "resume_invalid");
+    }
+    venue.join(Role::Host, "hanna").await;
+    venue.close().await;
+}
+
+#[tokio::test]
 async fn a_bad_message_is_answered_and_disturbs_nobody() {
     let venue = Venue::open().await;
     let mut host = venue.join(Role::Host, "hanna").await;
