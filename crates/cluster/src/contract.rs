@@ -36,6 +36,7 @@ macro_rules! store_contract {
             $fresh,
             [
                 the_first_join_makes_a_live_room,
+                a_listener_who_comes_first_waits_for_whoever_may_speak,
                 making_the_same_room_again_changes_nothing,
                 a_refused_plan_makes_no_room,
                 a_second_session_replaces_the_first,

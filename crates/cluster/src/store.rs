@@ -134,7 +134,7 @@ pub trait Store: Send + Sync + 'static {
     /// title or seats that differ are set, as [`Action::Configure`] does.
     async fn create(&self, now: u64, room: &RoomId, plan: &Plan) -> Result<Acted, StoreError>;
 
-    /// Lets somebody in, making the room if there is none. A session that the same identity has
+    /// Lets somebody in, making the room if there is none; a listener's only waits for whoever may speak. A session that the same identity has
     /// already is replaced: it is in `acted.gone`, and seat, hand and mute pass to the new one.
     async fn enter(
         &self,

@@ -66,7 +66,7 @@ pub enum Action {
     /// End the room (hosts).
     End,
     /// Change the title or the number of seats (hosts).
-    Configure { title: Option<String>, seats: Option<u16> },
+    Configure { title: Option<String>, seats: Option<u16>, live: Option<bool> },
 }
 
 /// Somebody at the door.

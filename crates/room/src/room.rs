@@ -12,8 +12,8 @@ use protocol::node::{Stage, StageSpeaker};
 use protocol::token::Role;
 use serde::{Deserialize, Serialize};
 
-use crate::Refusal;
 use crate::limits::{DEFAULT_SEATS, MAX_SEATS, MAX_TITLE};
+use crate::{Arrival, Refusal};
 
 /// A room's control state. Everything that changes it raises `version` by exactly one, so whoever
 /// keeps it can compare and set.
@@ -25,6 +25,9 @@ pub struct Room {
     pub(crate) state: RoomState,
     /// Of the state.
     pub(crate) since: u64,
+    /// A listener came before anybody who may speak: it goes live with the first of those.
+    #[serde(default)]
+    pub(crate) awaits: bool,
     pub(crate) version: u64,
     /// In the order they sat down.
     pub(crate) stage: Vec<Seat>,
@@ -135,6 +138,7 @@ impl Room {
             seats,
             state: if plan.live == Some(false) { RoomState::Backstage } else { RoomState::Live },
             since: now,
+            awaits: false,
             version: 1,
             stage: Vec::new(),
             invitations: Vec::new(),
@@ -144,6 +148,14 @@ impl Room {
             origin: None,
             epoch: Epoch(0),
         })
+    }
+
+    /// A room that somebody's entry makes. One of a listener only waits for whoever may speak, or it would be
+    /// the audience that opens an event, or goes on with it after its end.
+    pub fn by_entry(id: RoomId, arrival: &Arrival, now: u64) -> Result<Self, Refusal> {
+        let awaits = arrival.role == Role::Listener;
+        let plan = Plan { live: Some(!awaits), ..Plan::default() };
+        Ok(Self { awaits, ..Self::new(id, &plan, now)? })
     }
 
     /// The next room of the same id, in place of this one that has ended. Versions, numbers and epochs

@@ -67,6 +67,16 @@ pub async fn the_first_join_makes_a_live_room<S: Store>(fresh: &impl AsyncFn(Lim
     assert_eq!(room.info().title, "town");
 }
 
+pub async fn a_listener_who_comes_first_waits_for_whoever_may_speak<S: Store>(
+    fresh: &impl AsyncFn(Limits) -> Arc<S>,
+) {
+    let store = fresh(Limits::default()).await;
+    let lea = enter(&*store, "lea", Role::Listener, 1).await.unwrap();
+    assert_eq!(lea.acted.room.state(), protocol::message::RoomState::Backstage);
+    let sam = enter(&*store, "sam", Role::Speaker, 2).await.unwrap();
+    assert_eq!(sam.acted.room.state(), protocol::message::RoomState::Live);
+}
+
 pub async fn making_the_same_room_again_changes_nothing<S: Store>(fresh: &impl AsyncFn(Limits) -> Arc<S>) {
     let store = fresh(Limits::default()).await;
     let plan = Plan { title: Some("All hands".into()), seats: Some(3), live: Some(false) };

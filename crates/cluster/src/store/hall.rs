@@ -28,7 +28,8 @@ impl Hall {
             *self = Self::new(self.room.again(plan, now)?, now);
             return Ok(self.nothing_happened());
         }
-        let configure = Action::Configure { title: plan.title.clone(), seats: plan.seats };
+        let live = Some(plan.live != Some(false));
+        let configure = Action::Configure { title: plan.title.clone(), seats: plan.seats, live };
         self.act(now, &Actor::Admin, &configure)
     }
 

@@ -188,7 +188,7 @@ impl Inner {
     ) -> Result<Entered, StoreError> {
         if !self.halls.contains_key(room) {
             self.check_rooms(limits)?;
-            let hall = Hall::new(Room::new(room.clone(), &Plan::default(), now)?, now);
+            let hall = Hall::new(Room::by_entry(room.clone(), arrival, now)?, now);
             self.halls.insert(room.clone(), hall);
         }
         let hall = self.hall(room)?;

@@ -16,6 +16,9 @@ impl Draft {
         }
         let role = self.role_on_entry(arrival)?;
         self.back(arrival);
+        if self.awaits && role != Role::Listener {
+            self.go_live();
+        }
         if let Some(seat) = self.seat(identity) {
             return Ok(Answer::Seated { number: seat.number });
         }

@@ -33,7 +33,7 @@ impl Draft {
                 self.end();
                 Ok(Answer::Done)
             }
-            Action::Configure { title, seats } => self.configure(title.as_deref(), *seats),
+            Action::Configure { title, seats, live } => self.configure(title.as_deref(), *seats, *live),
             _ => Err(Refusal::Invalid("`identity` is missing".into())),
         }
     }
@@ -164,18 +164,24 @@ impl Draft {
         Ok(Answer::Done)
     }
 
-    fn go_live(&mut self) -> Answer {
+    pub(super) fn go_live(&mut self) -> Answer {
         if self.state == RoomState::Backstage {
             let now = self.now;
             let room = self.edit();
-            (room.state, room.since) = (RoomState::Live, now);
+            (room.state, room.since, room.awaits) = (RoomState::Live, now, false);
             self.changes.push(Change::Room { state: RoomState::Live, since: now });
         }
         Answer::Done
     }
 
-    /// Seats that are taken or held stay so.
-    fn configure(&mut self, title: Option<&str>, seats: Option<u16>) -> Result<Answer, Refusal> {
+    /// Seats that are taken or held stay so. A room that only waits becomes what it was to be; how far one is
+    /// that was made on purpose is decided by what its hosts do.
+    fn configure(
+        &mut self,
+        title: Option<&str>,
+        seats: Option<u16>,
+        live: Option<bool>,
+    ) -> Result<Answer, Refusal> {
         let (title, seats) = (title.unwrap_or(&self.title).to_owned(), seats.unwrap_or(self.seats));
         check_title(&title)?;
         check_seats(seats)?;
@@ -187,6 +193,11 @@ impl Draft {
             let room = self.edit();
             (room.title, room.seats) = (title, seats);
             self.changes.push(Change::Room { state, since });
+        }
+        if self.awaits && live == Some(false) {
+            self.edit().awaits = false;
+        } else if self.awaits && live == Some(true) {
+            self.go_live();
         }
         Ok(Answer::Done)
     }

@@ -7,7 +7,7 @@ fn only_hosts_do_what_hosts_do() {
     let mut town = Town::new(8);
     town.enter("sam", Role::Speaker).unwrap();
     let unban = Action::Unban { identity: id("leo") };
-    let title = Action::Configure { title: Some("Mine".into()), seats: None };
+    let title = Action::Configure { title: Some("Mine".into()), seats: None, live: None };
     let lower = Action::LowerHand { identity: Some(id("leo")) };
     for who in ["lea", "sam", "nobody"] {
         for action in [
@@ -184,6 +184,31 @@ fn an_invitation_can_be_taken_back() {
 }
 
 #[test]
+fn a_room_that_a_listener_made_goes_live_with_the_first_who_may_speak() {
+    let waiting = || {
+        let mut town = Town::new(8);
+        let lea = Arrival { identity: id("lea"), name: "lea".into(), role: Role::Listener, hidden: false };
+        town.room = Room::by_entry(RoomId::new("town").unwrap(), &lea, 0).unwrap();
+        town.enter("lea", Role::Listener).unwrap();
+        assert_eq!(town.room.state(), RoomState::Backstage);
+        town
+    };
+    let mut town = waiting();
+    let sam = Arrival { identity: id("sam"), name: "sam".into(), role: Role::Speaker, hidden: false };
+    let changes = town.room.enter(town.now, &sam).unwrap().changes;
+    assert!(changes.contains(&Change::Room { state: RoomState::Live, since: 1_000 }), "{changes:?}");
+
+    for (live, state) in [(false, RoomState::Backstage), (true, RoomState::Live)] {
+        let mut town = waiting();
+        let plan = Action::Configure { title: None, seats: None, live: Some(live) };
+        town.act(&Actor::Admin, plan).unwrap();
+        assert_eq!(town.room.state(), state);
+        town.enter("hanna", Role::Host).unwrap();
+        assert_eq!(town.room.state(), state, "what it was made to be on purpose, it stays");
+    }
+}
+
+#[test]
 fn the_room_goes_live_once_and_ends_for_good() {
     let plan = Plan { live: Some(false), ..Plan::default() };
     let mut town = Town::new(8);
@@ -205,7 +230,7 @@ fn the_room_goes_live_once_and_ends_for_good() {
 fn title_and_seats_keep_within_their_limits() {
     let mut town = Town::new(8);
     let mut configure = |title: Option<&str>, seats| {
-        town.act(&Actor::Admin, Action::Configure { title: title.map(Into::into), seats })
+        town.act(&Actor::Admin, Action::Configure { title: title.map(Into::into), seats, live: None })
     };
     assert!(configure(Some("All hands"), Some(1)).is_ok());
     assert_eq!(configure(Some("All hands"), Some(1)).unwrap().changes, [], "the same again");
@@ -214,9 +239,9 @@ fn title_and_seats_keep_within_their_limits() {
         assert!(matches!(configure(title, seats), Err(Refusal::Invalid(_))));
     }
     assert!(matches!(configure(None, Some(crate::limits::MAX_SEATS + 1)), Err(Refusal::Invalid(_))));
-    town.act(&Actor::Admin, Action::Configure { title: None, seats: Some(2) }).unwrap();
+    town.act(&Actor::Admin, Action::Configure { title: None, seats: Some(2), live: None }).unwrap();
     town.does("hanna", promote("lea"));
-    let fewer = Action::Configure { title: None, seats: Some(1) };
+    let fewer = Action::Configure { title: None, seats: Some(1), live: None };
     assert!(matches!(town.refused("hanna", fewer), Refusal::Conflict(_)));
 }
 

@@ -35,7 +35,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => someone().prop_map(|identity| Action::Ban { identity }),
         1 => someone().prop_map(|identity| Action::Unban { identity }),
         1 => Just(Action::GoLive),
-        1 => (1..6u16).prop_map(|seats| Action::Configure { title: None, seats: Some(seats) }),
+        1 => (1..6u16).prop_map(|seats| Action::Configure { title: None, seats: Some(seats), live: None }),
     ]
 }
 
