@@ -230,14 +230,20 @@ async fn bad_requests() {
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_who_is_there_already() {
     let hall = TownHall::begin().await;
-    hall.goes_on_when("a resume token used twice", refused("resume_invalid"), async |town| {
+    hall.goes_on_when("a resume token whose successor was shown", refused("resume_invalid"), async |town| {
         let (socket, welcome) = Socket::join(town, &town.token(Role::Listener, Some("lea"))).await;
         drop(socket);
-        let join = json!({"type": "join", "token": town.token(Role::Listener, Some("lea")), "resume": welcome["resume"]});
-        let again = Socket::open(town).await.ask(join.clone()).await;
-        assert_eq!((&again["type"], &again["you"]["identity"]), (&json!("welcome"), &json!("lea")), "{again}");
-        let twice = Socket::open(town).await.ask(join).await;
-        assert_eq!(twice["code"], "resume_invalid", "{twice}");
+        let resume = |welcome: &Value| json!({"type": "join", "resume": welcome["resume"]});
+        let again = Socket::open(town).await.ask(resume(&welcome)).await;
+        assert_eq!(
+            (&again["type"], &again["you"]["identity"]),
+            (&json!("welcome"), &json!("lea")),
+            "{again}"
+        );
+        let newest = Socket::open(town).await.ask(resume(&again)).await;
+        assert_eq!(newest["resumed"], true, "{newest}");
+        let spent = Socket::open(town).await.ask(resume(&welcome)).await;
+        assert_eq!(spent["code"], "resume_invalid", "{spent}");
     })
     .await;
     let (mut first, _) = Socket::join(&hall.town, &hall.town.token(Role::Listener, Some("ben"))).await;
