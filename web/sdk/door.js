@@ -73,7 +73,11 @@ export class Door {
       onWelcome(welcome)
     } catch (error) {
       signal?.close()
-      throw error
+      const spent = error instanceof DaisError && error.code === 'resume_invalid'
+      if (!resume || !spent) throw error
+      // Not every server judges the token beside it.
+      ticket.value = undefined
+      return await this.open()
     }
   }
 

@@ -11,7 +11,7 @@ export class ResumeToken {
   #key
   #isMuted
   /** The last one that a `welcome` brought: good until its successor is shown. @type {string | undefined} */
-  #value
+  value
   /** Whether one was muted when the page went. */
   wasMuted = false
 
@@ -28,18 +28,10 @@ export class ResumeToken {
     this.#key = key
     this.#isMuted = isMuted
     const kept = this.#unpack()
-    this.#value = kept?.resume
+    this.value = kept?.resume
     this.wasMuted = kept?.muted ?? false
     addEventListener('pagehide', this.#pack)
     addEventListener('pageshow', this.#unpack)
-  }
-
-  get value() {
-    return this.#value
-  }
-
-  set value(value) {
-    this.#value = value
   }
 
   /** For whoever joins next on this page. */
@@ -50,7 +42,7 @@ export class ResumeToken {
 
   /** For good. */
   forget() {
-    this.#value = undefined
+    this.value = undefined
     taken.delete(this.#key)
     removeEventListener('pagehide', this.#pack)
     removeEventListener('pageshow', this.#unpack)
@@ -58,9 +50,9 @@ export class ResumeToken {
 
   /** Kept only between two pages: a tab that is duplicated meanwhile must not become the same person. */
   #pack = () => {
-    if (!this.#value) return
+    if (!this.value) return
     try {
-      sessionStorage.setItem(this.#key, JSON.stringify({ resume: this.#value, muted: this.#isMuted(), at: Date.now() }))
+      sessionStorage.setItem(this.#key, JSON.stringify({ resume: this.value, muted: this.#isMuted(), at: Date.now() }))
     } catch { /* storage is forbidden: a reload then joins anew */ }
   }
 

@@ -108,6 +108,15 @@ test('the token always goes beside the resume token: where that is spent, it ope
   assert.deepEqual(joins.map(join => [join.token, join.resume]), [['token', undefined], ['token', 'a']])
 })
 
+test('a resume token that does not work is not shown again', async () => {
+  answers = [welcome('a'), refused('resume_invalid'), welcome('b')]
+  const { made, until } = door()
+  await made.open()
+  sockets[0]?.close()
+  assert.deepEqual(await until(2), [['welcome', false], ['welcome', false]])
+  assert.deepEqual(joins.map(join => join.resume), [undefined, 'a', undefined])
+})
+
 test('a full server is asked again with the same resume token, a ban ends it', async () => {
   answers = [welcome('a'), refused('unavailable'), refused('banned')]
   const { made, until } = door()
