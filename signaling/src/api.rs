@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use cluster::Listed;
 use protocol::message::{Counts, Person, RoomInfo, StageMember};
 use protocol::token::{Claims, Role};
 use protocol::{ApiError, Code, Identity, RoomId};
@@ -45,8 +46,12 @@ impl Asked {
         check_host(&self.claims, room).map_err(Refused)
     }
 
+    /// A room as it is, for whoever may see it: a host whom the room has put out may not.
     async fn look(&self, room: &RoomId) -> Result<Looked, Refused> {
-        self.ask(room, Input::Look).await
+        let actor = self.host_of(room)?;
+        let looked = self.ask(room, Input::Look).await?;
+        looked.room.check_host(&actor).map_err(|refusal| Refused(refusal.into()))?;
+        Ok(looked)
     }
 
     async fn ask<T>(
@@ -99,13 +104,13 @@ pub(crate) async fn create(
     let asked = Asked::new(app, socket, &headers)?;
     let bytes = body(sent, asked.app.config.limits.body_bytes).await?;
     let Create { room, plan } = parse(&bytes)?;
-    asked.host_of(&room)?;
+    let actor = asked.host_of(&room)?;
     let most = asked.app.config.limits.seats;
     if plan.seats.is_some_and(|seats| seats > most) {
         let says = format!("`seats` may be at most {most} here (limit: seats)");
         return Err(Refused(ApiError::new(Code::BadRequest, says)));
     }
-    let made = asked.ask(&room, |reply| Input::Create(plan.clone(), reply)).await?;
+    let made = asked.ask(&room, |reply| Input::Create(actor.clone(), plan.clone(), reply)).await?;
     Ok(json(StatusCode::CREATED, &RoomView::new(&made.room, made.counts)))
 }
 
@@ -140,11 +145,11 @@ pub(crate) async fn list(
         return Err(Refused(error));
     }
     let after = page.cursor.as_deref().map(room_id).transpose()?;
-    let listed = asked.app.store.rooms(after.as_ref(), page.limit()).await.map_err(ApiError::from)?;
-    let cursor = (listed.len() == page.limit()).then(|| listed.last().map(|last| last.room.id().clone()));
+    let listed = asked.app.halls.rooms(after.as_ref(), page.limit()).await.map_err(ApiError::from)?;
+    let cursor = (listed.len() == page.limit()).then(|| listed.last().map(|last| last.info.room.clone()));
     let only = asked.claims.room.as_ref();
-    let shown = listed.iter().filter(|listed| only.is_none_or(|only| listed.room.id() == only));
-    let rooms = shown.map(|listed| RoomView::new(&listed.room, listed.counts)).collect();
+    let shown = listed.into_iter().filter(|listed| only.is_none_or(|only| listed.info.room == *only));
+    let rooms = shown.map(|Listed { info, stage, counts }| RoomView { info, stage, counts }).collect();
     Ok(json(StatusCode::OK, &Rooms { rooms, cursor: cursor.flatten() }))
 }
 
@@ -157,7 +162,6 @@ pub(crate) async fn show(
 ) -> Result<Response, Refused> {
     let asked = Asked::new(app, socket, &headers)?;
     let room = room_id(&room)?;
-    asked.host_of(&room)?;
     let Looked { room, counts } = asked.look(&room).await?;
     Ok(json(StatusCode::OK, &RoomView::new(&room, counts)))
 }
@@ -186,11 +190,10 @@ pub(crate) async fn participants(
     }
     let asked = Asked::new(app, socket, &headers)?;
     let room = room_id(&room)?;
-    asked.host_of(&room)?;
     let bad_cursor = |_| Refused(ApiError::new(Code::BadRequest, "`cursor` is not from a page before"));
     let after = page.cursor.as_deref().map(Identity::new).transpose().map_err(bad_cursor)?;
     let state = asked.look(&room).await?.room;
-    let people = asked.app.store.people(&room, after.as_ref(), page.limit()).await.map_err(ApiError::from)?;
+    let people = asked.app.halls.people(&room, after.as_ref(), page.limit()).await.map_err(ApiError::from)?;
     let cursor = (people.len() == page.limit()).then(|| people.last().map(|last| last.identity.clone()));
     let participant = |person: Person| {
         let place = state.place(&person.identity);

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use cluster::{Bus, Nodes, Store};
+use cluster::{Bus, Halls, Nodes};
 use protocol::node::{NodeKind, Request, Response};
 use protocol::{NodeId, PeerId, RoomId};
 use service::Tasks;
@@ -23,7 +23,7 @@ pub(crate) type Shared = Arc<App>;
 
 pub(crate) struct App {
     pub(crate) config: SignalingConfig,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) halls: Arc<Halls>,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) tasks: Tasks,
@@ -36,11 +36,17 @@ pub(crate) struct App {
     pub(crate) rooms: Rooms,
     /// Differs after each start, and only grows.
     pub(crate) boot: u64,
+    pub(crate) start: Instant,
     /// How many times less often presence comes because there is more important work.
     pub(crate) load: AtomicU64,
 }
 
 impl App {
+    /// How long this process has run, in ms: a clock that only grows.
+    pub(crate) fn elapsed_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
     /// Removes a peer at its node, however long that takes to arrive.
     pub(crate) fn remove_peer(self: &Arc<Self>, node: NodeId, peer: PeerId) {
         let app = self.clone();

@@ -67,7 +67,7 @@ impl Door<'_> {
         let invalid = || ApiError::new(Code::ResumeInvalid, "`resume` is not what a `welcome` brought");
         let (room, ticket) = resume.split_once(':').ok_or_else(invalid)?;
         let room = RoomId::new(room).map_err(|_| invalid())?;
-        if !self.app.rooms.is_live(&room) && self.app.store.room(&room).await?.is_none() {
+        if !self.app.rooms.is_live(&room) && self.app.halls.room(&room).await?.is_none() {
             return Err(invalid());
         }
         let body = Body::Socket { lanes: lanes.clone(), id: join.id.clone() };
@@ -138,8 +138,13 @@ pub(crate) fn resume(room: &RoomId, ticket: &str) -> String {
 }
 
 impl App {
+    /// The same, of one that was given this number.
+    pub(crate) fn session_of(&self, number: u64) -> room::Session {
+        room::Session { node: self.config.node.clone(), boot: self.boot, number }
+    }
+
     /// The name under which this process takes part in rooms.
     pub(crate) fn session(&self) -> room::Session {
-        room::Session { node: self.config.node.clone(), number: self.rooms.next_number() }
+        self.session_of(self.rooms.next_number())
     }
 }

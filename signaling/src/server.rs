@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -10,7 +10,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use cluster::{Bus, Nodes, Store};
+use cluster::{Bus, Halls, Nodes, SharedStore};
 use protocol::ApiError;
 use protocol::message::MoveReason;
 use protocol::node::{EVENTS, Event};
@@ -43,7 +43,7 @@ const FORGET: Duration = Duration::from_secs(10);
 /// What signaling is built on.
 pub struct Parts {
     /// The rooms' truth.
-    pub store: Arc<dyn Store>,
+    pub store: SharedStore,
     /// To media nodes and other signaling nodes.
     pub bus: Arc<dyn Bus>,
     /// Who is alive. Whoever makes it also runs it.
@@ -72,9 +72,10 @@ impl Server {
             whip_sessions: Arc::new(Semaphore::new(config.limits.whip_sessions)),
             rooms: Rooms::default(),
             boot: now_ms(),
+            start: Instant::now(),
             load: AtomicU64::new(1),
+            halls: Halls::new(store, config.limits.room_participants),
             config,
-            store,
             bus,
             nodes,
             tasks,
@@ -166,7 +167,7 @@ async fn expire(app: &Shared) -> anyhow::Result<()> {
             forget_at += FORGET;
             app.gates.forget();
         }
-        match app.store.expire(now_ms()).await {
+        match app.halls.expire().await {
             Ok(due) => {
                 for acted in due {
                     let room = acted.room.id().clone();

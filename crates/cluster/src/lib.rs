@@ -17,4 +17,6 @@ pub mod store;
 
 pub use bus::{Bus, BusError, BusStats, MemoryBus, Message, Subscription};
 pub use nodes::{Live, Nodes};
-pub use store::{Acted, Entered, Limits, Listed, MemoryStore, Store, StoreError};
+pub use store::{
+    Acted, Entered, Halls, Limits, Listed, MemoryStore, RedisStore, SharedStore, Store, StoreError,
+};

@@ -1,24 +1,31 @@
-//! The rooms' shared truth, with whole operations rather than get and set.
+//! The rooms' shared truth: loads, compares and sets.
 //!
-//! The rules are `room::Room`'s; a store only makes sure that each operation happens at once or not at
-//! all. One over a network loads the room, applies the rules and sets it if its version is still the
-//! one that was loaded. `now` is in ms of Unix time.
+//! ```text
+//!   Halls ── load ────▶ Store      what an operation is decided on
+//!     │  ◀── Loaded ──   │
+//!     ├─ room::hall decides
+//!     └──── Commit ────▶ │         all of it or nothing: the loser decides again
+//! ```
+//!
+//! A store knows no rule. Time is its own, in ms: whoever shares it shares its clock.
 
-mod hall;
+mod halls;
 mod memory;
-mod ticket;
+mod redis;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use protocol::error::{ApiError, Code};
-use protocol::id::{Epoch, Identity, NodeId, RoomId};
-use protocol::message::{Counts, Person, RemoveReason, RoomState};
+use protocol::id::{Epoch, Identity, RoomId};
+use protocol::message::{Counts, Person, RemoveReason, RoomInfo, StageMember};
+use room::Refusal;
+use room::hall::{Commit, Committed, Conflict, Due, HallError, Loaded};
 use room::limits::{DEFAULT_PARTICIPANTS, DEFAULT_ROOMS};
-use room::{Action, Actor, Arrival, Change, Gone, Outcome, Plan, Refusal, Room, Session};
-use serde::{Deserialize, Serialize};
 
+pub use halls::{Acted, Entered, Halls};
 pub use memory::MemoryStore;
+pub use redis::{NotRedis, RedisStore};
 
 /// What a store takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,48 +42,13 @@ impl Default for Limits {
     }
 }
 
-/// What came of an operation.
-///
-/// Whoever made it tells the others. Versions let them notice what they missed: `outcome.before` is
-/// the version on which the changes build, and equals `outcome.version` where the stage did not change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acted {
-    /// The room as it is now.
-    pub room: Arc<Room>,
-    /// What happened.
-    pub outcome: Outcome,
-    /// Sessions that ended by it: replaced, kicked, banned, left. Not listed when the room ended,
-    /// which ends all.
-    pub gone: Vec<Gone>,
-}
-
-impl Acted {
-    /// Whether the room ended by it, and so everybody's session.
-    pub fn ended(&self) -> bool {
-        let over = |change: &Change| matches!(change, Change::Room { state: RoomState::Ended, .. });
-        self.outcome.changes.iter().any(over)
-    }
-}
-
-/// Somebody came in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entered {
-    /// Who, as the room knows them.
-    pub arrival: Arrival,
-    /// What came of it. The answer is `Seated`, `StageFull` (they would have had a seat) or `Done`.
-    pub acted: Acted,
-    /// Opens the door again while they are here and for 60 s after they were cut, until the ticket that
-    /// it brings has been shown.
-    pub ticket: String,
-    /// How many are here and not hidden, this one included.
-    pub present: usize,
-}
-
 /// A room in a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Listed {
     /// The room.
-    pub room: Arc<Room>,
+    pub info: RoomInfo,
+    /// Everybody on stage.
+    pub stage: Vec<StageMember>,
     /// How many are in it.
     pub counts: Counts,
 }
@@ -84,113 +56,64 @@ pub struct Listed {
 /// Why an operation did not happen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Against the rules.
+    /// It may not.
     #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// No such room.
-    #[error("there is no such room")]
-    NoRoom,
-    /// The ticket is spent, too old, dead, or was never issued.
-    #[error("the resume token is spent or too old: join with a token")]
-    Ticket,
-    /// The ticket is that of somebody who was put out meanwhile, or joined somewhere else.
-    #[error("{}", farewell(*.0))]
-    Over(RemoveReason),
+    Hall(#[from] HallError),
     /// Too many rooms.
     #[error("the limit of {0} rooms is reached")]
     Rooms(usize),
-    /// The store cannot be reached.
+    /// What is kept cannot be read.
+    #[error("the rooms' store holds what is no part of a room: {0}")]
+    Garbage(String),
+    /// The store cannot be reached, or not be written.
     #[error("the rooms' store does not answer: {0}")]
     Unavailable(String),
 }
 
-fn farewell(reason: RemoveReason) -> &'static str {
-    match reason {
-        RemoveReason::Replaced => "you have joined from somewhere else",
-        _ => "a host has removed you from this room",
+impl From<Refusal> for StoreError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Hall(refusal.into())
     }
 }
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
-        match error {
-            StoreError::Refused(refusal) => refusal.into(),
-            StoreError::NoRoom => Self::new(Code::NotFound, message),
-            StoreError::Ticket => Self::new(Code::ResumeInvalid, message),
-            StoreError::Over(RemoveReason::Banned) => Self::new(Code::Banned, message),
-            StoreError::Over(RemoveReason::Replaced) => Self::new(Code::Replaced, message),
-            StoreError::Over(_) => Self::new(Code::Kicked, message),
-            StoreError::Rooms(_) => Self::new(Code::Unavailable, message),
-            StoreError::Unavailable(_) => Self::new(Code::Unavailable, message).retry_after_ms(1_000),
-        }
+        let code = match error {
+            StoreError::Hall(HallError::Refused(refusal)) => return refusal.into(),
+            StoreError::Hall(HallError::NoRoom) => Code::NotFound,
+            StoreError::Hall(HallError::Ticket) => Code::ResumeInvalid,
+            StoreError::Hall(HallError::Over(RemoveReason::Banned)) => Code::Banned,
+            StoreError::Hall(HallError::Over(RemoveReason::Replaced)) => Code::Replaced,
+            StoreError::Hall(HallError::Over(_)) => Code::Kicked,
+            StoreError::Rooms(_) => Code::Unavailable,
+            StoreError::Garbage(_) => Code::Internal,
+            // What went wrong between the servers concerns those who run them.
+            StoreError::Unavailable(_) => {
+                let says = "the rooms' store does not answer";
+                return Self::new(Code::Unavailable, says).retry_after_ms(1_000);
+            }
+        };
+        Self::new(code, message)
     }
 }
 
-/// The rooms' shared truth.
+/// Keeps rooms. Nothing here decides anything.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Makes a room, or a new one in place of one that has ended. The same again changes nothing; a
-    /// title or seats that differ are set, as [`Action::Configure`] does.
-    async fn create(&self, now: u64, room: &RoomId, plan: &Plan) -> Result<Acted, StoreError>;
+    /// What an operation that concerns these people is decided on.
+    async fn load(&self, room: &RoomId, concerns: &[&Identity]) -> Result<Loaded, StoreError>;
 
-    /// Lets somebody in, making the room if there is none; a listener's only waits for whoever may speak. A session that the same identity has
-    /// already is replaced: it is in `acted.gone`, and seat, hand and mute pass to the new one.
-    async fn enter(
-        &self,
-        now: u64,
-        room: &RoomId,
-        arrival: &Arrival,
-        session: &Session,
-    ) -> Result<Entered, StoreError>;
+    /// Sets all of it, or nothing. Where it is not known whether an earlier try was done, it is tried again
+    /// without being done twice.
+    async fn commit(&self, room: &RoomId, commit: &Commit)
+    -> Result<Result<Committed, Conflict>, StoreError>;
 
-    /// Lets somebody in again by a ticket, as who they were. Whoever was kicked or banned meanwhile is told
-    /// [`StoreError::Over`] until the room ends, and whoever joined somewhere else while they are there.
-    async fn resume(&self, now: u64, ticket: &str, session: &Session) -> Result<Entered, StoreError>;
+    /// An epoch that nobody was given before.
+    async fn next_epoch(&self) -> Result<Epoch, StoreError>;
 
-    /// A session's socket is gone without a word: everything is held for 60 s. Nothing happens where
-    /// the session is not the identity's current one.
-    async fn cut(
-        &self,
-        now: u64,
-        room: &RoomId,
-        identity: &Identity,
-        session: &Session,
-    ) -> Result<Acted, StoreError>;
-
-    /// Somebody goes for good; their ticket dies. Nothing happens where the session is not the
-    /// identity's current one.
-    async fn leave(
-        &self,
-        now: u64,
-        room: &RoomId,
-        identity: &Identity,
-        session: &Session,
-    ) -> Result<Acted, StoreError>;
-
-    /// Somebody does something.
-    async fn act(&self, now: u64, room: &RoomId, actor: &Actor, action: &Action)
-    -> Result<Acted, StoreError>;
-
-    /// Gives the room the origin `node` if it has none, or if the one it has is that of the epoch
-    /// `lost`. Either way `acted.room.origin()` says which holds. Epochs only grow, over all rooms.
-    async fn assign_origin(
-        &self,
-        now: u64,
-        room: &RoomId,
-        node: &NodeId,
-        lost: Option<Epoch>,
-    ) -> Result<Acted, StoreError>;
-
-    /// Does what is due in all rooms: invitations, people who did not come back, empty rooms. Any
-    /// number of signaling nodes may call it; each thing happens once, and to one of them.
-    async fn expire(&self, now: u64) -> Result<Vec<Acted>, StoreError>;
-
-    /// When [`expire`](Self::expire) is due next.
-    async fn next_deadline(&self) -> Result<Option<u64>, StoreError>;
-
-    /// A room as it is.
-    async fn room(&self, room: &RoomId) -> Result<Option<Arc<Room>>, StoreError>;
+    /// Some of what is due now. Whoever is answered has a while to do it before others are asked to.
+    async fn due(&self) -> Result<Vec<(RoomId, Vec<Due>)>, StoreError>;
 
     /// Rooms in the order of their ids, from behind `after` on.
     async fn rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<Listed>, StoreError>;
@@ -204,3 +127,6 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Person>, StoreError>;
 }
+
+/// A store that is shared.
+pub type SharedStore = Arc<dyn Store>;

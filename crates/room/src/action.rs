@@ -69,6 +69,21 @@ pub enum Action {
     Configure { title: Option<String>, seats: Option<u16>, live: Option<bool> },
 }
 
+impl Action {
+    /// Whom it is done to, where that is somebody else.
+    pub fn target(&self) -> Option<&Identity> {
+        match self {
+            Self::LowerHand { identity } | Self::Mute { identity } | Self::Demote { identity } => {
+                identity.as_ref()
+            }
+            Self::Promote { identity } | Self::Kick { identity } => Some(identity),
+            Self::Ban { identity } | Self::Unban { identity } => Some(identity),
+            Self::RaiseHand | Self::Accept | Self::Decline | Self::Unmute => None,
+            Self::GoLive | Self::End | Self::Configure { .. } => None,
+        }
+    }
+}
+
 /// Somebody at the door.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
@@ -85,9 +100,9 @@ pub struct Arrival {
 /// What came of something that was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Version of the room before.
+    /// Version of the room on which the changes build.
     pub before: u64,
-    /// Version of the room after: one more, or the same where nothing changed.
+    /// Version of the room after: a later one, or the same where nothing changed.
     pub version: u64,
     /// For whoever did it.
     pub answer: Answer,

@@ -30,6 +30,9 @@ pub const EMPTY_MS: u64 = 10 * 60_000;
 /// How long it is remembered that a room has ended, so that latecomers are told.
 pub const ENDED_MS: u64 = 10 * 60_000;
 
+/// How long it is remembered of a room that is over who was banned from it, and which numbers were given.
+pub const TOMBSTONE_MS: u64 = 24 * 60 * 60_000;
+
 /// When somebody who found the room full may try again.
 pub const ROOM_FULL_RETRY_MS: u64 = 30_000;
 

@@ -1,10 +1,10 @@
 //! The rules of the stage, all of them: who may do what, and what comes of it.
 //!
 //! ```text
-//!   enter cut leave desert ┐                  ┌─ entry     at the door
-//!   act(actor, action) ────┼─▶ Draft: a copy ─┼─ hosting   what hosts and admins do
-//!   expire, assign_origin ─┘   of the room    └─ oneself   what people do about themselves
-//!                                └──▶ Outcome, or a Refusal and nothing has changed
+//!                                         ┌─ entry     at the door
+//!   Room ──▶ Draft: what is different ────┼─ hosting   what hosts and admins do
+//!              │                          └─ oneself   what people do about themselves
+//!              └──▶ Settled: answer, changes, Delta; or a Refusal, and the draft is thrown away
 //! ```
 //!
 //! Every operation does first what is due by then, so an invitation that has run out cannot be
@@ -15,96 +15,24 @@ mod expiry;
 mod hosting;
 mod oneself;
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use protocol::id::{Epoch, Identity, NodeId, SpeakerNumber};
-use protocol::message::{DeclineReason, Hand, RoomState, StageMember};
+use protocol::message::{DeclineReason, Hand, RemoveReason, RoomState, StageMember};
 use protocol::token::Role;
 
 use crate::limits::MAX_STANDING;
-use crate::room::{Seat, Standing};
-use crate::{Action, Actor, Answer, Arrival, Change, Outcome, People, Refusal, Room};
+use crate::room::{Delta, Head, Numbered, RaisedHand, Seat, Standing};
+use crate::{Action, Actor, Answer, Change, Farewell, People, Refusal, Room};
 
-impl Room {
-    /// Does what an actor wants, or says why not.
-    pub fn act(
-        &mut self,
-        now: u64,
-        actor: &Actor,
-        action: &Action,
-        people: &impl People,
-    ) -> Result<Outcome, Refusal> {
-        self.change(now, |draft| draft.act(actor, action, people))
-    }
-
-    /// Lets somebody in. Whoever has a seat, a hand or an invitation still has it; a host or speaker
-    /// gets a seat, unless hosts have decided otherwise or none is free.
-    pub fn enter(&mut self, now: u64, arrival: &Arrival) -> Result<Outcome, Refusal> {
-        self.change(now, |draft| draft.enter(arrival))
-    }
-
-    /// Holds what somebody has for as long as they may come back. Whoever has nothing changes nothing.
-    pub fn cut(&mut self, now: u64, identity: &Identity) -> Result<Outcome, Refusal> {
-        self.change(now, |draft| draft.cut(identity))
-    }
-
-    /// Takes back what somebody has who is gone for good.
-    pub fn leave(&mut self, now: u64, identity: &Identity) -> Result<Outcome, Refusal> {
-        self.change(now, |draft| draft.leave(identity))
-    }
-
-    /// Ends the room because nobody has been here for so long.
-    pub fn desert(&mut self, now: u64) -> Result<Outcome, Refusal> {
-        self.change(now, |draft| {
-            draft.check_not_ended()?;
-            draft.end();
-            Ok(Answer::Done)
-        })
-    }
-
-    /// Does what is due.
-    pub fn expire(&mut self, now: u64) -> Result<Outcome, Refusal> {
-        self.change(now, |_| Ok(Answer::Done))
-    }
-
-    /// Gives the room an origin if it has none, or if the one it has is that of the epoch `lost`.
-    /// `epoch` must be higher than any that was given before.
-    pub fn assign_origin(
-        &mut self,
-        now: u64,
-        node: &NodeId,
-        epoch: Epoch,
-        lost: Option<Epoch>,
-    ) -> Result<Outcome, Refusal> {
-        self.change(now, |draft| {
-            draft.check_not_ended()?;
-            if (draft.origin.is_none() || lost == Some(draft.epoch)) && epoch > draft.epoch {
-                let room = draft.edit();
-                (room.origin, room.epoch) = (Some(node.clone()), epoch);
-                draft.changes.push(Change::Origin { node: node.clone(), epoch });
-            }
-            Ok(Answer::Done)
-        })
-    }
-
-    /// Runs one operation on a copy, so that a refusal leaves everything as it was.
-    fn change(
-        &mut self,
-        now: u64,
-        operation: impl FnOnce(&mut Draft) -> Result<Answer, Refusal>,
-    ) -> Result<Outcome, Refusal> {
-        let mut draft = Draft::new(self, now);
-        draft.expire();
-        let answer = operation(&mut draft)?;
-        Ok(draft.settle(self, answer))
-    }
-}
-
-/// A room that is being changed.
-struct Draft {
-    room: Room,
+/// A room that is being changed. It holds what is different and leaves the room as it is.
+pub(crate) struct Draft<'a> {
+    room: &'a Room,
     now: u64,
-    edited: bool,
+    head: Head,
+    hands: Overlay<'a, RaisedHand>,
+    standing: Overlay<'a, Standing>,
     /// Of the stage and the hands, to be told in one message each.
     set: Vec<StageMember>,
     gone: Vec<Identity>,
@@ -114,39 +42,85 @@ struct Draft {
     changes: Vec<Change>,
 }
 
-impl Deref for Draft {
-    type Target = Room;
+/// What came of a draft.
+pub(crate) struct Settled {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) delta: Delta,
+}
 
-    fn deref(&self) -> &Room {
-        &self.room
+/// Entries, and what is to become of some of them.
+struct Overlay<'a, T> {
+    base: &'a BTreeMap<Identity, Numbered<T>>,
+    changed: BTreeMap<Identity, Option<T>>,
+    count: usize,
+}
+
+impl<'a, T: Clone + PartialEq> Overlay<'a, T> {
+    fn new(base: &'a BTreeMap<Identity, Numbered<T>>) -> Self {
+        Self { base, changed: BTreeMap::new(), count: base.len() }
+    }
+
+    fn get(&self, identity: &Identity) -> Option<&T> {
+        match self.changed.get(identity) {
+            Some(changed) => changed.as_ref(),
+            None => self.base.get(identity).map(|entry| &entry.value),
+        }
+    }
+
+    fn set(&mut self, identity: &Identity, value: T) {
+        self.count += usize::from(self.get(identity).is_none());
+        self.changed.insert(identity.clone(), Some(value));
+    }
+
+    fn remove(&mut self, identity: &Identity) -> Option<T> {
+        let value = self.get(identity).cloned()?;
+        self.count -= 1;
+        self.changed.insert(identity.clone(), None);
+        Some(value)
+    }
+
+    fn remove_all(&mut self) {
+        self.changed = self.base.keys().map(|identity| (identity.clone(), None)).collect();
+        self.count = 0;
+    }
+
+    /// What is different now.
+    fn into_changed(self) -> BTreeMap<Identity, Option<T>> {
+        let Self { base, mut changed, .. } = self;
+        changed.retain(|identity, value| base.get(identity).map(|entry| &entry.value) != value.as_ref());
+        changed
     }
 }
 
-impl Draft {
-    fn new(room: &Room, now: u64) -> Self {
-        Self {
-            room: room.clone(),
+impl Deref for Draft<'_> {
+    type Target = Head;
+
+    fn deref(&self) -> &Head {
+        &self.head
+    }
+}
+
+impl<'a> Draft<'a> {
+    /// Of a room, with what is due by `now` done.
+    pub(crate) fn new(room: &'a Room, now: u64) -> Self {
+        let mut draft = Self {
+            room,
             now,
-            edited: false,
+            head: room.head.value.clone(),
+            hands: Overlay::new(&room.hands),
+            standing: Overlay::new(&room.standing),
             set: Vec::new(),
             gone: Vec::new(),
             up: Vec::new(),
             down: Vec::new(),
             changes: Vec::new(),
-        }
+        };
+        draft.expire();
+        draft
     }
 
-    /// The room, about to be changed: every way to change it leads through here, so that none forgets
-    /// the version.
-    fn edit(&mut self) -> &mut Room {
-        self.edited = true;
-        &mut self.room
-    }
-
-    /// Makes the draft the room.
-    fn settle(mut self, room: &mut Room, answer: Answer) -> Outcome {
-        let before = self.room.version;
-        self.room.version += u64::from(self.edited);
+    /// What is different.
+    pub(crate) fn settle(self) -> Settled {
         let mut changes = Vec::new();
         if !self.set.is_empty() || !self.gone.is_empty() {
             changes.push(Change::Stage { set: self.set, gone: self.gone });
@@ -155,14 +129,43 @@ impl Draft {
             changes.push(Change::Hands { up: self.up, down: self.down });
         }
         changes.extend(self.changes);
-        let version = self.room.version;
-        if self.edited {
-            *room = self.room;
-        }
-        Outcome { before, version, answer, changes }
+        let before = &self.room.head.value;
+        let door = (self.head.state, self.head.awaits) != (before.state, before.awaits);
+        let head = (self.head != *before).then_some(self.head);
+        let (hands, standing) = (self.hands.into_changed(), self.standing.into_changed());
+        Settled { changes, delta: Delta { head, door, hands, standing } }
     }
 
-    fn act(&mut self, actor: &Actor, action: &Action, people: &impl People) -> Result<Answer, Refusal> {
+    /// Gives the room an origin if it has none, or if the one it has is that of the epoch `lost`.
+    /// `epoch` must be higher than any that was given before.
+    pub(crate) fn assign_origin(
+        &mut self,
+        node: &NodeId,
+        epoch: Epoch,
+        lost: Option<Epoch>,
+    ) -> Result<Answer, Refusal> {
+        self.check_not_ended()?;
+        if (self.origin.is_none() || lost == Some(self.epoch)) && epoch > self.epoch {
+            (self.head.origin, self.head.epoch) = (Some(node.clone()), epoch);
+            self.changes.push(Change::Origin { node: node.clone(), epoch });
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Ends the room because nobody has been here for so long.
+    pub(crate) fn desert(&mut self) -> Result<Answer, Refusal> {
+        self.check_not_ended()?;
+        self.end();
+        Ok(Answer::Done)
+    }
+
+    /// Does what an actor wants, or says why not.
+    pub(crate) fn act(
+        &mut self,
+        actor: &Actor,
+        action: &Action,
+        people: &impl People,
+    ) -> Result<Answer, Refusal> {
         if *action == Action::End && self.state == RoomState::Ended {
             return Ok(Answer::Done);
         }
@@ -186,6 +189,28 @@ impl Draft {
         }
     }
 
+    /// Whether somebody may do here what hosts and admins may.
+    pub(crate) fn check_may_host(&self, actor: &Actor) -> Result<(), Refusal> {
+        if actor.identity().is_some_and(|identity| self.is_banned(identity)) {
+            return Err(Refusal::Banned);
+        }
+        self.check_host(actor)
+    }
+
+    /// Who was put out so far.
+    pub(crate) fn removed(&self) -> impl Iterator<Item = (Identity, RemoveReason)> {
+        self.changes.iter().filter_map(|change| match change {
+            Change::Removed { identity, reason } => Some((identity.clone(), *reason)),
+            _ => None,
+        })
+    }
+
+    /// What the tickets of somebody who was put out are told. Of whom nothing can be noted they are told
+    /// that they are spent.
+    pub(crate) fn bid_farewell(&mut self, identity: &Identity, farewell: Farewell) {
+        let _full = self.decide(identity, |standing| standing.farewell = Some(farewell));
+    }
+
     fn check_not_ended(&self) -> Result<(), Refusal> {
         if self.state == RoomState::Ended { Err(Refusal::Ended) } else { Ok(()) }
     }
@@ -205,24 +230,22 @@ impl Draft {
     fn seat_down(&mut self, identity: &Identity, name: &str) -> Result<&Seat, Refusal> {
         let next = self.last_number.0.checked_add(1);
         let number = next.map(SpeakerNumber).ok_or(Refusal::Conflict("the room has no numbers left"))?;
-        let standing = self.standing_mut(identity)?;
-        standing.offstage = false;
+        let standing = self.decide(identity, |standing| standing.offstage = false)?;
         let muted = standing.muted;
-        let away_since = self.raised_hand(identity).and_then(|hand| hand.away_since);
-        let seat = Seat { identity: identity.clone(), name: name.into(), number, muted, away_since };
+        let host = standing.role == Some(Role::Host);
+        let seat = Seat { identity: identity.clone(), name: name.into(), number, host, muted };
         self.take_hand(identity);
-        let room = self.edit();
-        room.invitations.retain(|invitation| invitation.identity != *identity);
-        room.last_number = number;
-        room.stage.push(seat);
+        self.head.invitations.retain(|invitation| invitation.identity != *identity);
+        self.head.last_number = number;
+        self.head.stage.push(seat);
         self.tell_member(identity);
-        Ok(&self.room.stage[self.room.stage.len() - 1])
+        Ok(&self.head.stage[self.head.stage.len() - 1])
     }
 
     /// Takes somebody's seat away, if they have one.
     fn take_seat(&mut self, identity: &Identity) -> Option<Seat> {
         let position = self.stage.iter().position(|seat| seat.identity == *identity)?;
-        let seat = self.edit().stage.remove(position);
+        let seat = self.head.stage.remove(position);
         self.set.retain(|member| member.identity != *identity);
         self.gone.push(identity.clone());
         Some(seat)
@@ -230,10 +253,9 @@ impl Draft {
 
     /// Takes somebody's hand down, if it is up.
     fn take_hand(&mut self, identity: &Identity) -> bool {
-        let Some(position) = self.hands.iter().position(|hand| hand.identity == *identity) else {
+        if self.hands.remove(identity).is_none() {
             return false;
-        };
-        self.edit().hands.remove(position);
+        }
         self.up.retain(|hand| hand.identity != *identity);
         self.down.push(identity.clone());
         true
@@ -242,9 +264,7 @@ impl Draft {
     /// Takes somebody's invitation back, if they have one.
     fn take_invitation(&mut self, identity: &Identity) -> bool {
         let before = self.invitations.len();
-        if self.invitation(identity).is_some() {
-            self.edit().invitations.retain(|invitation| invitation.identity != *identity);
-        }
+        self.head.invitations.retain(|invitation| invitation.identity != *identity);
         self.invitations.len() != before
     }
 
@@ -270,33 +290,63 @@ impl Draft {
     fn set_muted(&mut self, identity: &Identity, muted: bool) {
         let position = self.stage.iter().position(|seat| seat.identity == *identity);
         if let Some(position) = position.filter(|&position| self.stage[position].muted != muted) {
-            self.edit().stage[position].muted = muted;
+            self.head.stage[position].muted = muted;
             self.tell_member(identity);
         }
     }
 
     /// Everybody learns how somebody on stage stands.
     fn tell_member(&mut self, identity: &Identity) {
-        let member = self.seat(identity).map(|seat| self.member(seat));
+        let member = self.seat(identity).map(Seat::member);
         self.gone.retain(|gone| gone != identity);
         self.set.retain(|member| member.identity != *identity);
         self.set.extend(member);
     }
 
-    /// What is decided about somebody, to be changed. Makes place for it by forgetting what says no
-    /// more than a token would.
-    fn standing_mut(&mut self, identity: &Identity) -> Result<&mut Standing, Refusal> {
-        if !self.standing.contains_key(identity) && self.standing.len() >= MAX_STANDING {
-            let kept: Vec<Identity> = self.stage.iter().map(|seat| seat.identity.clone()).collect();
-            self.edit().standing.retain(|identity, standing| {
-                let decided = standing.banned || standing.offstage || standing.muted;
-                decided || standing.role == Some(Role::Host) || kept.contains(identity)
-            });
-            if self.standing.len() >= MAX_STANDING {
+    /// Decides something about somebody. Makes place for it by forgetting what says no more than a token
+    /// would.
+    fn decide(
+        &mut self,
+        identity: &Identity,
+        decision: impl FnOnce(&mut Standing),
+    ) -> Result<Standing, Refusal> {
+        if self.standing.get(identity).is_none() && self.standing.count >= MAX_STANDING {
+            self.forget_what_tokens_say();
+            if self.standing.count >= MAX_STANDING {
                 return Err(Refusal::Limit { what: "decisions about people", limit: MAX_STANDING });
             }
         }
-        Ok(self.edit().standing.entry(identity.clone()).or_default())
+        let mut standing = self.standing.get(identity).cloned().unwrap_or_default();
+        decision(&mut standing);
+        self.standing.set(identity, standing.clone());
+        Ok(standing)
+    }
+
+    fn forget_what_tokens_say(&mut self) {
+        let is_decided = |standing: &Standing| {
+            standing.banned || standing.offstage || standing.muted || standing.role == Some(Role::Host)
+        };
+        let base = self.standing.base;
+        for identity in base.keys().filter(|identity| self.head.seat(identity).is_none()) {
+            if self.standing.get(identity).is_some_and(|standing| !is_decided(standing)) {
+                self.standing.remove(identity);
+            }
+        }
+    }
+
+    fn is_host(&self, identity: &Identity) -> bool {
+        self.standing.get(identity).is_some_and(|standing| standing.role == Some(Role::Host))
+    }
+
+    fn is_banned(&self, identity: &Identity) -> bool {
+        self.standing.get(identity).is_some_and(|standing| standing.banned)
+    }
+}
+
+impl Room {
+    /// Whether somebody may see what hosts and admins see: whom the room has put out may not.
+    pub fn check_host(&self, actor: &Actor) -> Result<(), Refusal> {
+        Draft::new(self, 0).check_may_host(actor)
     }
 }
 
@@ -307,6 +357,3 @@ fn oneself(actor: &Actor) -> Result<&Identity, Refusal> {
         _ => Err(Refusal::Invalid("`identity` is missing".into())),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,7 +6,7 @@ use protocol::message::{
 use protocol::token::Role;
 use protocol::{ApiError, Code, Identity, VOICES};
 use room::presence::NAMED;
-use room::{Arrival, Room, Session};
+use room::{Arrival, Room};
 
 use super::people::{Contact, Here};
 use super::{Ask, Body, Enter, LiveRoom};
@@ -33,17 +33,12 @@ impl LiveRoom {
         self.check_draining()?;
         self.check_full(&enter.ask)?;
         let session = self.app.session();
-        let (store, now) = (self.app.store.clone(), now_ms());
+        let halls = &self.app.halls;
         let (entered, is_resumed) = match &enter.ask {
-            Ask::Token(arrival) => (store.enter(now, &self.id, arrival, &session).await?, false),
-            Ask::Ticket(ticket) => (store.resume(now, ticket, &session).await?, true),
+            Ask::Token(arrival) => (halls.enter(&self.id, arrival, &session).await?, false),
+            Ask::Ticket(ticket) => (halls.resume(&self.id, ticket, &session).await?, true),
         };
         let cluster::Entered { arrival, acted, ticket, .. } = entered;
-        if *acted.room.id() != self.id {
-            // A ticket under another room's name: it is spent now, and serves nobody.
-            let _ = store.cut(now, acted.room.id(), &arrival.identity, &session).await;
-            return Err(ApiError::new(Code::ResumeInvalid, "`resume` belongs to another room"));
-        }
         let kept = if is_resumed { self.people.take_peers(&arrival.identity) } else { None };
         let (room, is_full) = (acted.room.clone(), acted.outcome.answer == room::Answer::StageFull);
         self.spread_entry(acted, is_resumed).await;
@@ -77,7 +72,8 @@ impl LiveRoom {
         self.people.insert(identity.clone(), here, is_host);
         if !arrival.hidden {
             let person = Person { identity: identity.clone(), name: arrival.name.clone() };
-            self.presence.board(|board| board.join(now_ms(), person));
+            let now = self.app.elapsed_ms();
+            self.presence.board(|board| board.join(now, person));
         }
         self.people.count(&self.app.counters, self.room.as_deref());
         Member::new(self.id.clone(), identity, number, self.to_inbox.clone())
@@ -145,8 +141,8 @@ impl LiveRoom {
     pub(super) async fn cut(&mut self, who: &Member) {
         let Some(here) = self.people.current(who) else { return };
         here.contact = Contact::Away;
-        let session = self.session_of(who.number);
-        match self.app.store.cut(now_ms(), &self.id, &who.identity, &session).await {
+        let session = self.app.session_of(who.number);
+        match self.app.halls.cut(&self.id, &who.identity, &session).await {
             Ok(acted) => self.spread(acted).await,
             Err(error) => tracing::warn!(%error, "a cut is not noted: the participant stays"),
         }
@@ -154,8 +150,8 @@ impl LiveRoom {
 
     /// Somebody goes of their own accord.
     pub(super) async fn leave(&mut self, who: &Member) {
-        let session = self.session_of(who.number);
-        match self.app.store.leave(now_ms(), &self.id, &who.identity, &session).await {
+        let session = self.app.session_of(who.number);
+        match self.app.halls.leave(&self.id, &who.identity, &session).await {
             Ok(acted) => self.spread(acted).await,
             Err(error) => tracing::warn!(%error, "a leave is not noted: it counts as a cut"),
         }
@@ -179,10 +175,6 @@ impl LiveRoom {
         let Some(number) = self.people.get_mut(identity).map(|here| here.number) else { return };
         let who = Member::new(self.id.clone(), identity.clone(), number, self.to_inbox.clone());
         self.leave(&who).await;
-    }
-
-    fn session_of(&self, number: u64) -> Session {
-        Session { node: self.app.config.node.clone(), number }
     }
 }
 

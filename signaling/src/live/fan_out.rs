@@ -14,7 +14,6 @@ use room::{Change, Gone, Room};
 
 use super::LiveRoom;
 use super::note::Note;
-use crate::app::now_ms;
 
 impl LiveRoom {
     /// Takes what was done here, and tells the other nodes.
@@ -63,7 +62,8 @@ impl LiveRoom {
             let (state, since, title) = (info.state, info.since, info.title);
             self.people.tell_all(&self.app.counters, &ServerMessage::Room { state, since, title });
         }
-        self.presence.board(|board| board.stage(now_ms(), &room));
+        let now = self.app.elapsed_ms();
+        self.presence.board(|board| board.stage(now, &room));
         self.push.want(room.node_stage().zip(room.origin().map(|(node, _)| node.clone())));
         self.people.count(&self.app.counters, self.room.as_deref());
     }
@@ -158,7 +158,8 @@ impl LiveRoom {
             self.app.remove_peer(peer.node, peer.peer);
         }
         self.forget_lingering(identity);
-        self.presence.board(|board| board.leave(now_ms(), identity));
+        let now = self.app.elapsed_ms();
+        self.presence.board(|board| board.leave(now, identity));
     }
 
     /// The room is over: everybody goes, and the nodes forget it.
@@ -170,7 +171,7 @@ impl LiveRoom {
             if let Some(lanes) = here.lanes() {
                 lanes.end(RemoveReason::Ended);
             }
-            self.presence.board(|board| board.leave(now_ms(), &identity));
+            self.presence.board(|board| board.leave(self.app.elapsed_ms(), &identity));
         }
         self.lingering.clear();
         self.is_closed = true;

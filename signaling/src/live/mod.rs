@@ -33,7 +33,7 @@ use room::{Action, Actor, Answer, Arrival, Plan, Room};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until};
 
-use crate::app::{Shared, now_ms};
+use crate::app::Shared;
 use crate::lanes::Lanes;
 use crate::presence::Presence;
 use crate::rooms::{Entered, Member, Reply};
@@ -65,7 +65,7 @@ pub(crate) enum Input {
     Hang(String, Reply<()>),
     Permit(Member, Purpose, Reply<Permit>),
     Admitted(Member, Admitted, Reply<()>),
-    Create(Plan, Reply<Looked>),
+    Create(Actor, Plan, Reply<Looked>),
     Act(Actor, Action, Reply<Answer>),
     Look(Reply<Looked>),
     /// Something was due, and the store has done it.
@@ -215,7 +215,7 @@ impl LiveRoom {
             Input::Hang(key, reply) => answer(reply, self.hang(&key).await),
             Input::Permit(who, purpose, reply) => answer(reply, self.permit(&who, purpose).await),
             Input::Admitted(who, admitted, reply) => answer(reply, self.admitted(&who, admitted)),
-            Input::Create(plan, reply) => answer(reply, self.create(&plan).await),
+            Input::Create(actor, plan, reply) => answer(reply, self.create(&actor, &plan).await),
             Input::Act(actor, action, reply) => answer(reply, self.act(&actor, &action).await),
             Input::Look(reply) => answer(reply, self.look().await),
             Input::Expired(acted) => self.spread(acted).await,
@@ -229,7 +229,7 @@ impl LiveRoom {
         while let Some(identity) = self.unseated.pop() {
             self.hang_up(&identity).await;
         }
-        let now = now_ms();
+        let now = self.app.elapsed_ms();
         let load = self.app.load.load(Ordering::Relaxed);
         self.presence.board(|board| board.slow_down(load));
         self.presence.poll(now);
@@ -245,7 +245,7 @@ impl LiveRoom {
     }
 
     fn due(&self) -> Instant {
-        let now = now_ms();
+        let now = self.app.elapsed_ms();
         let presence = self.presence.board(|board| board.next_deadline());
         let presence = presence.map(|at| Duration::from_millis(at.saturating_sub(now)));
         let presence = Instant::now() + presence.map_or(IDLE, |wait| wait.min(IDLE));
@@ -260,7 +260,7 @@ impl LiveRoom {
 
     /// Takes the room as the store has it.
     async fn reload(&mut self) {
-        match self.app.store.room(&self.id).await {
+        match self.app.halls.room(&self.id).await {
             Ok(Some(room)) => self.show(room),
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "a room cannot be loaded"),
@@ -270,19 +270,19 @@ impl LiveRoom {
     async fn look(&mut self) -> Result<Looked, ApiError> {
         self.reload().await;
         let room = self.room.clone().ok_or_else(no_room)?;
-        self.presence.poll(now_ms());
+        self.presence.poll(self.app.elapsed_ms());
         let counts = self.presence.board(|board| board.counts());
         Ok(Looked { room, counts })
     }
 
-    async fn create(&mut self, plan: &Plan) -> Result<Looked, ApiError> {
-        let acted = self.app.store.create(now_ms(), &self.id, plan).await?;
+    async fn create(&mut self, actor: &Actor, plan: &Plan) -> Result<Looked, ApiError> {
+        let acted = self.app.halls.create(&self.id, actor, plan).await?;
         self.spread(acted).await;
         self.look().await
     }
 
     async fn act(&mut self, actor: &Actor, action: &Action) -> Result<Answer, ApiError> {
-        let acted = self.app.store.act(now_ms(), &self.id, actor, action).await?;
+        let acted = self.app.halls.act(&self.id, actor, action).await?;
         let answer = acted.outcome.answer;
         self.spread(acted).await;
         Ok(answer)

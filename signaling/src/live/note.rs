@@ -72,7 +72,8 @@ impl LiveRoom {
             }
             Ok(Note::Acted { .. } | Note::HandOver { .. }) => {}
             Ok(Note::Presence(share)) => {
-                self.presence.board(|board| board.merge(crate::app::now_ms(), share));
+                let now = self.app.elapsed_ms();
+                self.presence.board(|board| board.merge(now, share));
             }
             Err(_) => self.app.counters.bad("bus_room"),
         }

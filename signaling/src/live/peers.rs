@@ -15,7 +15,6 @@ use tokio::time::Instant;
 
 use super::people::{Contact, Peer};
 use super::{Admitted, LiveRoom, Permit};
-use crate::app::now_ms;
 use crate::media::no_node;
 use crate::rooms::Member;
 
@@ -56,7 +55,7 @@ impl LiveRoom {
     async fn assign_origin(&mut self, lost: Option<Epoch>) -> Result<(NodeId, Epoch), ApiError> {
         let chosen =
             self.app.nodes.place(NodeKind::Origin, &self.app.config.region, &[]).ok_or_else(no_node)?;
-        let acted = self.app.store.assign_origin(now_ms(), &self.id, &chosen.node, lost).await?;
+        let acted = self.app.halls.assign_origin(&self.id, &chosen.node, lost).await?;
         let origin = acted.room.origin().map(|(node, epoch)| (node.clone(), epoch));
         self.spread(acted).await;
         origin.ok_or_else(no_node)

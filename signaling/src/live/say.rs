@@ -6,7 +6,6 @@ use protocol::{ApiError, Code, Identity};
 use room::{Action, Actor, Answer};
 
 use super::LiveRoom;
-use crate::app::now_ms;
 use crate::rooms::Member;
 
 /// People in a page of the audience list unless the client says less.
@@ -61,7 +60,7 @@ impl LiveRoom {
                 };
                 let action = self.action(who, body)?;
                 let actor = Actor::Participant(who.identity.clone());
-                let acted = self.app.store.act(now_ms(), &self.id, &actor, &action).await?;
+                let acted = self.app.halls.act(&self.id, &actor, &action).await?;
                 Ok((told(acted.outcome.answer, promoted), Then::Spread(Box::new(acted))))
             }
         }
@@ -101,7 +100,7 @@ impl LiveRoom {
         let after =
             after.map_err(|_| ApiError::new(Code::BadRequest, "`cursor` is not from a page before"))?;
         let limit = usize::from(limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE));
-        let mut participants = self.app.store.people(&self.id, after.as_ref(), limit).await?;
+        let mut participants = self.app.halls.people(&self.id, after.as_ref(), limit).await?;
         let cursor =
             (participants.len() == limit).then(|| participants.last().map(|last| last.identity.to_string()));
         if let Some(room) = &self.room {

@@ -1,38 +1,57 @@
 //! The store within one process.
 //!
 //! One lock holds everything, and every operation is one holding of it: short, and never across a wait.
+//! Its time only grows, whatever the clock of the machine does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use protocol::id::{Epoch, Identity, NodeId, RoomId};
+use protocol::id::{Epoch, Identity, RoomId};
 use protocol::message::Person;
-use room::{Action, Actor, Arrival, Plan, Room, Session};
+use room::hall::{Commit, Committed, Conflict, Due, HallError, Loaded, Records};
+use room::limits::TOMBSTONE_MS;
 
-use super::hall::Hall;
-use super::ticket::{Tickets, Worth};
-use super::{Acted, Entered, Limits, Listed, Store, StoreError};
+use super::{Limits, Listed, Store, StoreError};
+
+/// Rooms that are remembered although they are over; the oldest are forgotten for newer ones.
+const MAX_TOMBSTONES: usize = 10_000;
 
 /// Keeps the rooms of one process.
 pub struct MemoryStore {
     limits: Limits,
+    clock: Box<dyn Fn() -> u64 + Send + Sync>,
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
 struct Inner {
-    halls: BTreeMap<RoomId, Hall>,
-    tickets: Tickets,
+    rooms: BTreeMap<RoomId, Records>,
+    /// When something is due in a room.
+    due: BTreeSet<(u64, RoomId)>,
+    /// Rooms of which only a tombstone is kept, and since when.
+    over: VecDeque<(u64, RoomId)>,
     /// The epoch given last, whichever room got it.
     epoch: Epoch,
 }
 
 impl MemoryStore {
-    /// A store without rooms.
+    /// A store without rooms. Its time begins as the machine's, and goes on by itself.
     pub fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, inner: Mutex::default() })
+        let start = Instant::now();
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        Self::with_clock(limits, move || started + start.elapsed().as_millis() as u64)
+    }
+
+    /// The same with another time, in ms.
+    pub fn with_clock(limits: Limits, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { limits, clock: Box::new(clock), inner: Mutex::default() })
+    }
+
+    fn now(&self) -> u64 {
+        (self.clock)()
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -42,120 +61,43 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn create(&self, now: u64, room: &RoomId, plan: &Plan) -> Result<Acted, StoreError> {
-        let mut inner = self.inner();
-        if let Some(hall) = inner.halls.get_mut(room) {
-            return hall.create_again(now, plan);
-        }
-        inner.check_rooms(&self.limits)?;
-        let hall = Hall::new(Room::new(room.clone(), plan, now)?, now);
-        let acted = hall.nothing_happened();
-        inner.halls.insert(room.clone(), hall);
-        Ok(acted)
+    async fn load(&self, room: &RoomId, concerns: &[&Identity]) -> Result<Loaded, StoreError> {
+        let (inner, now) = (self.inner(), self.now());
+        let nothing = Records::default();
+        Ok(inner.rooms.get(room).unwrap_or(&nothing).load(now, concerns))
     }
 
-    async fn enter(
+    async fn commit(
         &self,
-        now: u64,
         room: &RoomId,
-        arrival: &Arrival,
-        session: &Session,
-    ) -> Result<Entered, StoreError> {
-        self.inner().enter(now, room, arrival, session, None, &self.limits)
+        commit: &Commit,
+    ) -> Result<Result<Committed, Conflict>, StoreError> {
+        self.inner().commit(self.now(), room, commit, &self.limits)
     }
 
-    async fn resume(&self, now: u64, ticket: &str, session: &Session) -> Result<Entered, StoreError> {
+    async fn next_epoch(&self) -> Result<Epoch, StoreError> {
         let mut inner = self.inner();
-        let (room, identity) = match inner.tickets.worth(ticket) {
-            Worth::Held(room, identity) => (room, identity),
-            Worth::Over(reason) => return Err(StoreError::Over(reason)),
-            Worth::Nothing => return Err(StoreError::Ticket),
-        };
-        let hall = inner.halls.get_mut(&room).ok_or(StoreError::NoRoom)?;
-        let arrival = hall.returning(now, &identity).ok_or(StoreError::Ticket)?;
-        inner.enter(now, &room, &arrival, session, Some(ticket), &self.limits)
+        inner.epoch = Epoch(inner.epoch.0 + 1);
+        Ok(inner.epoch)
     }
 
-    async fn cut(
-        &self,
-        now: u64,
-        room: &RoomId,
-        identity: &Identity,
-        session: &Session,
-    ) -> Result<Acted, StoreError> {
-        self.inner().hall(room)?.cut(now, identity, session)
-    }
-
-    async fn leave(
-        &self,
-        now: u64,
-        room: &RoomId,
-        identity: &Identity,
-        session: &Session,
-    ) -> Result<Acted, StoreError> {
-        let mut inner = self.inner();
-        let acted = inner.hall(room)?.leave(now, identity, session)?;
-        inner.end_tickets(&acted);
-        Ok(acted)
-    }
-
-    async fn act(
-        &self,
-        now: u64,
-        room: &RoomId,
-        actor: &Actor,
-        action: &Action,
-    ) -> Result<Acted, StoreError> {
-        let mut inner = self.inner();
-        let acted = inner.hall(room)?.act(now, actor, action)?;
-        inner.end_tickets(&acted);
-        Ok(acted)
-    }
-
-    async fn assign_origin(
-        &self,
-        now: u64,
-        room: &RoomId,
-        node: &NodeId,
-        lost: Option<Epoch>,
-    ) -> Result<Acted, StoreError> {
-        let mut inner = self.inner();
-        let next = Epoch(inner.epoch.0 + 1);
-        let acted = inner.hall(room)?.assign_origin(now, node, next, lost)?;
-        if acted.room.origin().is_some_and(|(_, epoch)| epoch == next) {
-            inner.epoch = next;
-        }
-        inner.end_tickets(&acted);
-        Ok(acted)
-    }
-
-    async fn expire(&self, now: u64) -> Result<Vec<Acted>, StoreError> {
-        let mut inner = self.inner();
-        let due = |hall: &Hall| hall.next_deadline().is_some_and(|deadline| deadline <= now);
-        let mut happened = Vec::new();
-        for hall in inner.halls.values_mut().filter(|hall| due(hall)) {
-            happened.extend(hall.expire(now)?);
-        }
-        inner.halls.retain(|_, hall| !hall.is_over(now));
-        for acted in &happened {
-            inner.end_tickets(acted);
-        }
-        Ok(happened)
-    }
-
-    async fn next_deadline(&self) -> Result<Option<u64>, StoreError> {
-        Ok(self.inner().halls.values().filter_map(Hall::next_deadline).min())
-    }
-
-    async fn room(&self, room: &RoomId) -> Result<Option<Arc<Room>>, StoreError> {
-        Ok(self.inner().halls.get(room).map(Hall::room))
+    async fn due(&self) -> Result<Vec<(RoomId, Vec<Due>)>, StoreError> {
+        let (mut inner, now) = (self.inner(), self.now());
+        inner.forget_tombstones(now);
+        let due = inner.due.iter().take_while(|(at, _)| *at <= now);
+        let things = |room: &RoomId| inner.rooms.get(room).map(|it| it.due(now).cloned().collect());
+        Ok(due.filter_map(|(_, room)| Some((room.clone(), things(room)?))).collect())
     }
 
     async fn rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<Listed>, StoreError> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let inner = self.inner();
-        let halls = inner.halls.range::<RoomId, _>((from, Bound::Unbounded)).take(limit);
-        Ok(halls.map(|(_, hall)| hall.listed()).collect())
+        let rooms = inner.rooms.range::<RoomId, _>((from, Bound::Unbounded));
+        let listed = |records: &Records| {
+            let room = records.room()?;
+            Some(Listed { info: room.info(), stage: room.members(), counts: records.counts() })
+        };
+        Ok(rooms.filter_map(|(_, records)| listed(records)).take(limit).collect())
     }
 
     async fn people(
@@ -164,47 +106,51 @@ impl Store for MemoryStore {
         after: Option<&Identity>,
         limit: usize,
     ) -> Result<Vec<Person>, StoreError> {
-        Ok(self.inner().hall(room)?.people(after, limit))
+        let inner = self.inner();
+        let records = inner.rooms.get(room).filter(|records| records.room().is_some());
+        Ok(records.ok_or(HallError::NoRoom)?.page(after, limit))
     }
 }
 
 impl Inner {
-    fn hall(&mut self, room: &RoomId) -> Result<&mut Hall, StoreError> {
-        self.halls.get_mut(room).ok_or(StoreError::NoRoom)
-    }
-
-    fn check_rooms(&self, limits: &Limits) -> Result<(), StoreError> {
-        if self.halls.len() < limits.rooms { Ok(()) } else { Err(StoreError::Rooms(limits.rooms)) }
-    }
-
-    fn enter(
+    fn commit(
         &mut self,
         now: u64,
-        room: &RoomId,
-        arrival: &Arrival,
-        session: &Session,
-        shown: Option<&str>,
+        id: &RoomId,
+        commit: &Commit,
         limits: &Limits,
-    ) -> Result<Entered, StoreError> {
-        if !self.halls.contains_key(room) {
-            self.check_rooms(limits)?;
-            let hall = Hall::new(Room::by_entry(room.clone(), arrival, now)?, now);
-            self.halls.insert(room.clone(), hall);
+    ) -> Result<Result<Committed, Conflict>, StoreError> {
+        let living = self.rooms.len() - self.over.len();
+        let is_new = self.rooms.get(id).is_none_or(|records| records.room().is_none());
+        if is_new && living >= limits.rooms {
+            return Err(StoreError::Rooms(limits.rooms));
         }
-        let hall = self.hall(room)?;
-        let acted = hall.enter(now, arrival, session, limits.participants)?;
-        let present = hall.present();
-        let ticket = self.tickets.issue(room, &arrival.identity, shown);
-        Ok(Entered { arrival: arrival.clone(), acted, ticket, present })
+        let records = self.rooms.entry(id.clone()).or_default();
+        let (was_over, before) = (is_new && records.has_tombstone(), records.next_deadline());
+        let done = records.commit(now, commit);
+        let (after, is_over) = (records.next_deadline(), records.has_tombstone());
+        if before != after {
+            before.map(|at| self.due.remove(&(at, id.clone())));
+            after.map(|at| self.due.insert((at, id.clone())));
+        }
+        if was_over && !is_over {
+            self.over.retain(|(_, over)| over != id);
+        }
+        if is_over && !was_over {
+            self.over.push_back((now, id.clone()));
+        }
+        if done.is_err() && is_new && !was_over {
+            self.rooms.remove(id);
+        }
+        Ok(done)
     }
 
-    /// Who is gone cannot come back by ticket; at the end of a room that is everybody.
-    fn end_tickets(&mut self, acted: &Acted) {
-        for gone in &acted.gone {
-            self.tickets.end(acted.room.id(), &gone.identity, gone.reason);
-        }
-        if acted.ended() {
-            self.tickets.end_all(acted.room.id());
+    fn forget_tombstones(&mut self, now: u64) {
+        let is_old =
+            |since: u64, count: usize| since.saturating_add(TOMBSTONE_MS) <= now || count > MAX_TOMBSTONES;
+        while let Some((_, room)) = self.over.front().filter(|(since, _)| is_old(*since, self.over.len())) {
+            self.rooms.remove(room);
+            self.over.pop_front();
         }
     }
 }

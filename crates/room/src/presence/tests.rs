@@ -1,10 +1,8 @@
 use proptest::prelude::*;
-use protocol::id::RoomId;
+use protocol::id::{RoomId, SpeakerNumber};
 
 use super::*;
-use protocol::token::Role;
-
-use crate::{Arrival, Plan};
+use crate::{Head, Numbered, Plan, Seat};
 
 fn id(text: &str) -> Identity {
     Identity::new(text).unwrap()
@@ -108,14 +106,14 @@ fn beyond_two_hundred_people_only_counts_are_told_once_a_second() {
 
 #[test]
 fn who_goes_on_stage_leaves_the_audience() {
-    let mut room = Room::new(RoomId::new("r").unwrap(), &Plan::default(), 0).unwrap();
     let mut board = board("s");
     board.join(0, person("anna"));
     board.join(0, person("ben"));
     board.poll(0);
-    let anna = Arrival { identity: id("anna"), name: "Anna".into(), role: Role::Host, hidden: false };
-    room.enter(0, &anna).unwrap();
-    board.stage(500, &room);
+    let mut head = Head::new(RoomId::new("r").unwrap(), &Plan::default(), 0).unwrap();
+    let (identity, name, number) = (id("anna"), "Anna".into(), SpeakerNumber(1));
+    head.stage.push(Seat { identity, name, number, host: true, muted: false });
+    board.stage(500, &Room::new(1, 1, Numbered { number: 1, value: head }));
     board.poll(500);
     assert_eq!(told(&board, 1), Some((1, vec![], strings(&["anna"]))));
     assert_eq!(board.counts(), Counts { listeners: 1, speakers: 1, hands: 0 });

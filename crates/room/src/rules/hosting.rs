@@ -9,7 +9,7 @@ use crate::limits::INVITATION_MS;
 use crate::room::{Invitation, check_seats, check_title};
 use crate::{Action, Actor, Answer, Change, People, Refusal};
 
-impl Draft {
+impl Draft<'_> {
     /// The actor is known to be one of them.
     pub(super) fn host(
         &mut self,
@@ -53,14 +53,14 @@ impl Draft {
             return Ok(Answer::Invited { expires_ms: invitation.expires.saturating_sub(self.now) });
         }
         self.check_seat_free()?;
-        let agreed = self.raised_hand(identity).is_some();
+        let agreed = self.hands.get(identity).is_some();
         if agreed || actor.identity() == Some(identity) {
             return self.seat_promoted(identity, name, actor.identity().cloned());
         }
         let (by, expires) = (actor.identity().cloned(), self.now.saturating_add(INVITATION_MS));
         let invitation =
             Invitation { identity: identity.clone(), name: name.into(), by: by.clone(), expires };
-        self.edit().invitations.push(invitation);
+        self.head.invitations.push(invitation);
         self.changes.push(Change::Invited { identity: identity.clone(), by, expires_ms: INVITATION_MS });
         Ok(Answer::Invited { expires_ms: INVITATION_MS })
     }
@@ -73,7 +73,7 @@ impl Draft {
         name: &str,
         by: Option<Identity>,
     ) -> Result<Answer, Refusal> {
-        self.standing_mut(identity)?.role.get_or_insert(Role::Listener);
+        self.decide(identity, |standing| standing.role = standing.role.or(Some(Role::Listener)))?;
         let seat = self.seat_down(identity, name)?;
         let (number, muted) = (seat.number, seat.muted);
         self.changes.push(Change::Promoted { identity: identity.clone(), by, number, muted });
@@ -93,7 +93,7 @@ impl Draft {
     /// Takes seat or invitation, for good unless somebody promotes them again.
     pub(super) fn off_stage(&mut self, identity: &Identity) -> Result<(), Refusal> {
         if self.take_seat(identity).is_some() {
-            self.standing_mut(identity)?.offstage = true;
+            self.decide(identity, |standing| standing.offstage = true)?;
         }
         self.take_invitation(identity);
         Ok(())
@@ -108,7 +108,7 @@ impl Draft {
         }
         let known = self.standing.get(identity).is_some_and(|standing| standing.muted);
         if !known {
-            self.standing_mut(identity)?.muted = true;
+            self.decide(identity, |standing| standing.muted = true)?;
             self.changes.push(Change::Muted { identity: identity.clone(), by: actor.identity().cloned() });
         }
         self.set_muted(identity, true);
@@ -132,13 +132,13 @@ impl Draft {
         if self.is_banned(identity) {
             return Ok(Answer::Done);
         }
-        self.standing_mut(identity)?.banned = true;
+        self.decide(identity, |standing| standing.banned = true)?;
         self.put_out(identity, RemoveReason::Banned)
     }
 
     fn unban(&mut self, identity: &Identity) -> Result<Answer, Refusal> {
         if self.is_banned(identity) {
-            self.standing_mut(identity)?.banned = false;
+            self.decide(identity, |standing| standing.banned = false)?;
         }
         Ok(Answer::Done)
     }
@@ -159,16 +159,17 @@ impl Draft {
         self.take_seat(identity);
         self.take_hand(identity);
         self.take_invitation(identity);
-        let standing = self.standing_mut(identity)?;
-        (standing.role, standing.offstage) = (Some(Role::Listener), true);
+        self.decide(identity, |standing| {
+            (standing.role, standing.offstage) = (Some(Role::Listener), true);
+        })?;
         Ok(Answer::Done)
     }
 
     pub(super) fn go_live(&mut self) -> Answer {
         if self.state == RoomState::Backstage {
             let now = self.now;
-            let room = self.edit();
-            (room.state, room.since, room.awaits) = (RoomState::Live, now, false);
+            let head = &mut self.head;
+            (head.state, head.since, head.awaits) = (RoomState::Live, now, false);
             self.changes.push(Change::Room { state: RoomState::Live, since: now });
         }
         Answer::Done
@@ -190,12 +191,11 @@ impl Draft {
         }
         if (&title, seats) != (&self.title, self.seats) {
             let (state, since) = (self.state, self.since);
-            let room = self.edit();
-            (room.title, room.seats) = (title, seats);
+            (self.head.title, self.head.seats) = (title, seats);
             self.changes.push(Change::Room { state, since });
         }
         if self.awaits && live == Some(false) {
-            self.edit().awaits = false;
+            self.head.awaits = false;
         } else if self.awaits && live == Some(true) {
             self.go_live();
         }

@@ -8,7 +8,7 @@ use crate::limits::MAX_HANDS;
 use crate::room::RaisedHand;
 use crate::{Answer, People, Refusal};
 
-impl Draft {
+impl Draft<'_> {
     /// Whoever was invited meanwhile comes on stage by it: that is a yes.
     pub(super) fn raise_hand(
         &mut self,
@@ -22,17 +22,16 @@ impl Draft {
         if self.invitation(identity).is_some() {
             return self.accept(identity, people);
         }
-        if self.raised_hand(identity).is_some() {
+        if self.hands.get(identity).is_some() {
             return Ok(Answer::Done);
         }
-        if self.hands.len() >= MAX_HANDS {
+        if self.hands.count >= MAX_HANDS {
             return Err(Refusal::Limit { what: "hands up", limit: MAX_HANDS });
         }
-        let hand =
-            RaisedHand { identity: identity.clone(), name: name.into(), since: self.now, away_since: None };
+        let hand = RaisedHand { name: name.into(), since: self.now };
         self.down.retain(|down| down != identity);
-        self.up.push(hand.shown());
-        self.edit().hands.push(hand);
+        self.up.push(hand.shown(identity));
+        self.hands.set(identity, hand);
         Ok(Answer::Done)
     }
 
@@ -66,7 +65,7 @@ impl Draft {
     pub(super) fn unmute(&mut self, identity: &Identity) -> Result<Answer, Refusal> {
         self.check_on_stage(identity)?;
         if self.standing.get(identity).is_some_and(|standing| standing.muted) {
-            self.standing_mut(identity)?.muted = false;
+            self.decide(identity, |standing| standing.muted = false)?;
         }
         self.set_muted(identity, false);
         Ok(Answer::Done)

@@ -6,21 +6,23 @@ use tokio::task::JoinSet;
 
 use super::*;
 
-pub async fn whoever_does_not_come_back_is_gone_once<S: Store>(fresh: &impl AsyncFn(Limits) -> Arc<S>) {
-    let store = fresh(Limits::default()).await;
-    opened(&*store).await;
-    enter(&*store, "leo", Role::Listener, 3).await.unwrap();
+pub async fn whoever_does_not_come_back_is_gone_once(fresh: &impl AsyncFn(Limits) -> Ground) {
+    let ground = fresh(Limits::default()).await;
+    let store = &ground.halls;
+    opened(store).await;
+    enter(store, "leo", Role::Listener, 3).await.unwrap();
     for (name, number) in [("lea", 2), ("leo", 3)] {
-        store.cut(T0, &town(), &id(name), &session(number)).await.unwrap();
+        store.cut(&town(), &id(name), &session(number)).await.unwrap();
     }
     assert_eq!(store.people(&town(), None, 9).await.unwrap().len(), 3, "held");
-    assert_eq!(store.next_deadline().await, Ok(Some(T0 + AWAY_MS)));
-    assert_eq!(store.expire(T0 + AWAY_MS - 1).await.unwrap(), []);
+    ground.advance(AWAY_MS - MARGIN);
+    assert_eq!(store.expire().await.unwrap(), []);
+    ground.advance(MARGIN);
 
     let mut sweeps = JoinSet::new();
     for _ in 0..10 {
-        let store = Arc::clone(&store);
-        sweeps.spawn(async move { store.expire(T0 + AWAY_MS).await.unwrap() });
+        let store = Arc::clone(store);
+        sweeps.spawn(async move { store.expire().await.unwrap() });
     }
     let happened: Vec<_> = sweeps.join_all().await.into_iter().flatten().collect();
     let mut gone: Vec<_> = happened.iter().flat_map(|acted| &acted.gone).collect();
@@ -33,41 +35,44 @@ pub async fn whoever_does_not_come_back_is_gone_once<S: Store>(fresh: &impl Asyn
     assert_eq!(store.people(&town(), None, 9).await.unwrap().len(), 1);
 }
 
-pub async fn a_deserted_room_ends_and_may_begin_anew<S: Store>(fresh: &impl AsyncFn(Limits) -> Arc<S>) {
-    let store = fresh(Limits::default()).await;
-    enter(&*store, "hanna", Role::Host, 1).await.unwrap();
-    store.leave(T0, &town(), &id("hanna"), &session(1)).await.unwrap();
-    assert_eq!(store.next_deadline().await, Ok(Some(T0 + EMPTY_MS)));
-    assert_eq!(store.expire(T0 + EMPTY_MS - 1).await.unwrap(), []);
-    let ended = store.expire(T0 + EMPTY_MS).await.unwrap();
+pub async fn a_deserted_room_ends_and_may_begin_anew(fresh: &impl AsyncFn(Limits) -> Ground) {
+    let ground = fresh(Limits::default()).await;
+    let store = &ground.halls;
+    enter(store, "hanna", Role::Host, 1).await.unwrap();
+    store.leave(&town(), &id("hanna"), &session(1)).await.unwrap();
+    ground.advance(EMPTY_MS - MARGIN);
+    assert_eq!(store.expire().await.unwrap(), []);
+    ground.advance(MARGIN);
+    let ended = store.expire().await.unwrap();
     assert!(ended.len() == 1 && ended[0].ended());
     assert_eq!(store.room(&town()).await, Ok(None));
-    let entered = enter(&*store, "hanna", Role::Host, 2).await.unwrap();
+    let entered = enter(store, "hanna", Role::Host, 2).await.unwrap();
     assert_eq!(entered.acted.room.state(), RoomState::Live);
-    assert_eq!(store.next_deadline().await, Ok(None), "somebody is there");
+    ground.advance(EMPTY_MS);
+    assert_eq!(store.expire().await.unwrap(), [], "somebody is there");
 }
 
-pub async fn a_room_that_was_ended_says_so_and_is_forgotten_later<S: Store>(
-    fresh: &impl AsyncFn(Limits) -> Arc<S>,
-) {
-    let store = fresh(Limits::default()).await;
-    opened(&*store).await;
-    let ended = store.act(T0, &town(), &participant("hanna"), &Action::End).await.unwrap();
+pub async fn a_room_that_was_ended_says_so_and_is_forgotten_later(fresh: &impl AsyncFn(Limits) -> Ground) {
+    let ground = fresh(Limits::default()).await;
+    let store = &ground.halls;
+    opened(store).await;
+    let ended = store.act(&town(), &participant("hanna"), &Action::End).await.unwrap();
     assert!(ended.ended());
     assert_eq!(store.people(&town(), None, 9).await, Ok(vec![]));
-    let refused = enter(&*store, "lea", Role::Listener, 3).await;
-    assert_eq!(refused, Err(StoreError::Refused(Refusal::Ended)));
-    assert_eq!(store.next_deadline().await, Ok(Some(T0 + ENDED_MS)));
-    assert_eq!(store.expire(T0 + ENDED_MS).await.unwrap(), [], "nobody needs to be told");
+    let refused = enter(store, "lea", Role::Listener, 3).await;
+    assert_eq!(refused, Err(Refusal::Ended.into()));
+    ground.advance(ENDED_MS);
+    assert_eq!(store.expire().await.unwrap(), [], "nobody needs to be told");
     assert_eq!(store.room(&town()).await, Ok(None));
 }
 
-pub async fn an_ended_room_can_be_made_again<S: Store>(fresh: &impl AsyncFn(Limits) -> Arc<S>) {
-    let store = fresh(Limits::default()).await;
-    opened(&*store).await;
-    let ended = store.act(T0, &town(), &Actor::Admin, &Action::End).await.unwrap();
-    let again = store.create(T0 + 1, &town(), &Plan::default()).await.unwrap();
+pub async fn an_ended_room_can_be_made_again(fresh: &impl AsyncFn(Limits) -> Ground) {
+    let ground = fresh(Limits::default()).await;
+    let store = &ground.halls;
+    opened(store).await;
+    let ended = store.act(&town(), &Actor::Admin, &Action::End).await.unwrap();
+    let again = store.create(&town(), &Actor::Admin, &Plan::default()).await.unwrap();
     assert_eq!(again.room.state(), RoomState::Live);
     assert!(again.outcome.version > ended.outcome.version, "nobody takes the one for the other");
-    enter(&*store, "lea", Role::Listener, 3).await.unwrap();
+    enter(store, "lea", Role::Listener, 3).await.unwrap();
 }

@@ -1,6 +1,5 @@
-use protocol::message::RemoveReason;
-
 use super::*;
+use crate::Head;
 
 #[test]
 fn only_hosts_do_what_hosts_do() {
@@ -187,15 +186,13 @@ fn an_invitation_can_be_taken_back() {
 fn a_room_that_a_listener_made_goes_live_with_the_first_who_may_speak() {
     let waiting = || {
         let mut town = Town::new(8);
-        let lea = Arrival { identity: id("lea"), name: "lea".into(), role: Role::Listener, hidden: false };
-        town.room = Room::by_entry(RoomId::new("town").unwrap(), &lea, 0).unwrap();
+        town.records = Records::default();
         town.enter("lea", Role::Listener).unwrap();
         assert_eq!(town.room.state(), RoomState::Backstage);
         town
     };
     let mut town = waiting();
-    let sam = Arrival { identity: id("sam"), name: "sam".into(), role: Role::Speaker, hidden: false };
-    let changes = town.room.enter(town.now, &sam).unwrap().changes;
+    let changes = town.arrive(arrival("sam", Role::Speaker)).unwrap().changes;
     assert!(changes.contains(&Change::Room { state: RoomState::Live, since: 1_000 }), "{changes:?}");
 
     for (live, state) in [(false, RoomState::Backstage), (true, RoomState::Live)] {
@@ -210,9 +207,7 @@ fn a_room_that_a_listener_made_goes_live_with_the_first_who_may_speak() {
 
 #[test]
 fn the_room_goes_live_once_and_ends_for_good() {
-    let plan = Plan { live: Some(false), ..Plan::default() };
-    let mut town = Town::new(8);
-    town.room = Room::new(RoomId::new("town").unwrap(), &plan, 0).unwrap();
+    let mut town = Town::planned(Plan { live: Some(false), ..Plan::default() });
     town.enter("hanna", Role::Host).unwrap();
     assert_eq!(town.room.state(), RoomState::Backstage);
     let live = town.act(&host("hanna"), Action::GoLive).unwrap().changes;
@@ -250,11 +245,11 @@ fn the_origin_is_given_once_and_replaced_only_when_it_is_the_one_that_was_lost()
     let mut town = Town::new(8);
     let (first, second) = (NodeId::new("o1").unwrap(), NodeId::new("o2").unwrap());
     assert_eq!(town.room.node_stage(), None);
-    town.room.assign_origin(1_000, &first, Epoch(1), None).unwrap();
-    let late = town.room.assign_origin(1_000, &second, Epoch(2), None).unwrap();
-    assert_eq!((late.changes, town.room.origin()), (vec![], Some((&first, Epoch(1)))));
-    town.room.assign_origin(1_000, &second, Epoch(3), Some(Epoch(1))).unwrap();
-    town.room.assign_origin(1_000, &first, Epoch(4), Some(Epoch(1))).unwrap();
+    town.origin(&first, Epoch(1), None);
+    let late = town.origin(&second, Epoch(2), None);
+    assert_eq!((late, town.room.origin()), (vec![], Some((&first, Epoch(1)))));
+    town.origin(&second, Epoch(3), Some(Epoch(1)));
+    town.origin(&first, Epoch(4), Some(Epoch(1)));
     assert_eq!(town.room.origin(), Some((&second, Epoch(3))), "two saw the same loss: one replacement");
 
     let stage = town.room.node_stage().unwrap();
@@ -262,27 +257,36 @@ fn the_origin_is_given_once_and_replaced_only_when_it_is_the_one_that_was_lost()
     assert_eq!(stage.speakers[0].number, SpeakerNumber(1));
 }
 
-/// Notes of as many people as the room remembers.
-fn remembered(decided: &Standing) -> impl Iterator<Item = (Identity, Standing)> {
-    (0..MAX_STANDING).map(|number| (id(&format!("s{number}")), decided.clone()))
+/// A town that remembers as much as it may, and nothing that is not decided like this.
+fn remembering(decided: &Standing) -> Town {
+    let mut town = Town::new(8);
+    let standing = (0..MAX_STANDING).map(|number| (id(&format!("s{number}")), Some(decided.clone())));
+    let delta = Delta { standing: standing.collect(), ..Delta::default() };
+    let commit = Commit {
+        now: town.now,
+        compare: Compare { door: town.room.door, ..Compare::default() },
+        delta,
+        people: BTreeMap::new(),
+        clear: false,
+        forget: None,
+        entry: None,
+    };
+    town.records.commit(town.now, &commit).unwrap();
+    town.room = town.records.room().unwrap().clone();
+    town
 }
 
 #[test]
 fn what_a_token_would_say_again_is_forgotten_first() {
-    let mut town = Town::new(8);
-    town.does("hanna", ban("enemy"));
-    let token = Standing { role: Some(Role::Speaker), ..Standing::default() };
-    town.room.standing.extend(remembered(&token));
+    let mut town = remembering(&Standing { role: Some(Role::Speaker), ..Standing::default() });
     town.enter("sam", Role::Speaker).unwrap();
-    assert_eq!(town.room.standing.len(), 3);
+    assert_eq!(town.room.standing.len(), 2);
     assert!(town.room.is_host(&id("hanna")));
-    assert!(town.room.is_banned(&id("enemy")));
 }
 
 #[test]
 fn when_nothing_can_be_forgotten_a_ban_is_refused_and_a_kick_still_works() {
-    let mut town = Town::new(8);
-    town.room.standing.extend(remembered(&Standing { banned: true, ..Standing::default() }));
+    let mut town = remembering(&Standing { banned: true, ..Standing::default() });
     let limit = Refusal::Limit { what: "decisions about people", limit: MAX_STANDING };
     assert_eq!(town.refused("hanna", ban("enemy")), limit);
     let kicked = town.act(&host("hanna"), kick("lea")).unwrap().changes;
@@ -291,11 +295,44 @@ fn when_nothing_can_be_forgotten_a_ban_is_refused_and_a_kick_still_works() {
 }
 
 #[test]
-fn a_room_is_written_and_read_as_it_is() {
+fn whoever_was_banned_neither_makes_the_ended_room_anew_nor_enters_the_next_one() {
+    let mut town = Town::new(8);
+    town.enter("hugo", Role::Host).unwrap();
+    town.act(&Actor::Admin, ban("hugo")).unwrap();
+    let anew = |town: &mut Town, by: &str| {
+        let actor = Actor::Bearer(id(by));
+        town.run(&Operation::Create { actor, plan: Plan::default() }).map(drop).map_err(refused)
+    };
+    for forgotten in [false, true] {
+        town.act(&Actor::Admin, Action::End).unwrap();
+        if forgotten {
+            town.wait(crate::limits::ENDED_MS);
+            assert_eq!(town.records.room(), None);
+        }
+        let before = town.room.version();
+        assert_eq!(anew(&mut town, "hugo"), Err(Refusal::Banned));
+        assert_eq!(anew(&mut town, "hanna"), Ok(()));
+        assert!(town.room.version() > before, "nobody takes the one for the other");
+        assert_eq!(town.enter("hugo", Role::Host), Err(Refusal::Banned));
+    }
+    town.act(&Actor::Admin, Action::Unban { identity: id("hugo") }).unwrap();
+    assert!(town.enter("hugo", Role::Host).is_ok());
+}
+
+#[test]
+fn what_is_kept_is_written_and_read_as_it_is() {
     let mut town = Town::new(8);
     town.does("lea", Action::RaiseHand);
     town.does("hanna", promote("leo"));
     town.does("hanna", ban("enemy"));
-    let written = serde_json::to_string(&town.room).unwrap();
-    assert_eq!(serde_json::from_str::<Room>(&written).unwrap(), town.room);
+    let head = serde_json::to_string(&town.room.head.value).unwrap();
+    assert_eq!(serde_json::from_str::<Head>(&head).unwrap(), town.room.head.value);
+    let delta = Delta {
+        head: Some(town.room.head.value.clone()),
+        door: true,
+        hands: town.room.hands.iter().map(|(who, hand)| (who.clone(), Some(hand.value.clone()))).collect(),
+        standing: BTreeMap::from([(id("gone"), None)]),
+    };
+    let written = serde_json::to_string(&delta).unwrap();
+    assert_eq!(serde_json::from_str::<Delta>(&written).unwrap(), delta);
 }

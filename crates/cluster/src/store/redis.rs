@@ -1,0 +1,211 @@
+//! The store that several signaling nodes share: Redis or Valkey, one primary, from 7.0 on.
+//!
+//! ```text
+//!   dais:{town}:room       hash    number, version, door, head
+//!   dais:{town}:standing   hash    identity → what was decided about them
+//!   dais:{town}:hands      hash    identity → their raised hand
+//!   dais:{town}:people     hash    identity → who is here, by which session
+//!   dais:{town}:names      zset    those of them who are not hidden, in the order of identities
+//!   dais:{town}:due        zset    what runs out, by the server's time in ms
+//!   dais:{town}:changes    stream  who did what to whom, numbered as the room is
+//!   dais:{town}:over       string  what is remembered once it is over
+//!   dais:{town}:done:<id>  string  the answer to a commit, for whoever did not get it
+//!   dais:rooms  dais:due   zset    all rooms; when something is due in which      dais:epoch  the last one
+//! ```
+//!
+//! Values are JSON with the number of the change that set them in front: `17:{…}`. Scripts compare numbers
+//! and set values; they know no rule. Every operation has a time-out of ours, and a commit of which it is
+//! not known whether it was done is asked about again under its id, never done twice.
+
+mod connection;
+mod wire;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use protocol::id::{Epoch, Identity, RoomId};
+use protocol::message::{Counts, Person};
+use redis::{Script, Value};
+use room::Room;
+use room::hall::{Commit, Committed, Conflict, Due, HallError, Loaded};
+
+use super::{Limits, Listed, Store, StoreError};
+use connection::Connection;
+pub use connection::NotRedis;
+use wire::{Answer, Page, Row, Why};
+
+/// Rooms that are remembered so that only what is new must be fetched; any number may be forgotten.
+const MAX_REMEMBERED: usize = 1_000;
+
+/// Most rooms, and most things in each, that one looks after at once.
+const MOST_DUE: (usize, usize) = (64, 256);
+
+/// How long nobody else is asked to do what is due, in ms. Longer than it takes.
+const CLAIM_MS: u64 = 2_000;
+
+/// Keeps rooms in Redis.
+pub struct RedisStore {
+    connection: Connection,
+    prefix: String,
+    limits: Limits,
+    scripts: Scripts,
+    /// The rooms as they were when last seen.
+    remembered: Mutex<HashMap<RoomId, Arc<Room>>>,
+}
+
+struct Scripts {
+    load: Script,
+    commit: Script,
+    due: Script,
+    rooms: Script,
+    people: Script,
+}
+
+impl RedisStore {
+    /// The store at this URL (`redis://` or `rediss://`, with user, password and database number); what it
+    /// keeps begins with `prefix`. Nobody is asked yet: it may be down.
+    pub fn new(url: &str, prefix: &str, limits: Limits) -> Result<Arc<Self>, NotRedis> {
+        let scripts = Scripts {
+            load: Script::new(include_str!("redis/load.lua")),
+            commit: Script::new(include_str!("redis/commit.lua")),
+            due: Script::new(include_str!("redis/due.lua")),
+            rooms: Script::new(include_str!("redis/rooms.lua")),
+            people: Script::new(include_str!("redis/people.lua")),
+        };
+        let connection = Connection::new(url)?;
+        let prefix = format!("{prefix}:");
+        Ok(Arc::new(Self { connection, prefix, limits, scripts, remembered: Mutex::default() }))
+    }
+
+    fn key(&self, room: &RoomId, what: &str) -> String {
+        format!("{}{{{room}}}:{what}", self.prefix)
+    }
+
+    fn global(&self, what: &str) -> String {
+        format!("{}{what}", self.prefix)
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, HashMap<RoomId, Arc<Room>>> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, id: &RoomId, room: Option<&Arc<Room>>) {
+        let mut remembered = self.remembered();
+        match room {
+            None => drop(remembered.remove(id)),
+            Some(_) if remembered.len() >= MAX_REMEMBERED && !remembered.contains_key(id) => {
+                // Some of them; whoever needs one fetches it again.
+                remembered.clear();
+            }
+            Some(room) => drop(remembered.insert(id.clone(), Arc::clone(room))),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn load(&self, room: &RoomId, concerns: &[&Identity]) -> Result<Loaded, StoreError> {
+        let known = self.remembered().get(room).cloned();
+        let mut ask = self.scripts.load.prepare_invoke();
+        for what in ["room", "standing", "hands", "people", "names", "over"] {
+            ask.key(self.key(room, what));
+        }
+        ask.arg(known.as_ref().map_or(0, |room| room.version()));
+        for identity in concerns {
+            ask.arg(identity.as_str());
+        }
+        let answer = self.connection.run(&ask).await?;
+        let loaded = wire::loaded(&answer, known, concerns).map_err(|what| garbage(room, &what))?;
+        self.remember(room, loaded.room.as_ref());
+        Ok(loaded)
+    }
+
+    async fn commit(
+        &self,
+        room: &RoomId,
+        commit: &Commit,
+    ) -> Result<Result<Committed, Conflict>, StoreError> {
+        let mut ask = self.scripts.commit.prepare_invoke();
+        for what in ["room", "standing", "hands", "people", "names", "over", "due", "changes"] {
+            ask.key(self.key(room, what));
+        }
+        ask.key(self.key(room, &format!("done:{:032x}", rand::random::<u128>())));
+        ask.key(self.global("rooms")).key(self.global("due"));
+        ask.arg(wire::commit(commit, self.limits.rooms)).arg(room.as_str());
+        let answer: String = text(self.connection.run(&ask).await?, room)?;
+        match serde_json::from_str(&answer) {
+            Ok(Answer::Committed(committed)) => Ok(Ok(committed.into())),
+            Ok(Answer::Conflict { conflict: Why::Changed }) => Ok(Err(Conflict::Changed)),
+            Ok(Answer::Conflict { conflict: Why::Full }) => Ok(Err(Conflict::Full)),
+            Ok(Answer::Conflict { conflict: Why::Rooms }) => Err(StoreError::Rooms(self.limits.rooms)),
+            Err(error) => Err(garbage(room, &error.to_string())),
+        }
+    }
+
+    async fn next_epoch(&self) -> Result<Epoch, StoreError> {
+        let mut ask = redis::cmd("INCR");
+        ask.arg(self.global("epoch"));
+        match self.connection.ask(&ask).await? {
+            Value::Int(epoch) if u32::try_from(epoch).is_ok() => Ok(Epoch(epoch as u32)),
+            other => Err(StoreError::Garbage(format!("{}: {other:?}", self.global("epoch")))),
+        }
+    }
+
+    async fn due(&self) -> Result<Vec<(RoomId, Vec<Due>)>, StoreError> {
+        let mut ask = self.scripts.due.prepare_invoke();
+        ask.key(self.global("due")).arg(MOST_DUE.0).arg(MOST_DUE.1).arg(CLAIM_MS).arg(&self.prefix);
+        let answer: Vec<(String, Vec<String>)> = self.connection.read(&ask, "due").await?;
+        let things = |(room, due): (String, Vec<String>)| {
+            let due = due.iter().filter_map(|due| wire::due(due)).collect();
+            Some((RoomId::new(&room).ok()?, due))
+        };
+        Ok(answer.into_iter().filter_map(things).collect())
+    }
+
+    async fn rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        let mut ask = self.scripts.rooms.prepare_invoke();
+        let after = after.map_or("", RoomId::as_str);
+        ask.key(self.global("rooms")).arg(after).arg(limit).arg(&self.prefix);
+        let page: Vec<Row> = self.connection.read(&ask, "rooms").await?;
+        // One room that cannot be read hides no other.
+        Ok(page.into_iter().filter_map(|(id, head, here, hands)| listed(&id, &head, here, hands)).collect())
+    }
+
+    async fn people(
+        &self,
+        room: &RoomId,
+        after: Option<&Identity>,
+        limit: usize,
+    ) -> Result<Vec<Person>, StoreError> {
+        let mut ask = self.scripts.people.prepare_invoke();
+        for what in ["room", "people", "names"] {
+            ask.key(self.key(room, what));
+        }
+        ask.arg(after.map_or("", Identity::as_str)).arg(limit);
+        let page: Option<Page> = self.connection.read(&ask, "people").await?;
+        let page = page.ok_or(HallError::NoRoom)?;
+        Ok(page.iter().filter_map(|(identity, entry)| wire::person(identity, entry.as_deref()?)).collect())
+    }
+}
+
+fn listed(id: &str, head: &str, here: usize, hands: usize) -> Option<Listed> {
+    let head = wire::head(head).inspect_err(|error| tracing::error!(room = id, %error, "not a room")).ok()?;
+    let room = Room::new(head.number, head.number, head);
+    let (info, stage) = (room.info(), room.members());
+    let listeners = here.saturating_sub(stage.len());
+    let counts = Counts { listeners: listeners as u32, speakers: stage.len() as u32, hands: hands as u32 };
+    Some(Listed { info, stage, counts })
+}
+
+fn text(value: Value, room: &RoomId) -> Result<String, StoreError> {
+    redis::from_redis_value(value).map_err(|error| garbage(room, &error.to_string()))
+}
+
+fn garbage(room: &RoomId, what: &str) -> StoreError {
+    tracing::error!(%room, %what, "the store holds what is no part of a room");
+    StoreError::Garbage(format!("room {room}: {what}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+-- Compares, and sets all of it or nothing. Knows no rule: what is compared and set was decided elsewhere.
+-- What is kept with a number is written "number:value".
+-- KEYS: room standing hands people names over due changes done, then all rooms, what is due in which
+-- ARGV: the commit, and the room's id
+local commit = cjson.decode(ARGV[1])
+local room_key, standing, hands, people, names, over, due, changes, done =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local all_rooms, all_due, id = KEYS[10], KEYS[11], ARGV[2]
+
+-- Asked a second time, because the first answer was lost.
+local before = redis.call('GET', done)
+if before then return before end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if math.abs(now - commit.now) > commit.stale_ms then return '{"conflict":"changed"}' end
+
+local function text(number) return string.format('%.0f', number) end
+local function number_of(value) return value and tonumber(string.match(value, '^%d+')) or 0 end
+local function is_as_it_was(key, expected)
+  for _, entry in ipairs(expected) do
+    if number_of(redis.call('HGET', key, entry[1])) ~= entry[2] then return false end
+  end
+  return true
+end
+
+-- Everything is read before anything is written: what is of a wrong type ends the script here.
+local room = redis.call('HMGET', room_key, 'number', 'version', 'door', 'head')
+local tombstone, here, rooms = redis.call('GET', over), redis.call('HLEN', people), redis.call('ZCARD', all_rooms)
+redis.call('HLEN', standing)
+redis.call('HLEN', hands)
+redis.call('ZCARD', names)
+redis.call('ZCARD', due)
+redis.call('XLEN', changes)
+redis.call('ZCARD', all_due)
+
+if (tonumber(room[3]) or 0) ~= commit.door
+  or (commit.head >= 0 and number_of(room[4]) ~= commit.head)
+  or not is_as_it_was(standing, commit.compare_standing)
+  or not is_as_it_was(hands, commit.compare_hands)
+  or not is_as_it_was(people, commit.compare_people)
+  or (commit.empty and here > 0)
+then
+  return '{"conflict":"changed"}'
+end
+if commit.places >= 0 and here >= commit.places then return '{"conflict":"full"}' end
+if not room[4] and rooms >= commit.rooms then return '{"conflict":"rooms"}' end
+
+local last = tonumber(room[1]) or number_of(tombstone)
+local version = tonumber(room[2]) or last
+local number = last + 1
+local prefix = text(number) .. ':'
+
+local function set(key, entries)
+  for _, entry in ipairs(entries) do
+    if entry[2] then redis.call('HSET', key, entry[1], prefix .. entry[2]) else redis.call('HDEL', key, entry[1]) end
+  end
+end
+local function set_due(what, at)
+  if at then redis.call('ZADD', due, text(at), what) else redis.call('ZREM', due, what) end
+end
+
+if commit.clear then redis.call('DEL', people, names, hands, due) end
+redis.call('HSET', room_key, 'number', text(number))
+if commit.news then redis.call('HSET', room_key, 'version', text(number)) end
+if commit.opens then redis.call('HSET', room_key, 'door', text(number)) end
+if commit.set_head then
+  redis.call('HSET', room_key, 'head', prefix .. commit.set_head)
+  set_due('h', commit.head_due)
+end
+set(standing, commit.standing)
+set(hands, commit.hands)
+set(people, commit.people)
+for _, person in ipairs(commit.people) do
+  if person[2] and person[3] then redis.call('ZADD', names, 0, person[1]) else redis.call('ZREM', names, person[1]) end
+  set_due('p' .. person[1], person[4])
+end
+if commit.empty_ms >= 0 and redis.call('HLEN', people) == 0 then
+  redis.call('ZADD', due, 'NX', text(now + commit.empty_ms), 'e')
+else
+  redis.call('ZREM', due, 'e')
+end
+if commit.entry then
+  redis.call('XADD', changes, 'MAXLEN', '~', commit.entries, text(number) .. '-0', 'entry', commit.entry)
+end
+
+if commit.forget then
+  redis.call('DEL', room_key, standing, hands, people, names, due, changes)
+  redis.call('SET', over, prefix .. commit.forget, 'PX', commit.tombstone_ms)
+  redis.call('ZREM', all_rooms, id)
+else
+  redis.call('DEL', over)
+  redis.call('ZADD', all_rooms, 0, id)
+  for _, key in ipairs({ room_key, standing, hands, people, names, due, changes }) do
+    redis.call('PEXPIRE', key, commit.keep_ms)
+  end
+end
+
+local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+if first[2] then redis.call('ZADD', all_due, first[2], id) else redis.call('ZREM', all_due, id) end
+
+local answer = cjson.encode({
+  number = number,
+  before = version,
+  version = commit.news and number or version,
+  present = redis.call('ZCARD', names),
+})
+redis.call('SET', done, answer, 'PX', commit.done_ms)
+return answer

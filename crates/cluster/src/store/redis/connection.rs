@@ -1,0 +1,127 @@
+//! The way to the server: how long is waited, what is tried again, and what its errors mean.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{
+    Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, ServerErrorKind, Value,
+};
+use tokio::time::{Instant, timeout_at};
+
+use crate::StoreError;
+
+/// How long one try may take: a server that is there answers within a few ms, also across an ocean.
+const TRY: Duration = Duration::from_millis(800);
+
+/// How long an operation may take with all its tries.
+const ALTOGETHER: Duration = Duration::from_millis(2_500);
+
+/// Between two tries, and to a server that cannot be reached.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The URL is none of a Redis server.
+#[derive(Debug, thiserror::Error)]
+#[error("not a Redis URL: {0}")]
+pub struct NotRedis(String);
+
+pub(super) struct Connection {
+    client: Client,
+    /// Connects when it is first used, and again whenever it was cut.
+    manager: Mutex<ConnectionManager>,
+}
+
+#[derive(Clone, Copy)]
+enum Ask<'a> {
+    Command(&'a Cmd),
+    Script(&'a ScriptInvocation<'a>),
+}
+
+impl Ask<'_> {
+    async fn of(self, mut manager: ConnectionManager) -> RedisResult<Value> {
+        match self {
+            Self::Command(command) => command.query_async(&mut manager).await,
+            Self::Script(script) => script.invoke_async(&mut manager).await,
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn new(url: &str) -> Result<Self, NotRedis> {
+        // The library's message names the URL's parts, and so perhaps the password.
+        let client = Client::open(url)
+            .map_err(|error| NotRedis(error.detail().unwrap_or("it cannot be read").into()))?;
+        let manager = Mutex::new(manage(&client).map_err(|error| NotRedis(error.to_string()))?);
+        Ok(Self { client, manager })
+    }
+
+    /// Asks something that may be asked twice.
+    pub(super) async fn ask(&self, cmd: &Cmd) -> Result<Value, StoreError> {
+        self.insist(Ask::Command(cmd)).await
+    }
+
+    /// Runs a script that may be run twice: it changes nothing, or sees to it by itself.
+    pub(super) async fn run(&self, script: &ScriptInvocation<'_>) -> Result<Value, StoreError> {
+        self.insist(Ask::Script(script)).await
+    }
+
+    /// The same, with the answer read.
+    pub(super) async fn read<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+        what: &str,
+    ) -> Result<T, StoreError> {
+        let answer = self.run(script).await?;
+        redis::from_redis_value(answer).map_err(|error| StoreError::Garbage(format!("{what}: {error}")))
+    }
+
+    async fn insist(&self, ask: Ask<'_>) -> Result<Value, StoreError> {
+        let deadline = Instant::now() + ALTOGETHER;
+        loop {
+            let manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let error = match timeout_at(deadline.min(Instant::now() + TRY), ask.of(manager)).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => self.judge(error)?,
+                Err(_) => StoreError::Unavailable("it is silent".into()),
+            };
+            if Instant::now() + PAUSE >= deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// An error after which it is worth asking again is answered, any other is returned.
+    fn judge(&self, error: RedisError) -> Result<StoreError, StoreError> {
+        let says = StoreError::Unavailable(error.to_string());
+        match error.kind() {
+            // No longer the primary: whoever is now is found under the same name.
+            ErrorKind::Server(ServerErrorKind::ReadOnly) => {
+                if let Ok(manager) = manage(&self.client) {
+                    *self.manager.lock().unwrap_or_else(PoisonError::into_inner) = manager;
+                }
+                Ok(says)
+            }
+            ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::TryAgain) | ErrorKind::Io => {
+                Ok(says)
+            }
+            // A value of another type under a key of ours; out of a script it comes in words.
+            _ if error.to_string().contains("WRONGTYPE") => {
+                tracing::error!(%error, "the store holds what is no part of a room");
+                Err(StoreError::Garbage(error.to_string()))
+            }
+            // Out of memory, cannot write to disk, refused: it says so at once, and again the next time.
+            _ => Err(says),
+        }
+    }
+}
+
+fn manage(client: &Client) -> RedisResult<ConnectionManager> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(TRY))
+        .set_response_timeout(Some(TRY))
+        .set_number_of_retries(1)
+        .set_min_delay(PAUSE)
+        .set_max_delay(PAUSE);
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
+}

@@ -1,0 +1,199 @@
+//! What is kept, as it is written; and what is asked of the scripts, as they read it.
+//!
+//! What is there may be of another version of this program, or of somebody else: it is read with care.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use protocol::id::Identity;
+use protocol::message::Person;
+use redis::Value;
+use room::hall::{Commit, Committed, Due, Loaded, STALE_MS};
+use room::limits::TOMBSTONE_MS;
+use room::{Head, Numbered, Present, Room, Tombstone};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+/// Entries of a room's stream of changes that are kept, about.
+const ENTRIES: usize = 1_000;
+
+/// How long the answer to a commit is kept for whoever did not get it, in ms.
+const DONE_MS: u64 = 60_000;
+
+/// How long what is kept of a room outlives the last change of it, in ms: a room is over sooner by its own
+/// deadlines, so this is for what nobody looks after any more.
+const KEEP_MS: u64 = 48 * 60 * 60_000;
+
+/// A room in a list: its id, head, how many are here, how many hands are up.
+pub(super) type Row = (String, String, usize, usize);
+
+/// People in a list.
+pub(super) type Page = Vec<(String, Option<String>)>;
+
+/// What the script answers to a commit.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Answer {
+    Committed(Taken),
+    Conflict { conflict: Why },
+}
+
+#[derive(Deserialize)]
+pub(super) struct Taken {
+    number: u64,
+    before: u64,
+    version: u64,
+    present: usize,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Why {
+    Changed,
+    Full,
+    Rooms,
+}
+
+impl From<Taken> for Committed {
+    fn from(Taken { number, before, version, present }: Taken) -> Self {
+        Self { number, before, version, present }
+    }
+}
+
+/// A commit as the script reads it. What is absent is `false` or a number below 0: Lua has no word for it in
+/// JSON.
+pub(super) fn commit(commit: &Commit, rooms: usize) -> String {
+    let Commit { compare, delta, .. } = commit;
+    json!({
+        "now": commit.now,
+        "stale_ms": STALE_MS,
+        "door": compare.door,
+        "head": or_negative(compare.head),
+        "compare_standing": pairs(&compare.standing),
+        "compare_hands": pairs(&compare.hands),
+        "compare_people": pairs(&compare.people),
+        "empty": compare.empty,
+        "places": or_negative(compare.places.map(|places| places as u64)),
+        "rooms": rooms,
+        "news": commit.is_news(),
+        "opens": delta.door,
+        "set_head": or_false(delta.head.as_ref().map(written)),
+        "head_due": or_false(commit.head_due().flatten()),
+        "standing": entries(&delta.standing),
+        "hands": entries(&delta.hands),
+        "people": commit.people.iter().map(|(identity, entry)| person_set(identity, entry.as_ref())).collect::<Vec<_>>(),
+        "clear": commit.clear,
+        "empty_ms": or_negative(commit.may_be_empty_ms()),
+        "entry": or_false(commit.entry.as_ref().map(written)),
+        "entries": ENTRIES,
+        "forget": or_false(commit.forget.as_ref().map(written)),
+        "tombstone_ms": TOMBSTONE_MS,
+        "keep_ms": KEEP_MS,
+        "done_ms": DONE_MS,
+    })
+    .to_string()
+}
+
+fn person_set(identity: &Identity, entry: Option<&Present>) -> Json {
+    let is_shown = entry.is_some_and(|person| !person.hidden);
+    let away_until = entry.and_then(|person| person.away_until);
+    json!([identity, or_false(entry.map(written)), is_shown, or_false(away_until)])
+}
+
+fn pairs(numbers: &BTreeMap<Identity, u64>) -> Vec<(&Identity, u64)> {
+    numbers.iter().map(|(identity, number)| (identity, *number)).collect()
+}
+
+fn entries<T: Serialize>(entries: &BTreeMap<Identity, Option<T>>) -> Vec<(&Identity, Json)> {
+    entries.iter().map(|(identity, entry)| (identity, or_false(entry.as_ref().map(written)))).collect()
+}
+
+fn or_false(value: Option<impl Into<Json>>) -> Json {
+    value.map_or(Json::Bool(false), Into::into)
+}
+
+fn or_negative(value: Option<u64>) -> Json {
+    value.map_or(json!(-1), Json::from)
+}
+
+fn written(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("what is kept has only text for keys")
+}
+
+/// What `load` answers; `known` is the room of the version that it was asked with.
+pub(super) fn loaded(
+    answer: &Value,
+    known: Option<Arc<Room>>,
+    concerns: &[&Identity],
+) -> Result<Loaded, String> {
+    type Pairs = Vec<String>;
+    type Loading = (
+        u64,
+        Option<u64>,
+        Option<u64>,
+        Option<String>,
+        Pairs,
+        Pairs,
+        Option<String>,
+        usize,
+        Vec<Option<String>>,
+    );
+    let loading: Loading = redis::from_redis_value_ref(answer).map_err(|error| error.to_string())?;
+    let (now, version, door, new, standing, hands, over, present, people) = loading;
+    let room = match (version, new) {
+        (None, _) => None,
+        (Some(_), None) => known,
+        (Some(version), Some(text)) => {
+            let door = door.ok_or("`door` is missing")?;
+            let mut room = Room::new(version, door, head(&text)?);
+            for pair in standing.chunks_exact(2) {
+                room.with_standing(identity(&pair[0])?, numbered(&pair[1], "standing")?);
+            }
+            for pair in hands.chunks_exact(2) {
+                room.with_hand(identity(&pair[0])?, numbered(&pair[1], "hands")?);
+            }
+            Some(Arc::new(room))
+        }
+    };
+    let tombstone = over.map(|over| numbered::<Tombstone>(&over, "over")).transpose()?;
+    let tombstone = tombstone.map(|Numbered { number, value }| Tombstone { number, ..value });
+    let mut here = BTreeMap::new();
+    for (&identity, entry) in concerns.iter().zip(people) {
+        if let Some(entry) = entry {
+            here.insert(identity.clone(), numbered::<Present>(&entry, "people")?);
+        }
+    }
+    Ok(Loaded { now, room, tombstone, people: here, present })
+}
+
+/// A head as it is kept.
+pub(super) fn head(text: &str) -> Result<Numbered<Head>, String> {
+    numbered(text, "head")
+}
+
+/// Somebody as they are kept, to be shown.
+pub(super) fn person(identity: &str, entry: &str) -> Option<Person> {
+    let present: Numbered<Present> = numbered(entry, "people").ok()?;
+    Some(Person { identity: Identity::new(identity).ok()?, name: present.value.name })
+}
+
+/// What is due, by the name that the script gives it.
+pub(super) fn due(text: &str) -> Option<Due> {
+    match text {
+        "h" => Some(Due::Head),
+        "e" => Some(Due::Empty),
+        _ => Some(Due::Person(Identity::new(text.strip_prefix('p')?).ok()?)),
+    }
+}
+
+fn identity(text: &str) -> Result<Identity, String> {
+    Identity::new(text).map_err(|error| format!("an identity {error}"))
+}
+
+fn numbered<T: DeserializeOwned>(text: &str, what: &str) -> Result<Numbered<T>, String> {
+    let wrong = |why: &dyn std::fmt::Display| format!("`{what}`: {why}");
+    let (number, value) = text.split_once(':').ok_or_else(|| wrong(&"there is no number in front"))?;
+    let number = number.parse().map_err(|_| wrong(&"there is no number in front"))?;
+    Ok(Numbered { number, value: serde_json::from_str(value).map_err(|error| wrong(&error))? })
+}
