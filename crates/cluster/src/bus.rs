@@ -2,8 +2,10 @@
 //!
 //! Nothing here is kept or sent twice: whoever needs certainty asks and waits for the answer, or
 //! publishes state with a version again and again. A subject is matched as a whole, without wildcards.
+//! What a subscription may have missed it is told: a [`Heard::Gap`].
 
 mod memory;
+pub mod nats;
 mod queue;
 
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use memory::MemoryBus;
+pub use nats::{NatsBus, NatsConfig};
 use queue::Queue;
 
 /// Largest payload, in bytes: what NATS takes by default.
@@ -50,6 +53,16 @@ pub struct Message {
     pub reply: Option<String>,
 }
 
+/// What comes out of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// Somebody published this.
+    Message(Message),
+    /// From here on everything is heard again; before, messages may have been missed. Whoever follows
+    /// a state by what is published loads it now.
+    Gap,
+}
+
 /// What a bus has done, since it was made.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct BusStats {
@@ -68,7 +81,8 @@ pub trait Bus: Send + Sync + 'static {
     /// arrive in their order.
     async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), BusError>;
 
-    /// Takes part in a subject until the subscription is dropped.
+    /// Takes part in a subject until the subscription is dropped. On return what others publish is heard;
+    /// while the bus is down it is as soon as that is up, which is a [`Heard::Gap`].
     async fn subscribe(&self, subject: &str) -> Result<Subscription, BusError>;
 
     /// Sends and waits for the first answer.
@@ -97,9 +111,19 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The next message; none once the bus is gone. Cancelling loses nothing.
-    pub async fn recv(&mut self) -> Option<Message> {
+    /// The next message or gap; none once the bus is gone, which an outage is not. Cancelling loses
+    /// nothing.
+    pub async fn hear(&mut self) -> Option<Heard> {
         self.queue.pop().await
+    }
+
+    /// The next message, for whom it makes no difference to have missed some.
+    pub async fn recv(&mut self) -> Option<Message> {
+        loop {
+            if let Heard::Message(message) = self.hear().await? {
+                return Some(message);
+            }
+        }
     }
 }
 

@@ -7,10 +7,13 @@
 //! async fn fresh_bus() -> std::sync::Arc<MyBus> { … }
 //! cluster::bus_contract!(fresh_bus);
 //! ```
+//!
+//! What needs a server starts one of its own, from [`servers`].
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests, and their names say what they hold")]
 
 pub mod bus;
+pub mod servers;
 pub mod store;
 
 /// One test for each story in a list.
@@ -80,6 +83,7 @@ macro_rules! bus_contract {
                 a_request_that_nobody_answers_fails_in_time,
                 whoever_stops_listening_is_not_asked,
                 whoever_is_behind_hears_the_newest,
+                whoever_has_missed_something_is_told_so,
                 what_is_too_large_is_refused,
                 a_wait_that_was_given_up_loses_nothing,
             ]

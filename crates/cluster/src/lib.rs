@@ -7,7 +7,7 @@
 //!   nodes     ◀── Bus     who is alive, and how busy
 //! ```
 //!
-//! Both are traits with one contract test suite; here they are in memory, for one process.
+//! Both are traits with one contract test suite: in memory, for one process, and over real servers.
 
 pub mod bus;
 #[cfg(any(test, feature = "contract"))]
@@ -15,7 +15,7 @@ pub mod contract;
 pub mod nodes;
 pub mod store;
 
-pub use bus::{Bus, BusError, BusStats, MemoryBus, Message, Subscription};
+pub use bus::{Bus, BusError, BusStats, Heard, MemoryBus, Message, NatsBus, NatsConfig, Subscription};
 pub use nodes::{Live, Nodes};
 pub use store::{
     Acted, Entered, Halls, Limits, Listed, MemoryStore, RedisStore, SharedStore, Store, StoreError,

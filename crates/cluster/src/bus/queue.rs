@@ -1,22 +1,26 @@
-//! A subscription's queue: bounded, and where it is full the oldest message goes and is counted.
+//! A subscription's queue: bounded, and where it is full the oldest message goes, is counted, and leaves a
+//! gap that the reader is told of before anything else.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{MAX_QUEUE, Message};
+use super::{Heard, MAX_QUEUE, Message};
 
 /// Between whoever delivers and the one who reads.
 #[derive(Default)]
 pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Notify,
+    closing: Notify,
 }
 
 #[derive(Default)]
 struct State {
     messages: VecDeque<Message>,
+    /// Something was missed since the reader was last told so.
+    gap: bool,
     closed: bool,
 }
 
@@ -40,6 +44,7 @@ impl Queue {
         let full = state.messages.len() >= MAX_QUEUE;
         if full {
             state.messages.pop_front();
+            state.gap = true;
         }
         state.messages.push_back(message);
         drop(state);
@@ -47,13 +52,22 @@ impl Queue {
         if full { Pushed::Overtook } else { Pushed::Queued }
     }
 
-    /// The next message, or none once closed and empty. For one reader.
-    pub(crate) async fn pop(&self) -> Option<Message> {
+    /// Messages may have been missed that never came here.
+    pub(crate) fn missed(&self) {
+        self.lock().gap = true;
+        self.changed.notify_one();
+    }
+
+    /// What the reader must know next, or none once closed and empty. For one reader.
+    pub(crate) async fn pop(&self) -> Option<Heard> {
         loop {
             {
                 let mut state = self.lock();
+                if std::mem::take(&mut state.gap) {
+                    return Some(Heard::Gap);
+                }
                 if let Some(message) = state.messages.pop_front() {
-                    return Some(message);
+                    return Some(Heard::Message(message));
                 }
                 if state.closed {
                     return None;
@@ -66,6 +80,15 @@ impl Queue {
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_one();
+        self.closing.notify_waiters();
+    }
+
+    /// Returns once nobody reads any more.
+    pub(crate) async fn closed(&self) {
+        let closing = self.closing.notified();
+        if !self.is_closed() {
+            closing.await;
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -92,8 +115,9 @@ mod tests {
             assert_eq!(queue.push(message(number)), Pushed::Queued);
         }
         assert_eq!(queue.push(message(MAX_QUEUE)), Pushed::Overtook);
+        assert_eq!(queue.pop().await, Some(Heard::Gap));
         for number in 1..=MAX_QUEUE {
-            assert_eq!(queue.pop().await, Some(message(number)));
+            assert_eq!(queue.pop().await, Some(Heard::Message(message(number))));
         }
         queue.close();
         assert_eq!(queue.push(message(0)), Pushed::Closed);
