@@ -16,6 +16,7 @@ pub(crate) struct Counters {
     messages: IntCounterVec,
     refused: IntCounterVec,
     bad_input: IntCounterVec,
+    gaps: IntCounterVec,
     lane_full: IntCounter,
     lingering_full: IntCounter,
     presence_lag: Histogram,
@@ -47,6 +48,11 @@ impl Counters {
                 "dais_bad_input_total",
                 "What came from outside and could not be used.",
                 &["what"],
+            ),
+            gaps: metrics.counters(
+                "dais_bus_gaps_total",
+                "Times that messages of others may have been missed: the bus was away, or reading too slow.",
+                &["subject"],
             ),
             lane_full: full.with_label_values(&["control_lane"]),
             lingering_full: full.with_label_values(&["lingering_peers"]),
@@ -91,6 +97,11 @@ impl Counters {
     /// Something from outside could not be read.
     pub(crate) fn bad(&self, what: &'static str) {
         self.bad_input.with_label_values(&[what]).inc();
+    }
+
+    /// Messages on such a subject may have been missed.
+    pub(crate) fn gap(&self, subject: &'static str) {
+        self.gaps.with_label_values(&[subject]).inc();
     }
 
     pub(crate) fn lane_full(&self) {

@@ -10,7 +10,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use cluster::{Bus, Halls, Nodes, SharedStore};
+use cluster::{Bus, Halls, Heard, Nodes, SharedStore};
 use protocol::ApiError;
 use protocol::message::MoveReason;
 use protocol::node::{EVENTS, Event};
@@ -187,7 +187,11 @@ fn load(late: Duration) -> u64 {
 /// Passes on what media nodes tell about their peers.
 async fn hear_events(app: &Shared) -> anyhow::Result<()> {
     let mut events = app.bus.subscribe(EVENTS).await?;
-    while let Some(message) = events.recv().await {
+    while let Some(heard) = events.hear().await {
+        let Heard::Message(message) = heard else {
+            app.counters.gap("events");
+            continue;
+        };
         match serde_json::from_slice::<Event>(&message.payload) {
             Ok(event) => {
                 let room = event.room.clone();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// Room and node names: what is allowed is in the message.
-    #[error("must be 1 to 64 characters of a-z A-Z 0-9 . _ -")]
+    #[error("must be 1 to 64 characters of a-z A-Z 0-9 . _ -, and neither . nor ..")]
     Name,
     /// Identities are freer, they come from other people's user databases.
     #[error("must be 1 to 128 bytes without control characters")]
@@ -66,9 +66,11 @@ macro_rules! text_id {
     };
 }
 
+/// In a path `.` and `..` mean something else: such a room could be made and never shown or left.
 fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && !matches!(text, "." | "..")
 }
 
 fn is_identity(text: &str) -> bool {
@@ -76,7 +78,7 @@ fn is_identity(text: &str) -> bool {
 }
 
 text_id! {
-    /// An event: 1 to 64 characters of `a-z A-Z 0-9 . _ -`.
+    /// An event: 1 to 64 characters of `a-z A-Z 0-9 . _ -`, and neither `.` nor `..`.
     RoomId, is_name, IdError::Name
 }
 text_id! {
@@ -142,9 +144,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_limited_to_what_a_url_and_a_subject_can_carry() {
-        assert!(RoomId::new("all-hands_2026.q4").is_ok());
-        for bad in ["", "a b", "a/b", "a>b", "ä", &"x".repeat(65)] {
+    fn names_are_limited_to_what_a_url_can_carry() {
+        for good in ["all-hands_2026.q4", ".a", "a..b", "...", "a."] {
+            assert!(RoomId::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "a b", "a/b", "a>b", "ä", &"x".repeat(65)] {
             assert_eq!(RoomId::new(bad), Err(IdError::Name), "{bad}");
         }
         assert!(serde_json::from_str::<RoomId>("\"a b\"").is_err());

@@ -4,7 +4,10 @@
 //!   node.<id>   request/reply   signaling → origin, edge    Request → Response
 //!   nodes       publish         origin, edge → everybody    Announcement, every second
 //!   events      publish         origin, edge → signaling    Event
+//!   room.<id>   publish         signaling ↔ signaling       what is known of a room: signaling's own
 //! ```
+//!
+//! Subjects are tokens with dots between them, and names may hold dots: in a subject those are `%2E`.
 
 use std::net::SocketAddr;
 
@@ -23,7 +26,17 @@ pub const EVENTS: &str = "events";
 
 /// Subject on which one node takes requests.
 pub fn subject(node: &NodeId) -> String {
-    format!("node.{node}")
+    format!("node.{}", token(node.as_str()))
+}
+
+/// Subject on which signaling nodes tell each other about one room.
+pub fn room_subject(room: &RoomId) -> String {
+    format!("room.{}", token(room.as_str()))
+}
+
+/// A name as one token of a subject. No name has a `%`, so no two have the same token.
+fn token(name: &str) -> String {
+    name.replace('.', "%2E")
 }
 
 /// What signaling asks of a node.
@@ -160,4 +173,20 @@ pub enum PeerEvent {
     Connected,
     /// It closed, or its consent expired.
     Gone,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_is_one_token_and_no_two_are_the_same() {
+        let names = [".a", "a..b", "a.b", "a", "a.", "..."];
+        let subjects = names.map(|name| room_subject(&RoomId::new(name).unwrap()));
+        for (index, subject) in subjects.iter().enumerate() {
+            assert_eq!(subject.split('.').count(), 2, "{subject}");
+            assert!(!subjects[..index].contains(subject), "{subject}");
+        }
+        assert_eq!(subject(&NodeId::new("edge-1.eu").unwrap()), "node.edge-1%2Eeu");
+    }
 }

@@ -24,9 +24,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
-use cluster::{Acted, Subscription};
+use cluster::{Acted, Heard, Subscription};
 use protocol::message::{ClientMessage, Counts, MoveReason, Purpose, RemoveReason, RequestId};
-use protocol::node::Event;
+use protocol::node::{Event, room_subject};
 use protocol::{ApiError, Code, Epoch, Identity, NodeId, PeerId, RoomId, SpeakerNumber};
 use room::presence::Board;
 use room::{Action, Actor, Answer, Arrival, Plan, Room};
@@ -168,7 +168,7 @@ impl LiveRoom {
 
     /// Runs until nobody is here any more.
     pub(crate) async fn run(mut self) {
-        let mut notes = match self.app.bus.subscribe(&note::subject(&self.id)).await {
+        let mut notes = match self.app.bus.subscribe(&room_subject(&self.id)).await {
             Ok(notes) => Some(notes),
             Err(error) => {
                 tracing::error!(%error, "a room cannot hear the other signaling nodes");
@@ -182,7 +182,10 @@ impl LiveRoom {
             let due = self.due();
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.take_some(input).await,
-                payload = next_note(&mut notes) => self.hear(&payload).await,
+                heard = next_note(&mut notes) => match heard {
+                    Heard::Message(note) => self.hear(&note.payload).await,
+                    Heard::Gap => self.catch_up().await,
+                },
                 () = self.push.work() => {}
                 () = sleep_until(due) => {}
                 () = shutdown.begun(), if !draining => {
@@ -267,6 +270,12 @@ impl LiveRoom {
         }
     }
 
+    /// Notes of others may have been missed: what they told of is in the store.
+    async fn catch_up(&mut self) {
+        self.app.counters.gap("room");
+        self.reload().await;
+    }
+
     async fn look(&mut self) -> Result<Looked, ApiError> {
         self.reload().await;
         let room = self.room.clone().ok_or_else(no_room)?;
@@ -289,11 +298,11 @@ impl LiveRoom {
     }
 }
 
-/// The next note of another signaling node. Never returns once there can be none.
-async fn next_note(notes: &mut Option<Subscription>) -> bytes::Bytes {
+/// The next note of another signaling node, or that some were missed. Never returns once there can be none.
+async fn next_note(notes: &mut Option<Subscription>) -> Heard {
     if let Some(subscription) = notes {
-        match subscription.recv().await {
-            Some(message) => return message.payload,
+        match subscription.hear().await {
+            Some(heard) => return heard,
             None => *notes = None,
         }
     }

@@ -1,6 +1,7 @@
 //! What the signaling nodes tell each other about a room, on `room.<id>`.
 
-use protocol::{Identity, NodeId, RoomId};
+use protocol::node::room_subject;
+use protocol::{Identity, NodeId};
 use room::presence::Share;
 use room::{Change, Gone};
 use serde::{Deserialize, Serialize};
@@ -40,17 +41,12 @@ pub(super) enum Note {
     Presence(Share),
 }
 
-/// Where a room's notes are published.
-pub(super) fn subject(room: &RoomId) -> String {
-    format!("room.{room}")
-}
-
 impl LiveRoom {
     /// Tells the other nodes. Of what is lost here the stage is found by its version and presence is
     /// repeated.
     pub(super) async fn publish(&mut self, note: &Note) {
         let Ok(payload) = serde_json::to_vec(note) else { return };
-        if let Err(error) = self.app.bus.publish(&subject(&self.id), payload.into()).await {
+        if let Err(error) = self.app.bus.publish(&room_subject(&self.id), payload.into()).await {
             tracing::warn!(%error, "the other signaling nodes are not told");
         }
     }
