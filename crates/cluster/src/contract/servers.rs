@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,12 @@ pub struct Server {
     directory: PathBuf,
     address: SocketAddr,
     process: Child,
+    /// How far its clock is ahead.
+    ahead_ms: i64,
 }
+
+/// Gives a process another time than the machine's.
+const CLOCK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/contract/clock.c");
 
 /// How a kind of server is started.
 #[derive(Clone)]
@@ -33,6 +39,8 @@ struct Kind {
     /// What it is told, in its directory.
     config: String,
     args: fn(&Path, SocketAddr) -> Vec<String>,
+    /// Its clock can be changed.
+    is_fake: bool,
 }
 
 impl Server {
@@ -50,7 +58,27 @@ impl Server {
                 ["-c", &file.to_string_lossy(), "-a", &at.ip().to_string(), "-p", &at.port().to_string()];
             words.map(str::to_owned).into()
         };
-        Self::start(Kind { program: "nats-server", package: "nats-server", config, args })
+        Self::start(Kind { program: "nats-server", package: "nats-server", config, args, is_fake: false })
+    }
+
+    /// Redis, with a clock that can be [advanced](Self::advance). What it keeps outlives a
+    /// [`kill`](Self::kill), but for the last second.
+    pub fn redis() -> Self {
+        let config = "appendonly yes\nsave \"\"\n".to_owned();
+        let args = |file: &Path, at: SocketAddr| {
+            let port = at.port().to_string();
+            let words = [&*file.to_string_lossy(), "--bind", &at.ip().to_string(), "--port", &port]
+                .map(str::to_owned);
+            words.into()
+        };
+        let kind = Kind { program: "redis-server", package: "redis-server", config, args, is_fake: true };
+        Self::start(kind)
+    }
+
+    /// Puts a server's clock so much further forward (below 0: back), in ms.
+    pub fn advance(&mut self, ms: i64) {
+        self.ahead_ms += ms;
+        tell_time(&self.directory, self.ahead_ms);
     }
 
     fn start(kind: Kind) -> Self {
@@ -58,10 +86,11 @@ impl Server {
         let name = format!("dais-{}-{}-{}", kind.program, std::process::id(), NUMBER.fetch_add(1, Relaxed));
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).unwrap();
+        tell_time(&directory, 0);
         for _ in 0..TRIES {
             let address = free();
             if let Some(process) = kind.run(&directory, address) {
-                return Self { kind, directory, address, process };
+                return Self { kind, directory, address, process, ahead_ms: 0 };
             }
         }
         let log = fs::read_to_string(directory.join("log")).unwrap();
@@ -119,7 +148,11 @@ impl Kind {
         let file = directory.join("config");
         fs::File::create(&file).unwrap().write_all(self.config.as_bytes()).unwrap();
         let log = fs::File::create(directory.join("log")).unwrap();
-        let started = Command::new(self.program)
+        let mut command = Command::new(self.program);
+        if self.is_fake {
+            command.env("LD_PRELOAD", clock()).env("CLOCK_AHEAD_FILE", time_of(directory));
+        }
+        let started = command
             .args((self.args)(&file, address))
             .current_dir(directory)
             .stdin(Stdio::null())
@@ -139,6 +172,29 @@ impl Kind {
         }
         Some(process)
     }
+}
+
+fn time_of(directory: &Path) -> PathBuf {
+    directory.join("ahead_ms")
+}
+
+/// Mapped by the server: written in place.
+fn tell_time(directory: &Path, ahead_ms: i64) {
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(time_of(directory));
+    file.unwrap().write_all(&ahead_ms.to_ne_bytes()).unwrap();
+}
+
+/// What is preloaded, made once for this process.
+fn clock() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let library = std::env::temp_dir().join(format!("dais-clock-{}.so", std::process::id()));
+        let made =
+            Command::new("cc").args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library).arg(CLOCK).status();
+        let made = made.unwrap_or_else(|error| panic!("cc: {error}; `apt-get install gcc` brings it"));
+        assert!(made.success(), "{CLOCK} cannot be compiled");
+        library
+    })
 }
 
 fn free() -> SocketAddr {
