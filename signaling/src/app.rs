@@ -1,12 +1,14 @@
 //! What every request and connection of a signaling node shares.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cluster::{Bus, Halls, Nodes};
+use cluster::{Bus, Halls, Nodes, StoreError};
 use protocol::node::{NodeKind, Request, Response};
 use protocol::{NodeId, PeerId, RoomId};
+use rand::Rng;
 use service::Tasks;
 use tokio::sync::Semaphore;
 
@@ -15,6 +17,9 @@ use crate::counters::Counters;
 use crate::limits::Gates;
 use crate::media;
 use crate::rooms::Rooms;
+
+/// Between two questions to a store that does not answer. Spread: many wait for it.
+const AGAIN: Range<Duration> = Duration::from_millis(500)..Duration::from_millis(1_500);
 
 /// How often a node is asked to let go of something.
 const TRIES: usize = 10;
@@ -45,6 +50,17 @@ impl App {
     /// How long this process has run, in ms: a clock that only grows.
     pub(crate) fn elapsed_ms(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
+    }
+
+    /// Where this is no answer because the store does not answer, waits a while, and says that it is to be
+    /// asked again; not once the process is about to end.
+    pub(crate) async fn must_ask_again<T>(&self, answer: &Result<T, StoreError>) -> bool {
+        if !matches!(answer, Err(StoreError::Unavailable(_))) || self.tasks.shutdown().has_begun() {
+            return false;
+        }
+        let pause = rand::rng().random_range(AGAIN);
+        tokio::time::sleep(pause).await;
+        true
     }
 
     /// Removes a peer at its node, however long that takes to arrive.

@@ -28,6 +28,7 @@ mod origin;
 mod presence;
 mod rooms;
 mod server;
+mod upkeep;
 mod web;
 mod whip;
 

@@ -1,8 +1,8 @@
 //! The server: the routes, and the parts that run beside them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -17,7 +17,6 @@ use protocol::node::{EVENTS, Event};
 use service::http::Listener;
 use service::{Metrics, Tasks};
 use tokio::sync::Semaphore;
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::app::{App, Shared, now_ms};
 use crate::config::SignalingConfig;
@@ -25,20 +24,7 @@ use crate::counters::Counters;
 use crate::limits::Gates;
 use crate::live::Input;
 use crate::rooms::Rooms;
-use crate::{answer, api, connection, web, whip};
-
-/// How often the store is asked whether something is due: an invitation lasts 30 s, and nobody minds
-/// a quarter more.
-const EXPIRY: Duration = Duration::from_millis(250);
-
-/// Lateness of a timer that doubles the intervals of presence, in ms. A few are normal.
-const LATE_MS: u64 = 50;
-
-/// Most that presence is slowed down.
-const MOST_LOAD: u64 = 8;
-
-/// How often limits forget whoever has not been here lately.
-const FORGET: Duration = Duration::from_secs(10);
+use crate::{answer, api, connection, upkeep, web, whip};
 
 /// What signaling is built on.
 pub struct Parts {
@@ -95,7 +81,7 @@ impl Server {
         let router = router(self.app.clone());
         tokio::select! {
             result = self.listener.serve(router, async { shutdown.begun().await }) => result,
-            result = expire(&app) => result,
+            result = upkeep::run(&app) => result,
             result = hear_events(&app) => result,
             result = watch_nodes(&app) => result,
         }
@@ -153,35 +139,6 @@ async fn headers(State(app): State<Shared>, request: Request, next: Next) -> Res
         out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     }
     response
-}
-
-/// Has the store do what is due, and tells the rooms.
-async fn expire(app: &Shared) -> anyhow::Result<()> {
-    let mut tick = interval(EXPIRY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut forget_at = tokio::time::Instant::now() + FORGET;
-    loop {
-        let scheduled = tick.tick().await;
-        app.load.store(load(scheduled.elapsed()), Ordering::Relaxed);
-        if forget_at <= tokio::time::Instant::now() {
-            forget_at += FORGET;
-            app.gates.forget();
-        }
-        match app.halls.expire().await {
-            Ok(due) => {
-                for acted in due {
-                    let room = acted.room.id().clone();
-                    app.rooms.tell_or_start(app, &room, Input::Expired(acted)).await;
-                }
-            }
-            Err(error) => tracing::warn!(%error, "what is due cannot be done"),
-        }
-    }
-}
-
-/// How busy the process is, told by how late a timer is: presence comes so many times less often.
-fn load(late: Duration) -> u64 {
-    (1 + late.as_millis() as u64 / LATE_MS).min(MOST_LOAD)
 }
 
 /// Passes on what media nodes tell about their peers.

@@ -63,6 +63,9 @@ macro_rules! store_contract {
                 the_hidden_are_not_shown,
                 people_and_rooms_come_by_pages,
                 what_is_not_there_is_an_error,
+                whoever_was_at_a_node_that_is_gone_is_cut_once,
+                a_node_that_was_taken_for_gone_puts_its_people_back,
+                a_room_that_ends_leaves_nothing_to_a_node_that_is_gone,
             ]
         );
     };

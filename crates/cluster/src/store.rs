@@ -19,9 +19,9 @@ use async_trait::async_trait;
 use protocol::error::{ApiError, Code};
 use protocol::id::{Epoch, Identity, RoomId};
 use protocol::message::{Counts, Person, RemoveReason, RoomInfo, StageMember};
-use room::Refusal;
 use room::hall::{Commit, Committed, Conflict, Due, HallError, Loaded};
 use room::limits::{DEFAULT_PARTICIPANTS, DEFAULT_ROOMS};
+use room::{Owner, Refusal, Session};
 
 pub use halls::{Acted, Entered, Halls};
 pub use memory::MemoryStore;
@@ -98,6 +98,21 @@ impl From<StoreError> for ApiError {
     }
 }
 
+/// How long a signaling node's sessions live without its renewing its lease, in ms: three renewals lost, and a
+/// little.
+pub const LEASE_MS: u64 = 5_000;
+
+/// A session whose node is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// Where.
+    pub room: RoomId,
+    /// Whose.
+    pub identity: Identity,
+    /// Which.
+    pub session: Session,
+}
+
 /// Keeps rooms. Nothing here decides anything.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -114,6 +129,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Some of what is due now. Whoever is answered has a while to do it before others are asked to.
     async fn due(&self) -> Result<Vec<(RoomId, Vec<Due>)>, StoreError>;
+
+    /// Lets the sessions of a signaling node live for another [`LEASE_MS`]. Whether its lease was good until
+    /// now: otherwise others may have taken its sessions for gone.
+    async fn renew(&self, owner: &Owner) -> Result<bool, StoreError>;
+
+    /// Some of the sessions whose nodes have let their leases run out, at most `limit` of them. Whoever is
+    /// answered has a while to cut them before others are asked to.
+    async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, StoreError>;
 
     /// Rooms in the order of their ids, from behind `after` on.
     async fn rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<Listed>, StoreError>;

@@ -24,7 +24,7 @@ use crate::{
     Action, Actor, Answer, Arrival, Change, Gone, Plan, Present, Refusal, Room, Secret, Session, Ticket,
 };
 
-pub use commit::{Commit, Committed, Compare, Conflict, Due};
+pub use commit::{Commit, Committed, Compare, Conflict, Due, Entry};
 pub use records::{Loaded, Records, STALE_MS};
 
 /// Something that happens to a room.
@@ -60,6 +60,14 @@ pub enum Operation {
     /// A session's socket is gone without a word: everything is held for a while. Nothing happens where the
     /// session is not the identity's current one.
     Cut {
+        /// Whose.
+        identity: Identity,
+        /// Which.
+        session: Session,
+    },
+    /// A session's socket was there all the time: its node was silent, and was taken for gone. Nothing happens
+    /// where the session is not the identity's current one.
+    Return {
         /// Whose.
         identity: Identity,
         /// Which.
@@ -125,7 +133,7 @@ pub struct Decision {
 
 /// One change of a room, as it is noted for whoever wants to know later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct Note {
     /// When, by the store's time.
     pub at: u64,
     /// Who did it; nobody where something ran out.

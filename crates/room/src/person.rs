@@ -29,6 +29,22 @@ pub struct Session {
     pub number: u64,
 }
 
+/// One life of a signaling node: from its start to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Owner {
+    /// Its name.
+    pub node: NodeId,
+    /// Of the life.
+    pub boot: u64,
+}
+
+impl Session {
+    /// Whose it is.
+    pub fn owner(&self) -> Owner {
+        Owner { node: self.node.clone(), boot: self.boot }
+    }
+}
+
 /// Somebody who is here, or was cut off and may still come back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Present {
@@ -102,6 +118,11 @@ pub(crate) enum Worth {
 }
 
 impl Present {
+    /// The node to which they are connected; none while they are cut off.
+    pub fn connected_to(&self) -> Option<Owner> {
+        self.away_until.is_none().then(|| self.session.owner())
+    }
+
     /// Whether they were cut off too long ago to come back.
     pub fn is_lost(&self, now: u64) -> bool {
         self.away_until.is_some_and(|until| until <= now)

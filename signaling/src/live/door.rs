@@ -1,18 +1,26 @@
 //! How people come into a live room, and how they go.
 
+use cluster::StoreError;
 use protocol::message::{
     Invitation, MediaInfo, Person, RemoveReason, Reply as Answer, ServerMessage, Welcome, You,
 };
 use protocol::token::Role;
 use protocol::{ApiError, Code, Identity, VOICES};
 use room::presence::NAMED;
-use room::{Arrival, Room};
+use room::{Arrival, Room, Session};
 
 use super::people::{Contact, Here};
-use super::{Ask, Body, Enter, LiveRoom};
+use super::{Ask, Body, Enter, Input, LiveRoom};
 use crate::app::now_ms;
 use crate::entry;
 use crate::rooms::{Entered, Member, Reply};
+
+/// How somebody goes.
+#[derive(Clone, Copy)]
+enum Going {
+    Cut,
+    Left,
+}
 
 /// Names in the `welcome` of a room that is too large for all of them.
 const SOME: usize = 24;
@@ -144,6 +152,7 @@ impl LiveRoom {
         let session = self.app.session_of(who.number);
         match self.app.halls.cut(&self.id, &who.identity, &session).await {
             Ok(acted) => self.spread(acted).await,
+            Err(StoreError::Unavailable(_)) => self.note_later(&who.identity, session, Going::Cut),
             Err(error) => tracing::warn!(%error, "a cut is not noted: the participant stays"),
         }
     }
@@ -153,11 +162,65 @@ impl LiveRoom {
         let session = self.app.session_of(who.number);
         match self.app.halls.leave(&self.id, &who.identity, &session).await {
             Ok(acted) => self.spread(acted).await,
+            Err(StoreError::Unavailable(_)) => self.note_later(&who.identity, session, Going::Left),
             Err(error) => tracing::warn!(%error, "a leave is not noted: it counts as a cut"),
         }
         if self.people.current(who).is_some() {
             self.let_go(&who.identity, RemoveReason::Left);
         }
+    }
+
+    /// This node was taken for gone: whoever is here is put back where they were, beside the room's task. The
+    /// sessions whose place has been taken, or given up, end.
+    pub(super) fn put_back(&self) {
+        let (app, room) = (self.app.clone(), self.id.clone());
+        let sessions = self.people.connected();
+        self.app.tasks.errand("people who are put back", async move {
+            for (identity, number) in sessions {
+                let session = app.session_of(number);
+                let put_back = loop {
+                    let answer = app.halls.put_back(&room, &identity, &session).await;
+                    if !app.must_ask_again(&answer).await {
+                        break answer;
+                    }
+                };
+                let reason = match put_back {
+                    Ok(Some(theirs)) if theirs == session => continue,
+                    Ok(Some(_)) => RemoveReason::Replaced,
+                    // They come again by themselves.
+                    Ok(None) => RemoveReason::Shutdown,
+                    Err(_) => return,
+                };
+                app.rooms.tell(&room, Input::Over(identity, number, reason)).await;
+            }
+        });
+    }
+
+    /// A session is over in the store.
+    pub(super) fn over(&mut self, identity: &Identity, number: u64, reason: RemoveReason) {
+        if self.people.get_mut(identity).is_some_and(|here| here.number == number) {
+            self.let_go(identity, reason);
+        }
+    }
+
+    /// Tells the store that somebody is gone once it can be told: without it they would stay for good. Who has
+    /// come back until then is not concerned.
+    fn note_later(&self, identity: &Identity, session: Session, going: Going) {
+        let (app, room, identity) = (self.app.clone(), self.id.clone(), identity.clone());
+        self.app.tasks.errand("somebody who is gone", async move {
+            let noted = loop {
+                let answer = match going {
+                    Going::Cut => app.halls.cut(&room, &identity, &session).await,
+                    Going::Left => app.halls.leave(&room, &identity, &session).await,
+                };
+                if !app.must_ask_again(&answer).await {
+                    break answer;
+                }
+            };
+            if let Ok(acted) = noted {
+                app.rooms.tell_or_start(&app, &room, Input::Expired(acted)).await;
+            }
+        });
     }
 
     /// Ends the WHIP or WHEP session of a key.

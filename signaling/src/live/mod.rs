@@ -70,6 +70,10 @@ pub(crate) enum Input {
     Look(Reply<Looked>),
     /// Something was due, and the store has done it.
     Expired(Acted),
+    /// This node's lease has run out: its people may have been taken for gone.
+    Lapsed,
+    /// The session of this number is over in the store: it ends here too.
+    Over(Identity, u64, RemoveReason),
     Event(Event),
     /// Peers of this node must go elsewhere.
     Node(NodeId, MoveReason),
@@ -222,6 +226,8 @@ impl LiveRoom {
             Input::Act(actor, action, reply) => answer(reply, self.act(&actor, &action).await),
             Input::Look(reply) => answer(reply, self.look().await),
             Input::Expired(acted) => self.spread(acted).await,
+            Input::Lapsed => self.put_back(),
+            Input::Over(identity, number, reason) => self.over(&identity, number, reason),
             Input::Event(event) => self.event(event).await,
             Input::Node(node, why) => self.node_changed(&node, why).await,
         }

@@ -82,6 +82,13 @@ impl People {
         self.here.values().any(|here| here.lanes().is_some())
     }
 
+    /// Everybody who is not cut off, by the number of their session.
+    pub(super) fn connected(&self) -> Vec<(Identity, u64)> {
+        let is_connected = |here: &Here| !matches!(here.contact, Contact::Away);
+        let here = self.here.iter().filter(|(_, here)| is_connected(here));
+        here.map(|(identity, here)| (identity.clone(), here.number)).collect()
+    }
+
     pub(super) fn get_mut(&mut self, identity: &Identity) -> Option<&mut Here> {
         self.here.get_mut(identity)
     }

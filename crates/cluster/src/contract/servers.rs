@@ -62,9 +62,9 @@ impl Server {
     }
 
     /// Redis, with a clock that can be [advanced](Self::advance). What it keeps outlives a
-    /// [`kill`](Self::kill), but for the last second.
+    /// [`kill`](Self::kill).
     pub fn redis() -> Self {
-        let config = "appendonly yes\nsave \"\"\n".to_owned();
+        let config = "appendonly yes\nappendfsync always\nsave \"\"\n".to_owned();
         let args = |file: &Path, at: SocketAddr| {
             let port = at.port().to_string();
             let words = [&*file.to_string_lossy(), "--bind", &at.ip().to_string(), "--port", &port]

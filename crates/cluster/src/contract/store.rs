@@ -1,5 +1,6 @@
 //! What every store must do.
 
+mod leases;
 mod lives;
 mod once;
 mod tickets;
@@ -15,6 +16,7 @@ use room::{Action, Actor, Answer, Arrival, Plan, Refusal, Session};
 
 use crate::{Entered, Halls, Limits, SharedStore, StoreError};
 
+pub use leases::*;
 pub use lives::*;
 pub use once::*;
 pub use tickets::*;

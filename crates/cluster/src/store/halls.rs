@@ -7,9 +7,11 @@ use protocol::id::{Epoch, Identity, NodeId, RoomId};
 use protocol::message::{Person, RoomState};
 use rand::Rng;
 use room::hall::{Conflict, Decision, HallError, Loaded, Operation, View};
-use room::{Action, Actor, Arrival, Change, Gone, Outcome, Plan, Refusal, Room, Secret, Session, Ticket};
+use room::{
+    Action, Actor, Arrival, Change, Gone, Outcome, Owner, Plan, Refusal, Room, Secret, Session, Ticket,
+};
 
-use super::{Listed, SharedStore, StoreError};
+use super::{Listed, Orphan, SharedStore, StoreError};
 
 /// How often an operation is decided again because somebody was faster. Each time somebody was.
 const TRIES: u32 = 100;
@@ -19,6 +21,9 @@ const PATIENT: u32 = 3;
 
 /// Longest such moment.
 const MOMENT: Duration = Duration::from_millis(5);
+
+/// Sessions of nodes that are gone which are cut at a time.
+const PORTION: usize = 200;
 
 /// What came of an operation.
 ///
@@ -151,6 +156,41 @@ impl Halls {
             }
         }
         Ok(happened)
+    }
+
+    /// Lets the sessions of a signaling node live on; whether they did until now.
+    pub async fn renew(&self, owner: &Owner) -> Result<bool, StoreError> {
+        self.store.renew(owner).await
+    }
+
+    /// Cuts the sessions of signaling nodes that are gone, some at a time.
+    pub async fn reap(&self) -> Result<Vec<Acted>, StoreError> {
+        let mut happened = Vec::new();
+        for Orphan { room, identity, session } in self.store.orphans(PORTION).await? {
+            match self.cut(&room, &identity, &session).await {
+                Ok(acted) => happened.push(acted),
+                // They are gone by themselves.
+                Err(StoreError::Hall(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(happened)
+    }
+
+    /// A session was there all the time although its node was taken for gone: whose entry it is now, if there
+    /// still is one.
+    pub async fn put_back(
+        &self,
+        room: &RoomId,
+        who: &Identity,
+        session: &Session,
+    ) -> Result<Option<Session>, StoreError> {
+        match self.run(room, &Operation::Return { identity: who.clone(), session: session.clone() }).await {
+            Ok(_) | Err(StoreError::Hall(HallError::NoRoom)) => {}
+            Err(error) => return Err(error),
+        }
+        let loaded = self.store.load(room, &[who]).await?;
+        Ok(loaded.people.get(who).map(|person| person.value.session.clone()))
     }
 
     /// A room as it is.

@@ -11,10 +11,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use protocol::id::{Epoch, Identity, RoomId};
 use protocol::message::Person;
+use room::Owner;
 use room::hall::{Commit, Committed, Conflict, Due, HallError, Loaded, Records};
 use room::limits::TOMBSTONE_MS;
 
-use super::{Limits, Listed, Store, StoreError};
+use super::{LEASE_MS, Limits, Listed, Orphan, Store, StoreError};
 
 /// Rooms that are remembered although they are over; the oldest are forgotten for newer ones.
 const MAX_TOMBSTONES: usize = 10_000;
@@ -35,6 +36,8 @@ struct Inner {
     over: VecDeque<(u64, RoomId)>,
     /// The epoch given last, whichever room got it.
     epoch: Epoch,
+    /// Until when the sessions of each signaling node live.
+    leases: BTreeMap<Owner, u64>,
 }
 
 impl MemoryStore {
@@ -87,6 +90,31 @@ impl Store for MemoryStore {
         let due = inner.due.iter().take_while(|(at, _)| *at <= now);
         let things = |room: &RoomId| inner.rooms.get(room).map(|it| it.due(now).cloned().collect());
         Ok(due.filter_map(|(_, room)| Some((room.clone(), things(room)?))).collect())
+    }
+
+    async fn renew(&self, owner: &Owner) -> Result<bool, StoreError> {
+        let (mut inner, now) = (self.inner(), self.now());
+        let before = inner.leases.insert(owner.clone(), now + LEASE_MS);
+        Ok(before.is_some_and(|until| until > now))
+    }
+
+    async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, StoreError> {
+        let (mut inner, now) = (self.inner(), self.now());
+        let lapsed = inner.leases.iter().filter(|(_, until)| **until <= now);
+        let lapsed: BTreeSet<Owner> = lapsed.map(|(owner, _)| owner.clone()).collect();
+        if lapsed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut orphans = Vec::new();
+        for (room, records) in &inner.rooms {
+            let theirs = records.connected_to(&lapsed, limit - orphans.len());
+            let orphan = |(identity, session)| Orphan { room: room.clone(), identity, session };
+            orphans.extend(theirs.into_iter().map(orphan));
+        }
+        if orphans.is_empty() {
+            inner.leases.retain(|owner, _| !lapsed.contains(owner));
+        }
+        Ok(orphans)
     }
 
     async fn rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<Listed>, StoreError> {

@@ -8,9 +8,12 @@
 //!   dais:{town}:names      zset    those of them who are not hidden, in the order of identities
 //!   dais:{town}:due        zset    what runs out, by the server's time in ms
 //!   dais:{town}:changes    stream  who did what to whom, numbered as the room is
+//!   dais:{town}:nodes      hash    signaling node → how many are connected to it
 //!   dais:{town}:over       string  what is remembered once it is over
 //!   dais:{town}:done:<id>  string  the answer to a commit, for whoever did not get it
 //!   dais:rooms  dais:due   zset    all rooms; when something is due in which      dais:epoch  the last one
+//!   dais:leases            zset    signaling node → until when its sessions live
+//!   dais:at:<node>         set     the rooms in which it has sessions
 //! ```
 //!
 //! Values are JSON with the number of the change that set them in front: `17:{…}`. Scripts compare numbers
@@ -27,10 +30,10 @@ use async_trait::async_trait;
 use protocol::id::{Epoch, Identity, RoomId};
 use protocol::message::{Counts, Person};
 use redis::{Script, Value};
-use room::Room;
 use room::hall::{Commit, Committed, Conflict, Due, HallError, Loaded};
+use room::{Owner, Room};
 
-use super::{Limits, Listed, Store, StoreError};
+use super::{LEASE_MS, Limits, Listed, Orphan, Store, StoreError};
 use connection::Connection;
 pub use connection::NotRedis;
 use wire::{Answer, Page, Row, Why};
@@ -40,6 +43,9 @@ const MAX_REMEMBERED: usize = 1_000;
 
 /// Most rooms, and most things in each, that one looks after at once.
 const MOST_DUE: (usize, usize) = (64, 256);
+
+/// People who are looked at in one go.
+const PORTION: usize = 500;
 
 /// How long nobody else is asked to do what is due, in ms. Longer than it takes.
 const CLAIM_MS: u64 = 2_000;
@@ -60,6 +66,8 @@ struct Scripts {
     due: Script,
     rooms: Script,
     people: Script,
+    renew: Script,
+    orphans: Script,
 }
 
 impl RedisStore {
@@ -72,10 +80,39 @@ impl RedisStore {
             due: Script::new(include_str!("redis/due.lua")),
             rooms: Script::new(include_str!("redis/rooms.lua")),
             people: Script::new(include_str!("redis/people.lua")),
+            renew: Script::new(include_str!("redis/renew.lua")),
+            orphans: Script::new(include_str!("redis/orphans.lua")),
         };
         let connection = Connection::new(url)?;
         let prefix = format!("{prefix}:");
         Ok(Arc::new(Self { connection, prefix, limits, scripts, remembered: Mutex::default() }))
+    }
+
+    /// Looks through a room by portions, so that nobody else waits for long.
+    async fn find_orphans(
+        &self,
+        owner: &str,
+        room: &RoomId,
+        limit: usize,
+        orphans: &mut Vec<Orphan>,
+    ) -> Result<(), StoreError> {
+        let mut cursor = 0_u64;
+        loop {
+            let mut ask = redis::cmd("HSCAN");
+            ask.arg(self.key(room, "people")).arg(cursor).arg("COUNT").arg(PORTION);
+            let answer = self.connection.ask(&ask).await?;
+            let (next, entries): (u64, Vec<(String, String)>) =
+                redis::from_redis_value(answer).map_err(|error| garbage(room, &error.to_string()))?;
+            for (identity, entry) in &entries {
+                let session = wire::connected(entry).filter(|it| wire::owner(&it.owner()) == owner);
+                let (Some(session), Ok(identity)) = (session, Identity::new(identity)) else { continue };
+                orphans.push(Orphan { room: room.clone(), identity, session });
+            }
+            cursor = next;
+            if cursor == 0 || orphans.len() >= limit {
+                return Ok(());
+            }
+        }
     }
 
     fn key(&self, room: &RoomId, what: &str) -> String {
@@ -127,12 +164,12 @@ impl Store for RedisStore {
         commit: &Commit,
     ) -> Result<Result<Committed, Conflict>, StoreError> {
         let mut ask = self.scripts.commit.prepare_invoke();
-        for what in ["room", "standing", "hands", "people", "names", "over", "due", "changes"] {
+        for what in ["room", "standing", "hands", "people", "names", "over", "due", "changes", "nodes"] {
             ask.key(self.key(room, what));
         }
         ask.key(self.key(room, &format!("done:{:032x}", rand::random::<u128>())));
         ask.key(self.global("rooms")).key(self.global("due"));
-        ask.arg(wire::commit(commit, self.limits.rooms)).arg(room.as_str());
+        ask.arg(wire::commit(commit, self.limits.rooms)).arg(room.as_str()).arg(&self.prefix);
         let answer: String = text(self.connection.run(&ask).await?, room)?;
         match serde_json::from_str(&answer) {
             Ok(Answer::Committed(committed)) => Ok(Ok(committed.into())),
@@ -161,6 +198,36 @@ impl Store for RedisStore {
             Some((RoomId::new(&room).ok()?, due))
         };
         Ok(answer.into_iter().filter_map(things).collect())
+    }
+
+    async fn renew(&self, owner: &Owner) -> Result<bool, StoreError> {
+        let owner = wire::owner(owner);
+        let mut ask = self.scripts.renew.prepare_invoke();
+        ask.key(self.global("leases")).key(self.global(&format!("at:{owner}")));
+        ask.arg(owner).arg(LEASE_MS).arg(wire::KEEP_MS);
+        self.connection.read(&ask, "leases").await
+    }
+
+    async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, StoreError> {
+        let mut ask = self.scripts.orphans.prepare_invoke();
+        ask.key(self.global("leases")).arg(MOST_DUE.0).arg(CLAIM_MS).arg(&self.prefix);
+        let lapsed: Vec<(String, String)> = self.connection.read(&ask, "leases").await?;
+        let mut orphans = Vec::new();
+        for (owner, room) in lapsed {
+            let Ok(id) = RoomId::new(&room) else { continue };
+            let before = orphans.len();
+            self.find_orphans(&owner, &id, limit, &mut orphans).await?;
+            if orphans.len() == before {
+                // They have gone by themselves, and the room with them.
+                let mut forget = redis::cmd("SREM");
+                forget.arg(self.global(&format!("at:{owner}"))).arg(room);
+                self.connection.ask(&forget).await?;
+            }
+            if orphans.len() >= limit {
+                break;
+            }
+        }
+        Ok(orphans)
     }
 
     async fn rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<Listed>, StoreError> {

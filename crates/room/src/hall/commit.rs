@@ -6,9 +6,9 @@ use protocol::id::Identity;
 use protocol::message::RoomState;
 use serde::{Deserialize, Serialize};
 
-use super::{Delta, Entry, Tombstone};
+use super::{Delta, Note, Tombstone};
 use crate::limits::EMPTY_MS;
-use crate::{Head, Numbered, Present, Room};
+use crate::{Head, Numbered, Owner, Present, Room};
 
 /// All of it is set, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,14 +19,23 @@ pub struct Commit {
     pub compare: Compare,
     /// What becomes of the room.
     pub delta: Delta,
-    /// People who come, are different, or (none) go.
-    pub people: BTreeMap<Identity, Option<Present>>,
+    /// People who come, are different, or go.
+    pub people: BTreeMap<Identity, Entry>,
     /// Everybody goes.
     pub clear: bool,
     /// Nothing but this stays of the room.
     pub forget: Option<Tombstone>,
     /// For the room's stream of changes: what changes nothing that others must know leaves none.
-    pub entry: Option<Entry>,
+    pub note: Option<Note>,
+}
+
+/// What becomes of somebody's entry.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Entry {
+    /// The node to which they were connected.
+    pub was_at: Option<Owner>,
+    /// What they are now; none where they go.
+    pub present: Option<Present>,
 }
 
 /// Numbers as they must be: 0 where nothing may be.
@@ -80,6 +89,13 @@ pub enum Due {
     Empty,
     /// Somebody was cut off and did not come back.
     Person(Identity),
+}
+
+impl Entry {
+    /// The node to which they are connected.
+    pub fn is_at(&self) -> Option<Owner> {
+        self.present.as_ref().and_then(Present::connected_to)
+    }
 }
 
 impl Commit {

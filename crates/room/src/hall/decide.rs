@@ -6,7 +6,7 @@ use protocol::id::Identity;
 use protocol::message::{RemoveReason, RoomState};
 use protocol::token::Role;
 
-use super::{Cause, Commit, Compare, Decision, Due, Entry, HallError, Operation, View};
+use super::{Cause, Commit, Compare, Decision, Due, Entry, HallError, Note, Operation, View};
 use crate::limits::{AWAY_MS, ENDED_MS, MAX_SEATS};
 use crate::person::{Tickets, Worth};
 use crate::room::{Delta, Head, Numbered, Standing, Tombstone};
@@ -20,7 +20,9 @@ impl Operation {
             Self::Create { actor, .. } => actor.identity().into_iter().collect(),
             Self::Enter { arrival, .. } => vec![&arrival.identity],
             Self::Resume { ticket, .. } => vec![&ticket.identity],
-            Self::Cut { identity, .. } | Self::Leave { identity, .. } => vec![identity],
+            Self::Cut { identity, .. } | Self::Return { identity, .. } | Self::Leave { identity, .. } => {
+                vec![identity]
+            }
             Self::Act { actor, action } => actor.identity().into_iter().chain(action.target()).collect(),
             Self::Lapse(Due::Person(identity)) => vec![identity],
             Self::Origin { .. } | Self::Lapse(Due::Head | Due::Empty) => Vec::new(),
@@ -39,6 +41,7 @@ impl Operation {
             }
             Self::Resume { ticket, session, secret } => case.resume(ticket, session, *secret),
             Self::Cut { identity, session } => case.cut(identity, session),
+            Self::Return { identity, session } => case.return_(identity, session),
             Self::Leave { identity, session } => case.leave(identity, session),
             Self::Act { actor, action } => case.act(actor, action),
             Self::Origin { node, epoch, lost } => {
@@ -115,7 +118,7 @@ impl<'a> Case<'a> {
             tickets,
         };
         let commit = self.commit(&mut decision);
-        commit.people.insert(identity.clone(), Some(present));
+        self.set_person(commit, identity, Some(present));
         if before.is_none() {
             // A full room still has some places for those who may come on stage.
             let more = if arrival.role == Role::Listener { 0 } else { usize::from(MAX_SEATS) };
@@ -162,9 +165,23 @@ impl<'a> Case<'a> {
             return Ok(nothing(Answer::Done));
         };
         let away = Present { away_until: Some(self.now + AWAY_MS), ..person.clone() };
+        Ok(self.changed(identity, away))
+    }
+
+    fn return_(&self, identity: &Identity, session: &Session) -> Result<Decision, HallError> {
+        self.room()?;
+        let person = self.view.person(identity);
+        let Some(person) = person.filter(|it| it.session == *session && it.away_until.is_some()) else {
+            return Ok(nothing(Answer::Done));
+        };
+        Ok(self.changed(identity, Present { away_until: None, ..person.clone() }))
+    }
+
+    fn changed(&self, identity: &Identity, present: Present) -> Decision {
         let mut decision = nothing(Answer::Done);
-        self.commit(&mut decision).people.insert(identity.clone(), Some(away));
-        Ok(decision)
+        let commit = self.commit(&mut decision);
+        self.set_person(commit, identity, Some(present));
+        decision
     }
 
     fn leave(&self, identity: &Identity, session: &Session) -> Result<Decision, HallError> {
@@ -179,7 +196,8 @@ impl<'a> Case<'a> {
         let mut draft = self.draft()?;
         draft.leave(identity);
         let mut decision = self.decided(Answer::Done, cause, None, draft.settle());
-        self.commit(&mut decision).people.insert(identity.clone(), None);
+        let commit = self.commit(&mut decision);
+        self.set_person(commit, identity, None);
         let (identity, session) = (identity.clone(), person.session.clone());
         decision.gone.push(Gone { identity, session, reason: RemoveReason::Left });
         Ok(decision)
@@ -199,7 +217,8 @@ impl<'a> Case<'a> {
         for (identity, reason) in out {
             let Some(person) = self.view.person(&identity) else { continue };
             decision.gone.push(Gone { identity: identity.clone(), session: person.session.clone(), reason });
-            self.commit(&mut decision).people.insert(identity, None);
+            let commit = self.commit(&mut decision);
+            self.set_person(commit, &identity, None);
         }
         if let Some(commit) = decision.commit.as_mut().filter(|commit| commit.ends()) {
             commit.end();
@@ -284,7 +303,7 @@ impl<'a> Case<'a> {
             commit.compare.head = Some(self.view.room.map_or(0, |room| room.head.number));
             self.compare_written(&mut commit.compare, &delta);
             commit.delta = delta;
-            commit.entry = Some(Entry { at: self.now, by, cause, changes });
+            commit.note = Some(Note { at: self.now, by, cause, changes });
         }
         decision
     }
@@ -298,8 +317,13 @@ impl<'a> Case<'a> {
             people: BTreeMap::new(),
             clear: false,
             forget: None,
-            entry: None,
+            note: None,
         })
+    }
+
+    fn set_person(&self, commit: &mut Commit, identity: &Identity, present: Option<Present>) {
+        let was_at = self.view.person(identity).and_then(Present::connected_to);
+        commit.people.insert(identity.clone(), Entry { was_at, present });
     }
 
     fn compare(&self) -> Compare {

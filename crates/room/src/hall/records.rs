@@ -11,7 +11,7 @@ use protocol::message::{Counts, Person};
 
 use super::{Commit, Committed, Compare, Conflict, Due};
 use crate::room::{Numbered, Tombstone};
-use crate::{Present, Room};
+use crate::{Owner, Present, Room, Session};
 
 /// How far a decision's time may be from the store's, in ms: as long as one may be on its way.
 pub const STALE_MS: u64 = 2_000;
@@ -100,6 +100,13 @@ impl Records {
         self.by_time.first().map(|(at, _)| *at)
     }
 
+    /// Some of those who are connected to one of these nodes.
+    pub fn connected_to(&self, owners: &BTreeSet<Owner>, limit: usize) -> Vec<(Identity, Session)> {
+        let theirs = |it: &Present| it.connected_to().is_some_and(|owner| owners.contains(&owner));
+        let people = self.people.iter().filter(|(_, person)| theirs(&person.value));
+        people.map(|(identity, it)| (identity.clone(), it.value.session.clone())).take(limit).collect()
+    }
+
     /// How many are in it.
     pub fn counts(&self) -> Counts {
         let stage = self.room.as_ref().map_or(0, |room| room.stage().len());
@@ -153,8 +160,8 @@ impl Records {
             self.people.clear();
             self.visible = 0;
         }
-        for (identity, present) in &commit.people {
-            let before = match present {
+        for (identity, entry) in &commit.people {
+            let before = match &entry.present {
                 Some(value) => {
                     self.visible += usize::from(!value.hidden);
                     self.people.insert(identity.clone(), Numbered { number, value: value.clone() })
@@ -169,8 +176,8 @@ impl Records {
         if commit.clear {
             (self.due, self.by_time) = Default::default();
         }
-        for (identity, present) in &commit.people {
-            let at = present.as_ref().and_then(|present| present.away_until);
+        for (identity, entry) in &commit.people {
+            let at = entry.present.as_ref().and_then(|present| present.away_until);
             self.set_one_due(Due::Person(identity.clone()), at);
         }
         if let Some(at) = commit.head_due() {

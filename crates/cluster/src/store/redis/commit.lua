@@ -1,11 +1,11 @@
 -- Compares, and sets all of it or nothing. Knows no rule: what is compared and set was decided elsewhere.
 -- What is kept with a number is written "number:value".
--- KEYS: room standing hands people names over due changes done, then all rooms, what is due in which
--- ARGV: the commit, and the room's id
+-- KEYS: room standing hands people names over due changes nodes done, then all rooms, what is due in which
+-- ARGV: the commit, the room's id, what keys begin with
 local commit = cjson.decode(ARGV[1])
-local room_key, standing, hands, people, names, over, due, changes, done =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local all_rooms, all_due, id = KEYS[10], KEYS[11], ARGV[2]
+local room_key, standing, hands, people, names, over, due, changes, nodes, done =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local all_rooms, all_due, id, begin = KEYS[11], KEYS[12], ARGV[2], ARGV[3]
 
 -- Asked a second time, because the first answer was lost.
 local before = redis.call('GET', done)
@@ -33,6 +33,7 @@ redis.call('ZCARD', names)
 redis.call('ZCARD', due)
 redis.call('XLEN', changes)
 redis.call('ZCARD', all_due)
+local owners = redis.call('HKEYS', nodes)
 
 if (tonumber(room[3]) or 0) ~= commit.door
   or (commit.head >= 0 and number_of(room[4]) ~= commit.head)
@@ -60,7 +61,22 @@ local function set_due(what, at)
   if at then redis.call('ZADD', due, text(at), what) else redis.call('ZREM', due, what) end
 end
 
-if commit.clear then redis.call('DEL', people, names, hands, due) end
+-- How many of each signaling node are connected, and in which rooms it has any.
+local function moved(owner, by)
+  local count = redis.call('HINCRBY', nodes, owner, by)
+  if count <= 0 then
+    redis.call('HDEL', nodes, owner)
+    redis.call('SREM', begin .. 'at:' .. owner, id)
+  elseif count == by then
+    redis.call('SADD', begin .. 'at:' .. owner, id)
+    redis.call('PEXPIRE', begin .. 'at:' .. owner, commit.keep_ms)
+  end
+end
+
+if commit.clear then
+  redis.call('DEL', people, names, hands, due, nodes)
+  for _, owner in ipairs(owners) do redis.call('SREM', begin .. 'at:' .. owner, id) end
+end
 redis.call('HSET', room_key, 'number', text(number))
 if commit.news then redis.call('HSET', room_key, 'version', text(number)) end
 if commit.opens then redis.call('HSET', room_key, 'door', text(number)) end
@@ -74,24 +90,28 @@ set(people, commit.people)
 for _, person in ipairs(commit.people) do
   if person[2] and person[3] then redis.call('ZADD', names, 0, person[1]) else redis.call('ZREM', names, person[1]) end
   set_due('p' .. person[1], person[4])
+  if person[5] ~= person[6] then
+    if person[5] then moved(person[5], -1) end
+    if person[6] then moved(person[6], 1) end
+  end
 end
 if commit.empty_ms >= 0 and redis.call('HLEN', people) == 0 then
   redis.call('ZADD', due, 'NX', text(now + commit.empty_ms), 'e')
 else
   redis.call('ZREM', due, 'e')
 end
-if commit.entry then
-  redis.call('XADD', changes, 'MAXLEN', '~', commit.entries, text(number) .. '-0', 'entry', commit.entry)
+if commit.note then
+  redis.call('XADD', changes, 'MAXLEN', '~', commit.notes, text(number) .. '-0', 'note', commit.note)
 end
 
 if commit.forget then
-  redis.call('DEL', room_key, standing, hands, people, names, due, changes)
+  redis.call('DEL', room_key, standing, hands, people, names, due, changes, nodes)
   redis.call('SET', over, prefix .. commit.forget, 'PX', commit.tombstone_ms)
   redis.call('ZREM', all_rooms, id)
 else
   redis.call('DEL', over)
   redis.call('ZADD', all_rooms, 0, id)
-  for _, key in ipairs({ room_key, standing, hands, people, names, due, changes }) do
+  for _, key in ipairs({ room_key, standing, hands, people, names, due, changes, nodes }) do
     redis.call('PEXPIRE', key, commit.keep_ms)
   end
 end

@@ -1,15 +1,225 @@
-use std::sync::Mutex;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use protocol::id::NodeId;
+use protocol::message::RoomState;
+use protocol::token::Role;
+use room::{Action, Actor, Arrival, Plan, Session};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::Halls;
 use crate::contract::servers::Server;
 use crate::contract::store::Ground;
 
 async fn fresh(limits: Limits) -> Ground {
     let server = Server::redis();
-    let url = format!("redis://{}", server.address());
-    let store = RedisStore::new(&url, "dais", limits).unwrap();
+    let store = store(server.address(), limits);
     let server = Mutex::new(server);
     Ground::new(store, limits, move |ms| server.lock().unwrap().advance(ms as i64))
 }
 
 crate::store_contract!(fresh);
+
+fn store(at: SocketAddr, limits: Limits) -> Arc<RedisStore> {
+    RedisStore::new(&format!("redis://{at}"), "dais", limits).unwrap()
+}
+
+fn town() -> RoomId {
+    RoomId::new("town").unwrap()
+}
+
+fn id(text: &str) -> Identity {
+    Identity::new(text).unwrap()
+}
+
+fn session(number: u64) -> Session {
+    Session { node: NodeId::new("s1").unwrap(), boot: 1, number }
+}
+
+async fn enter(halls: &Halls, name: &str, role: Role) -> Result<crate::Entered, StoreError> {
+    let arrival = Arrival { identity: id(name), name: name.into(), role, hidden: false };
+    halls.enter(&town(), &arrival, &session(1)).await
+}
+
+/// Has the server do something that no store would.
+async fn order(store: &RedisStore, words: &str) {
+    let mut words = words.split(' ');
+    let mut order = redis::cmd(words.next().unwrap());
+    for word in words {
+        order.arg(word);
+    }
+    store.connection.ask(&order).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_is_refused_without_repeating_its_password() {
+    for wrong in ["http://sesame@host", "redis://user:sesame@host:99999", "nonsense sesame"] {
+        let refused = RedisStore::new(wrong, "dais", Limits::default()).err().expect(wrong);
+        assert!(!refused.to_string().contains("sesame"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_outlives_the_server_and_is_found_again_by_itself() {
+    let mut server = Server::redis();
+    let halls = Halls::new(store(server.address(), Limits::default()), 10);
+    let hanna = enter(&halls, "hanna", Role::Host).await.unwrap();
+    server.kill();
+    assert!(matches!(enter(&halls, "lea", Role::Listener).await, Err(StoreError::Unavailable(_))));
+    server.restart();
+    let room = halls.room(&town()).await.unwrap().unwrap();
+    assert_eq!(room, hanna.acted.room);
+    halls.resume(&town(), &hanna.ticket, &session(2)).await.unwrap();
+    enter(&halls, "lea", Role::Listener).await.expect("the scripts are there again too");
+}
+
+#[tokio::test]
+async fn a_server_that_is_silent_is_not_waited_for() {
+    let server = Server::redis();
+    let halls = Halls::new(store(server.address(), Limits::default()), 10);
+    enter(&halls, "hanna", Role::Host).await.unwrap();
+    server.stop();
+    assert!(matches!(enter(&halls, "lea", Role::Listener).await, Err(StoreError::Unavailable(_))));
+    server.go_on();
+    enter(&halls, "leo", Role::Listener).await.unwrap();
+}
+
+/// Between a store and its server: swallows an answer when told to, and cuts the connection instead.
+async fn swallowing(server: SocketAddr, swallow: Arc<AtomicBool>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (swallow, server) = (Arc::clone(&swallow), TcpStream::connect(server).await.unwrap());
+            tokio::spawn(async move {
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = server.into_split();
+                let up = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+                let mut answer = [0; 65_536];
+                while let Ok(length @ 1..) = from_server.read(&mut answer).await {
+                    if swallow.swap(false, Ordering::Relaxed)
+                        || to_client.write_all(&answer[..length]).await.is_err()
+                    {
+                        break;
+                    }
+                }
+                up.abort();
+            });
+        }
+    });
+    at
+}
+
+#[tokio::test]
+async fn what_was_done_although_the_answer_was_lost_is_done_once_and_answered_the_same() {
+    let server = Server::redis();
+    let swallow = Arc::new(AtomicBool::new(false));
+    let through = swallowing(server.address(), Arc::clone(&swallow)).await;
+    let store = store(through, Limits::default());
+    let halls = Halls::new(store.clone(), 10);
+    enter(&halls, "hanna", Role::Host).await.unwrap();
+    enter(&halls, "lea", Role::Listener).await.unwrap();
+
+    let raise =
+        room::hall::Operation::Act { actor: Actor::Participant(id("lea")), action: Action::RaiseHand };
+    let loaded = store.load(&town(), &raise.concerns()).await.unwrap();
+    let town = town();
+    let view = room::hall::View {
+        id: &town,
+        room: loaded.room.as_deref(),
+        tombstone: None,
+        people: &loaded.people,
+        participants: 10,
+    };
+    let commit = raise.decide(loaded.now, view).unwrap().commit.unwrap();
+    swallow.store(true, Ordering::Relaxed);
+    let committed = store.commit(&town, &commit).await.unwrap().expect("it was free, and is ours");
+    assert!(!swallow.load(Ordering::Relaxed), "an answer was swallowed");
+    let before = loaded.room.unwrap().version();
+    assert_eq!(committed.before, before);
+    let room = halls.room(&town).await.unwrap().unwrap();
+    assert_eq!((room.version(), room.hand_count()), (committed.version, 1));
+}
+
+#[tokio::test]
+async fn garbage_under_a_key_is_named_and_harms_no_other_room() {
+    let server = Server::redis();
+    let store = store(server.address(), Limits::default());
+    let halls = Halls::new(store.clone(), 10);
+    let other = RoomId::new("other").unwrap();
+    for (damage, named) in [
+        ("HSET dais:{town}:room head nonsense", "head"),
+        ("HSET dais:{town}:room head 7:{}", "head"),
+        ("HSET dais:{town}:people lea 7:[]", "people"),
+        ("SET dais:{town}:people nonsense", "WRONGTYPE"),
+    ] {
+        order(&store, "FLUSHALL").await;
+        for room in [&other, &town()] {
+            halls.create(room, &Actor::Admin, &Plan::default()).await.unwrap();
+        }
+        order(&store, damage).await;
+        store.remembered().clear();
+        let error = enter(&halls, "lea", Role::Listener).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Garbage(what) if what.contains(named)), "{damage}: {error}");
+        assert_eq!(halls.room(&other).await.unwrap().unwrap().state(), RoomState::Live);
+        assert!(halls.rooms(None, 9).await.unwrap().iter().any(|listed| listed.info.room == other));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_written_says_so_and_what_was_there_stays() {
+    let server = Server::redis();
+    let store = store(server.address(), Limits::default());
+    let halls = Halls::new(store.clone(), 10);
+    let hanna = enter(&halls, "hanna", Role::Host).await.unwrap();
+    for (before, after) in [
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+        ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
+    ] {
+        order(&store, before).await;
+        let refused = enter(&halls, "lea", Role::Listener).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{before}: {refused:?}");
+        assert_eq!(halls.room(&town()).await.unwrap(), Some(hanna.acted.room.clone()));
+        order(&store, after).await;
+        enter(&halls, "lea", Role::Listener).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_a_replica_for_a_moment_is_asked_again() {
+    let server = Server::redis();
+    let store = store(server.address(), Limits::default());
+    let halls = Halls::new(store.clone(), 10);
+    enter(&halls, "hanna", Role::Host).await.unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    order(&store, &format!("REPLICAOF 127.0.0.1 {}", nobody.local_addr().unwrap().port())).await;
+    let late = tokio::spawn({
+        let halls = Arc::clone(&halls);
+        async move { enter(&halls, "lea", Role::Listener).await }
+    });
+    nobody.accept().unwrap();
+    order(&store, "REPLICAOF NO ONE").await;
+    late.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn every_change_leaves_a_note_that_is_numbered_as_the_room_is() {
+    let server = Server::redis();
+    let store = store(server.address(), Limits::default());
+    let halls = Halls::new(store.clone(), 10);
+    enter(&halls, "hanna", Role::Host).await.unwrap();
+    enter(&halls, "lea", Role::Listener).await.unwrap();
+    let hanna = Actor::Participant(id("hanna"));
+    let kicked = halls.act(&town(), &hanna, &Action::Kick { identity: id("lea") }).await.unwrap();
+    let mut ask = redis::cmd("XRANGE");
+    ask.arg("dais:{town}:changes").arg("-").arg("+");
+    let notes: Vec<(String, Vec<String>)> =
+        redis::from_redis_value(store.connection.ask(&ask).await.unwrap()).unwrap();
+    let (number, last) = notes.last().unwrap();
+    assert_eq!(*number, format!("{}-0", kicked.outcome.version));
+    let note: room::hall::Note = serde_json::from_str(&last[1]).unwrap();
+    assert_eq!((note.by, note.changes), (Some(hanna), kicked.outcome.changes));
+    assert_eq!(notes.len(), 2, "a listener's coming changes nothing that others must know");
+}

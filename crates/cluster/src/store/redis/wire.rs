@@ -8,22 +8,22 @@ use std::sync::Arc;
 use protocol::id::Identity;
 use protocol::message::Person;
 use redis::Value;
-use room::hall::{Commit, Committed, Due, Loaded, STALE_MS};
+use room::hall::{Commit, Committed, Due, Entry, Loaded, STALE_MS};
 use room::limits::TOMBSTONE_MS;
-use room::{Head, Numbered, Present, Room, Tombstone};
+use room::{Head, Numbered, Owner, Present, Room, Session, Tombstone};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-/// Entries of a room's stream of changes that are kept, about.
-const ENTRIES: usize = 1_000;
+/// Notes in a room's stream of changes that are kept, about.
+const NOTES: usize = 1_000;
 
 /// How long the answer to a commit is kept for whoever did not get it, in ms.
 const DONE_MS: u64 = 60_000;
 
 /// How long what is kept of a room outlives the last change of it, in ms: a room is over sooner by its own
 /// deadlines, so this is for what nobody looks after any more.
-const KEEP_MS: u64 = 48 * 60 * 60_000;
+pub(super) const KEEP_MS: u64 = 48 * 60 * 60_000;
 
 /// A room in a list: its id, head, how many are here, how many hands are up.
 pub(super) type Row = (String, String, usize, usize);
@@ -82,11 +82,11 @@ pub(super) fn commit(commit: &Commit, rooms: usize) -> String {
         "head_due": or_false(commit.head_due().flatten()),
         "standing": entries(&delta.standing),
         "hands": entries(&delta.hands),
-        "people": commit.people.iter().map(|(identity, entry)| person_set(identity, entry.as_ref())).collect::<Vec<_>>(),
+        "people": commit.people.iter().map(person_set).collect::<Vec<_>>(),
         "clear": commit.clear,
         "empty_ms": or_negative(commit.may_be_empty_ms()),
-        "entry": or_false(commit.entry.as_ref().map(written)),
-        "entries": ENTRIES,
+        "note": or_false(commit.note.as_ref().map(written)),
+        "notes": NOTES,
         "forget": or_false(commit.forget.as_ref().map(written)),
         "tombstone_ms": TOMBSTONE_MS,
         "keep_ms": KEEP_MS,
@@ -95,10 +95,18 @@ pub(super) fn commit(commit: &Commit, rooms: usize) -> String {
     .to_string()
 }
 
-fn person_set(identity: &Identity, entry: Option<&Present>) -> Json {
-    let is_shown = entry.is_some_and(|person| !person.hidden);
-    let away_until = entry.and_then(|person| person.away_until);
-    json!([identity, or_false(entry.map(written)), is_shown, or_false(away_until)])
+fn person_set((identity, entry): (&Identity, &Entry)) -> Json {
+    let present = entry.present.as_ref();
+    let is_shown = present.is_some_and(|person| !person.hidden);
+    let away_until = present.and_then(|person| person.away_until);
+    let (was_at, is_at) = (entry.was_at.as_ref().map(owner), entry.is_at().as_ref().map(owner));
+    let present = or_false(present.map(written));
+    json!([identity, present, is_shown, or_false(away_until), or_false(was_at), or_false(is_at)])
+}
+
+/// A signaling node, as it is written in keys.
+pub(super) fn owner(owner: &Owner) -> String {
+    format!("{}/{}", owner.node, owner.boot)
 }
 
 fn pairs(numbers: &BTreeMap<Identity, u64>) -> Vec<(&Identity, u64)> {
@@ -176,6 +184,12 @@ pub(super) fn head(text: &str) -> Result<Numbered<Head>, String> {
 pub(super) fn person(identity: &str, entry: &str) -> Option<Person> {
     let present: Numbered<Present> = numbered(entry, "people").ok()?;
     Some(Person { identity: Identity::new(identity).ok()?, name: present.value.name })
+}
+
+/// Somebody's session, as they are kept, if they are connected.
+pub(super) fn connected(entry: &str) -> Option<Session> {
+    let present: Numbered<Present> = numbered(entry, "people").ok()?;
+    present.value.away_until.is_none().then_some(present.value.session)
 }
 
 /// What is due, by the name that the script gives it.
