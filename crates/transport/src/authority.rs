@@ -9,6 +9,7 @@ use protocol::NodeId;
 use protocol::node::NodeKind;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use ring::hkdf::{HKDF_SHA256, Salt};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -21,6 +22,17 @@ pub(crate) const HOST: &str = "link.dais";
 
 /// What both sides must speak; the number changes with the control stream's messages.
 const ALPN: &[u8] = b"dais-link/1";
+
+/// What the authority's key is derived with from the cluster's: for this and for nothing else.
+const SALT: &[u8] = b"dais cluster key";
+const INFO: &[u8] = b"authority of the links, ed25519";
+
+/// Bytes that an Ed25519 key is made of.
+const SEED: usize = 32;
+
+/// What comes before them in PKCS #8 (RFC 8410 §7).
+const PKCS8: &[u8] =
+    &[0x30, 0x2e, 0x02, 0x01, 0, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +67,20 @@ pub struct LinkIdentity {
 impl Authority {
     /// One that lives as long as the process: for a system in one process.
     pub fn ephemeral() -> Result<Self, AuthorityError> {
-        let key = KeyPair::generate()?;
+        Self::of_pair(KeyPair::generate()?)
+    }
+
+    /// The one of all processes that were given this key: each believes what any of them issues.
+    pub fn of_cluster(key: &[u8]) -> Result<Self, AuthorityError> {
+        let mut seed = [0; SEED];
+        let derived = Salt::new(HKDF_SHA256, SALT).extract(key);
+        let length = derived.expand(&[INFO], HKDF_SHA256).and_then(|bytes| bytes.fill(&mut seed));
+        length.expect("as long as the hash");
+        let pair = PrivatePkcs8KeyDer::from([PKCS8, &seed].concat());
+        Self::of_pair(KeyPair::from_pkcs8_der_and_sign_algo(&pair, &rcgen::PKCS_ED25519)?)
+    }
+
+    fn of_pair(key: KeyPair) -> Result<Self, AuthorityError> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "dais link authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

@@ -158,3 +158,26 @@ async fn a_side_that_goes_silent_without_a_word_is_lost() {
     let _silent = down.await.unwrap().unwrap();
     assert_eq!(up.end.await.unwrap().reason(), "silent");
 }
+
+#[tokio::test]
+async fn processes_of_one_cluster_key_link_and_others_do_not() {
+    let [ours, also_ours, theirs] =
+        [&b"our key"[..], b"our key", b"their key"].map(|key| Authority::of_cluster(key).unwrap());
+    let parent = bind(&ours, "origin-1", NodeKind::Origin);
+    let accepting = parent.clone();
+    let down = tokio::spawn(async move {
+        loop {
+            if let Ok(link) = accepting.accept().await.unwrap().link().await {
+                break link;
+            }
+        }
+    });
+    let name = node("origin-1");
+    let stranger = bind(&theirs, "edge-1", NodeKind::Edge);
+    assert!(stranger.dial(parent.local_addr(), &name).await.is_err());
+    let child = bind(&also_ours, "edge-2", NodeKind::Edge);
+    let up = Side::run(child.dial(parent.local_addr(), &name).await.unwrap());
+    up.handle.send(subscribe());
+    let mut down = Side::run(down.await.unwrap());
+    assert_eq!(down.message().await, subscribe());
+}
