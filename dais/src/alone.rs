@@ -1,8 +1,13 @@
-//! `dais origin`, `dais edge`, `dais signaling`: one part, with the same code as in `dais up`.
+//! `dais origin`, `dais edge`, `dais signaling`: one part, with the same code as in `dais up`. It finds the
+//! others over NATS.
 //!
-//! Parts in different processes do not find each other yet: bus and store are of this process. A part
-//! alone says so, and is there for measuring it and for whatever drives it through its ports.
+//! A part starts whether or not the bus is there, and is ready once that was reached. The bus goes on until
+//! the part has drained.
 
+use std::sync::Arc;
+
+use cluster::NatsBus;
+use cluster::bus::nats::Driver;
 use protocol::node::NodeKind;
 use service::config::Values;
 use service::runtime::Threads;
@@ -10,8 +15,8 @@ use signaling::Limits;
 
 use crate::failure::Failure;
 use crate::media::{Nodes, Spot};
-use crate::options::{Access, Framing, Media, Missing, Place, Process, Web};
-use crate::process;
+use crate::options::{Access, Cluster, Framing, Media, Missing, Place, Process, Web};
+use crate::process::{self, Surroundings};
 use crate::shared::Shared;
 
 /// Runs an origin until the shutdown.
@@ -25,25 +30,31 @@ pub(crate) fn edge(values: Values) -> Result<(), Failure> {
 }
 
 fn media_node(mut values: Values, kind: NodeKind) -> Result<(), Failure> {
-    let media = Media::read(&mut values, false);
+    let cluster = Cluster::read(&mut values);
+    let media = Media::of_part(&mut values, cluster.is_local());
+    cluster.check(&mut values, media.local);
     let framing = Framing::read(&mut values);
     let place = Place::read(&mut values, kind);
     let options = Process::read(&mut values);
     values.check()?;
 
     Ok(process::run(&options, &values, Threads { count: None, ..process::MEDIA }, async |around| {
-        stands_alone(&place);
         media.warn_if_private();
-        let shared = Shared::new(&Limits::default());
+        let authority = cluster.authority()?;
+        let (bus, driver) = join(cluster, &around);
+        let shared = Shared::new(bus, &Limits::default());
         let metrics = around.registry.node(place.node.as_str(), &place.region);
         shared.start(&around.tasks, &metrics, &around.readiness, vec![place.node.clone()]);
-        let nodes = Nodes::new(&shared, &around.tasks, &around.registry, &media)?;
-        let spot = Spot { place, media: media.bind, link: media.link_or_any(), shards: media.shards };
-        match kind {
-            NodeKind::Origin => nodes.origin(spot).await?,
-            _ => nodes.edge(spot, framing).await?,
-        }
-        around.tasks.watch().await
+        let serve = async {
+            let nodes = Nodes::new(&shared, &around.tasks, &around.registry, &media, authority)?;
+            let spot = Spot { place, media: media.bind, link: media.link_of_part(), shards: media.shards };
+            match kind {
+                NodeKind::Origin => nodes.origin(spot).await?,
+                _ => nodes.edge(spot, framing).await?,
+            }
+            around.tasks.watch().await
+        };
+        beside(driver, serve).await
     })?)
 }
 
@@ -52,25 +63,48 @@ pub(crate) fn signaling(mut values: Values) -> Result<(), Failure> {
     let web = Web::read(&mut values);
     let why = "is needed: nobody could sign a token with an invented key of this process";
     let access = Access::read(&mut values, Missing::Refuse(why));
+    let cluster = Cluster::read(&mut values);
+    cluster.check(&mut values, cluster.is_local());
     let place = Place::read(&mut values, NodeKind::Signaling);
     let options = Process::read(&mut values);
     values.check()?;
 
     Ok(process::run(&options, &values, process::PEOPLE, async |around| {
-        stands_alone(&place);
-        let shared = Shared::new(&web.limits);
+        tracing::warn!("rooms are kept in the memory of this process: it must be the only signaling node");
+        let (bus, driver) = join(cluster, &around);
+        let shared = Shared::new(bus, &web.limits);
         let metrics = around.registry.node(place.node.as_str(), &place.region);
         shared.start(&around.tasks, &metrics, &around.readiness, Vec::new());
-        let server = shared.signaling(&web, &access, &place, &around).await?;
-        tracing::info!("signaling on {}", server.address()?);
-        around.tasks.part("signaling", server.run());
-        around.tasks.watch().await
+        let serve = async {
+            let server = shared.signaling(&web, &access, &place, &around).await?;
+            tracing::info!("signaling on {}", server.address()?);
+            around.tasks.part("signaling", server.run());
+            around.tasks.watch().await
+        };
+        beside(driver, serve).await
     })?)
 }
 
-fn stands_alone(place: &Place) {
-    tracing::warn!(
-        "{} stands alone: it finds no other process, and keeps its state in memory; `dais up` is a whole system",
-        place.node
-    );
+/// The bus between the parts. The process is not ready before it was reached once; later outages are
+/// everybody's, and taking all parts out of service would help nobody.
+fn join(cluster: Cluster, around: &Surroundings) -> (Arc<NatsBus>, Driver) {
+    let (bus, driver) = NatsBus::new(cluster.nats);
+    let (readiness, shutdown, reached) =
+        (around.readiness.clone(), around.tasks.shutdown().clone(), bus.clone());
+    readiness.set("bus", false);
+    around.tasks.errand("first contact with the bus", async move {
+        tokio::select! {
+            () = reached.reached() => readiness.set("bus", true),
+            () = shutdown.begun() => {}
+        }
+    });
+    (bus, driver)
+}
+
+/// Keeps the bus connected while the part is served, drain included.
+async fn beside(driver: Driver, serve: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::select! {
+        result = serve => result,
+        never = driver.run() => match never {},
+    }
 }

@@ -1,4 +1,4 @@
-//! Starts origins and edges: the same for one alone and for a whole system.
+//! Starts origins and edges: the same for a part and for a whole system.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) struct Nodes<'a> {
     tasks: &'a Tasks,
     registry: &'a Registry,
     media: &'a Media,
-    /// Signs the nodes' links; it lives as long as the process, so nobody else can link to them.
+    /// Signs the nodes' links.
     authority: Authority,
     /// Of all nodes: clients compare its fingerprint, nothing else.
     certificate: Arc<Certificate>,
@@ -43,8 +43,8 @@ impl<'a> Nodes<'a> {
         tasks: &'a Tasks,
         registry: &'a Registry,
         media: &'a Media,
+        authority: Authority,
     ) -> anyhow::Result<Self> {
-        let authority = Authority::ephemeral().context("the authority of the links")?;
         let certificate = Arc::new(Certificate::generate().context("the certificate of the media")?);
         Ok(Self { shared, tasks, registry, media, authority, certificate })
     }

@@ -3,6 +3,7 @@
 //! Names and meaning are a contract: scripts hang on them. A command asks its groups for their values;
 //! what is wrong is collected and reported together.
 
+mod cluster;
 mod keys;
 mod load;
 mod media;
@@ -14,6 +15,7 @@ mod web;
 
 use service::config::{Command, Kind, Program, Setting};
 
+pub(crate) use cluster::Cluster;
 pub(crate) use keys::{Access, Missing};
 pub(crate) use load::Load;
 pub(crate) use media::{Framing, Media};
@@ -35,27 +37,27 @@ const UP: Command = Command {
     name: "up",
     about: "Run a whole system in this process: signaling, one origin, two edges",
     example: "dais up --listen 0.0.0.0:7000 --api-key main --api-secret-file secret.txt",
-    settings: &[WEB, KEYS, MEDIA, FRAMING, CLUSTER, PROCESS],
+    settings: &[WEB, KEYS, MEDIA, FRAMING, PROCESS],
 };
 
 const ORIGIN: Command = Command {
     name: "origin",
-    about: "Run an origin alone: the speakers' SFU, root of the relay tree",
-    example: "dais origin --media 0.0.0.0:7100 --region eu --node origin-1",
+    about: "Run an origin: the speakers' SFU, root of the relay tree",
+    example: "dais origin --nats nats://10.0.0.5 --cluster-key-file cluster.key --region eu --node origin-1",
     settings: &[MEDIA, NODE, CLUSTER, PROCESS],
 };
 
 const EDGE: Command = Command {
     name: "edge",
-    about: "Run an edge alone: a relay node and the listeners' SFU",
-    example: "dais edge --media 0.0.0.0:7100 --region eu --node edge-1",
+    about: "Run an edge: a relay node and the listeners' SFU",
+    example: "dais edge --nats nats://10.0.0.5 --cluster-key-file cluster.key --region eu --node edge-1",
     settings: &[MEDIA, FRAMING, NODE, CLUSTER, PROCESS],
 };
 
 const SIGNALING: Command = Command {
     name: "signaling",
-    about: "Run signaling alone: rooms, WebSocket and HTTP API, stage page",
-    example: "dais signaling --listen 0.0.0.0:7000 --api-key main --api-secret-file secret.txt",
+    about: "Run signaling: rooms, WebSocket and HTTP API, stage page",
+    example: "dais signaling --nats nats://127.0.0.1 --api-key main --api-secret-file secret.txt",
     settings: &[WEB, KEYS, NODE, CLUSTER, PROCESS],
 };
 
@@ -77,7 +79,7 @@ const DOCTOR: Command = Command {
     name: "doctor",
     about: "Check ports, addresses, limits and clock of this machine, and say what to do about each",
     example: "dais doctor --listen 0.0.0.0:7000",
-    settings: &[WEB, KEYS, MEDIA, CLUSTER, PROCESS],
+    settings: &[WEB, KEYS, MEDIA, PROCESS],
 };
 
 const WEB: &[Setting] = &[
@@ -106,7 +108,11 @@ const MEDIA: &[Setting] = &[
     Setting::many("media-ip", "IP", "Address to tell clients [loopback, or the host's own]"),
     Setting::one("shards", "N", "Worker threads for media [number of cores]"),
     Setting::one("capacity", "N", "Most peers of each node [10000 for each shard]"),
-    Setting::one("link", "ADDR", "First UDP port of the links between nodes [0.0.0.0:7200; up: loopback]"),
+    Setting::one(
+        "link",
+        "ADDR",
+        "First UDP port of the links between nodes [0.0.0.0:7200; on loopback, up: 7200, parts: any]",
+    ),
 ];
 
 const FRAMING: &[Setting] =
@@ -118,8 +124,12 @@ const NODE: &[Setting] = &[
 ];
 
 const CLUSTER: &[Setting] = &[
-    Setting::one("nats", "URL", "Bus between processes (not in this version)"),
-    Setting::one("redis", "URL", "Store between processes (not in this version)"),
+    Setting::one("nats", "URL", "Bus between the parts: nats://user:password@host:4222, or tls://"),
+    Setting::one("nats-creds", "FILE", "Credentials file or nkey seed for it"),
+    Setting::one("nats-prefix", "NAME", "First word of its subjects [dais]"),
+    Setting::one("redis", "URL", "Store between signaling nodes (not in this version)"),
+    Setting::one("cluster-key", "KEY", "What all parts know, 32 bytes or more [none needed on loopback]"),
+    Setting::one("cluster-key-file", "FILE", "File with it"),
 ];
 
 const PROCESS: &[Setting] = &[

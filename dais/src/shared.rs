@@ -1,12 +1,13 @@
-//! What the parts of one process share where nothing is shared with other processes: bus, store, and
-//! who is alive.
+//! What the parts of one process share: bus, store, and who is alive. The bus may be shared with other
+//! processes; the rooms are kept in memory.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Bus, MemoryBus, MemoryStore, Nodes};
+use cluster::{Bus, MemoryStore, Nodes};
 use protocol::NodeId;
-use service::metrics::Follower;
+use protocol::node::NodeKind;
+use service::metrics::{Follower, IntGauge};
 use service::{Metrics, Readiness, Shutdown, Tasks};
 use signaling::{Limits, Parts, Server, SignalingConfig};
 
@@ -16,11 +17,11 @@ use crate::process::Surroundings;
 /// How often counters of the bus are carried over to metrics.
 const COUNT: Duration = Duration::from_secs(1);
 
-/// In memory, for one process.
+/// Between the parts.
 #[derive(Clone)]
 pub(crate) struct Shared {
     /// What the parts tell each other.
-    pub(crate) bus: Arc<MemoryBus>,
+    pub(crate) bus: Arc<dyn Bus>,
     /// The rooms' truth.
     pub(crate) store: Arc<MemoryStore>,
     /// Who is alive.
@@ -28,9 +29,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(bus: Arc<dyn Bus>, limits: &Limits) -> Self {
         let limits = cluster::Limits { rooms: limits.rooms, participants: limits.room_participants };
-        Self { bus: MemoryBus::new(), store: MemoryStore::new(limits), nodes: Nodes::new() }
+        Self { bus, store: MemoryStore::new(limits), nodes: Nodes::new() }
     }
 
     /// Listens to the nodes, counts, and keeps up to date which of the `expected` ones admit newcomers.
@@ -91,6 +92,11 @@ async fn count(shared: Shared, shutdown: Shutdown, mut counters: Counters) -> an
         tokio::select! { _ = tick.tick() => {}, () = shutdown.begun() => {} }
         counters.full.follow(shared.bus.stats().dropped);
         counters.bad.follow(shared.nodes.bad());
+        counters.up.set(i64::from(shared.bus.is_up()));
+        let live = shared.nodes.live();
+        for (kind, known) in &counters.known {
+            known.set(live.values().filter(|said| said.kind == *kind).count() as i64);
+        }
     }
     Ok(())
 }
@@ -117,6 +123,8 @@ async fn keep_ready(
 struct Counters {
     full: Follower,
     bad: Follower,
+    up: IntGauge,
+    known: [(NodeKind, IntGauge); 2],
 }
 
 impl Counters {
@@ -127,9 +135,13 @@ impl Counters {
             "What came from outside and could not be used.",
             &["what"],
         );
+        let known = metrics.gauges("dais_known_nodes", "Nodes that this process hears of.", &["kind"]);
         Self {
+            known: [(NodeKind::Origin, "origin"), (NodeKind::Edge, "edge")]
+                .map(|(kind, name)| (kind, known.with_label_values(&[name]))),
             full: Follower::new(full.with_label_values(&["bus"])),
             bad: Follower::new(bad.with_label_values(&["announcement"])),
+            up: metrics.gauge("dais_bus_up", "Whether this process can speak to the others now."),
         }
     }
 }

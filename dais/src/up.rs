@@ -6,12 +6,15 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
+use cluster::MemoryBus;
 use protocol::NodeId;
 use protocol::node::NodeKind;
 use service::config::Values;
 use service::{Tasks, shutdown};
 use tokio::runtime::Handle;
 use tokio::time::{interval, timeout};
+use transport::Authority;
 
 use crate::failure::Failure;
 use crate::layout::{EDGES, Layout};
@@ -57,7 +60,7 @@ pub(crate) fn run(mut values: Values) -> Result<(), Failure> {
 async fn up(options: &Options, people: Surroundings, media: Handle) -> anyhow::Result<()> {
     let (drain, draining) = shutdown::channel();
     let media = Tasks::new(draining).on(media);
-    let shared = Shared::new(&options.web.limits);
+    let shared = Shared::new(MemoryBus::new(), &options.web.limits);
     let place = Place::numbered(NodeKind::Signaling, 1);
     let metrics = people.registry.node(place.node.as_str(), &place.region);
     shared.start(&media, &metrics, &people.readiness, media_nodes());
@@ -91,7 +94,9 @@ async fn start_media(
     people: &Surroundings,
 ) -> anyhow::Result<()> {
     let layout = Layout::of_system(&options.media);
-    let nodes = Nodes::new(shared, tasks, &people.registry, &options.media)?;
+    // It lives as long as the process, so nobody else can link to these nodes.
+    let authority = Authority::ephemeral().context("the authority of the links")?;
+    let nodes = Nodes::new(shared, tasks, &people.registry, &options.media, authority)?;
     let spot = |index: usize, place| Spot {
         place,
         media: layout.media(index),

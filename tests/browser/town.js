@@ -1,45 +1,84 @@
-// A running `dais up` on free ports, its tokens and its metrics.
+// A running town hall on free ports, its tokens and its metrics: `dais up`, or its parts as processes.
 
 import { spawn } from 'node:child_process'
 import { createHmac } from 'node:crypto'
-import { createSocket } from 'node:dgram'
-import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 
-const PROGRAM = process.env.DAIS_BIN ?? fileURLToPath(new URL('../../target/release/dais', import.meta.url))
+import { Program, eventually, freePorts } from './program.js'
+
+export { eventually }
+
+const path = text => fileURLToPath(new URL(`../../${text}`, import.meta.url))
+const PROGRAM = process.env.DAIS_BIN ?? path('target/release/dais')
+const NATS_CONF = path('docs/nats.conf')
 const KEY = 'test'
 const SECRET = 'a secret for tests alone, of 32 bytes or more'
 /** Shards, and so UDP ports: one for each of the three nodes. */
 const SHARDS = 3
 
 export class Town {
-  /** Starts the program and waits until it admits people. @param {string[]} options more of the command line */
+  /** Where people go. */
+  url = ''
+  /** UDP port of the origin; the two edges have the next ones. */
+  media = 0
+  /** Of each process. @type {string[]} */
+  admins = []
+  /** Processes of ours, the one that serves people first. @type {Program[]} */
+  programs = []
+  /** Servers of others, which need no goodbye. @type {Program[]} */
+  servers = []
+
+  /** Starts `dais up` and waits until it admits people. @param {string[]} options more of the command line */
   static async start(...options) {
     const town = new Town()
-    const [http, admin, link, media] = await freePorts()
-    town.url = `http://127.0.0.1:${http}`
-    town.admin = `http://127.0.0.1:${admin}`
-    town.media = media
-    town.process = spawn(PROGRAM, [
-      'up', '--listen', `127.0.0.1:${http}`, '--admin', `127.0.0.1:${admin}`,
-      '--media', `127.0.0.1:${media}`, '--link', `127.0.0.1:${link}`, '--shards', `${SHARDS}`,
-      '--api-key', KEY, '--api-secret', SECRET, ...options,
-    ], { stdio: ['ignore', 'pipe', 'pipe'] })
-    town.said = ''
-    for (const stream of [town.process.stdout, town.process.stderr]) {
-      stream.on('data', text => {
-        town.said += text
-        if (process.env.DAIS_SHOW) process.stderr.write(text)
-      })
-    }
-    town.ended = new Promise(resolve => town.process.on('exit', (code, signal) => resolve(code ?? signal)))
+    const [http, admin, link, media] = await freePorts(4)
+    town.#at(http, media)
+    town.#run(admin, 'up', '--listen', `127.0.0.1:${http}`, '--media', `127.0.0.1:${media}`,
+      '--link', `127.0.0.1:${link}`, '--shards', `${SHARDS}`, '--api-key', KEY, '--api-secret', SECRET, ...options)
     await eventually('the program is ready', () => town.ready())
     return town
   }
 
+  /** Starts one signaling node, one origin and two edges as processes with a NATS server between them. */
+  static async inParts() {
+    const town = new Town()
+    const [http, admin, media, nats] = await freePorts(4)
+    town.#at(http, media)
+    town.servers.push(new Program('nats-server', '-c', NATS_CONF, '-a', '127.0.0.1', '-p', `${nats}`))
+    const bus = ['--nats', `nats://127.0.0.1:${nats}`]
+    town.#run(admin, 'signaling', '--listen', `127.0.0.1:${http}`, '--api-key', KEY, '--api-secret', SECRET, ...bus)
+    for (const [index, name] of ['origin-1', 'edge-1', 'edge-2'].entries()) {
+      const port = ['--media', `127.0.0.1:${media + index}`, '--shards', '1']
+      town.#run(admin + 1 + index, name.split('-')[0], '--node', name, ...port, ...bus)
+    }
+    await eventually('all parts are ready', () => town.ready())
+    await eventually('signaling has heard of all nodes', async () => await town.metric('dais_known_nodes', 'signaling-1') === 3)
+    return town
+  }
+
+  #at(http, media) {
+    this.url = `http://127.0.0.1:${http}`
+    this.media = media
+  }
+
+  #run(admin, command, ...args) {
+    this.admins.push(`http://127.0.0.1:${admin}`)
+    this.programs.push(new Program(PROGRAM, command, '--admin', `127.0.0.1:${admin}`, ...args))
+  }
+
+  /** Of the one process of `dais up`, or of signaling. */
+  get admin() {
+    return this.admins[0]
+  }
+
+  get process() {
+    return this.programs[0].process
+  }
+
   async ready() {
-    if (this.process.exitCode !== null) throw new Error(`the program ended:\n${this.said}`)
-    return await fetch(`${this.admin}/ready`).then(answer => answer.ok, () => false)
+    for (const program of [...this.servers, ...this.programs]) program.check()
+    const ready = this.admins.map(admin => fetch(`${admin}/ready`).then(answer => answer.ok, () => false))
+    return (await Promise.all(ready)).every(Boolean)
   }
 
   /** @param {string} role @param {string} [sub] @param {object} [more] claims */
@@ -52,8 +91,8 @@ export class Town {
 
   /** The sum of a metric over its labels, or of those that match. @param {string} name @param {string} [label] */
   async metric(name, label = '') {
-    const text = await (await fetch(`${this.admin}/metrics`)).text()
-    const lines = text.split('\n').filter(line => line.startsWith(name) && /[ {]/.test(line[name.length] ?? ''))
+    const pages = await Promise.all(this.admins.map(async admin => (await fetch(`${admin}/metrics`)).text()))
+    const lines = pages.join('\n').split('\n').filter(line => line.startsWith(name) && /[ {]/.test(line[name.length] ?? ''))
     return lines.filter(line => line.includes(label)).reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
   }
 
@@ -69,51 +108,14 @@ export class Town {
     return out
   }
 
+  /** Signaling first, so that nobody is cut off before they know why. */
   async stop() {
-    this.process.kill('SIGTERM')
-    const killer = setTimeout(() => this.process.kill('SIGKILL'), 15_000)
-    const code = await this.ended
-    clearTimeout(killer)
-    if (code !== 0) throw new Error(`the program ended with ${code}:\n${this.said.slice(-4000)}`)
+    try {
+      const [first, ...others] = this.programs
+      await first.stop()
+      await Promise.all(others.map(program => program.stop()))
+    } finally {
+      await Promise.all([...this.programs, ...this.servers].map(program => program.kill()))
+    }
   }
-}
-
-/**
- * Asks until the answer is true, then returns it; fails with what was last seen.
- * @template T @param {string} what @param {() => Promise<T> | T} ask @param {number} [ms]
- * @returns {Promise<T>}
- */
-export async function eventually(what, ask, ms = 15_000) {
-  const until = Date.now() + ms
-  for (;;) {
-    const answer = await ask()
-    if (answer) return answer
-    if (Date.now() > until) throw new Error(`not within ${ms} ms: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 100))
-  }
-}
-
-/** Below the range that the system hands out by itself, each in a block of its own. */
-async function freePorts() {
-  const ports = []
-  for (let tries = 0; ports.length < 4; tries++) {
-    if (tries > 200) throw new Error('no free ports')
-    const first = 20_000 + 8 * Math.floor(Math.random() * 1500)
-    const block = Array.from({ length: 8 }, (_, i) => first + i)
-    const free = await Promise.all(block.flatMap(port => [isFree(tcp, port), isFree(udp, port)]))
-    if (!ports.includes(first) && free.every(Boolean)) ports.push(first)
-  }
-  return ports
-}
-
-const isFree = (bind, port) => new Promise(resolve => bind(port, resolve))
-
-function tcp(port, done) {
-  const server = createServer().on('error', () => done(false))
-  server.listen(port, '127.0.0.1', () => server.close(() => done(true)))
-}
-
-function udp(port, done) {
-  const socket = createSocket('udp4').on('error', () => done(false))
-  socket.bind(port, '127.0.0.1', () => socket.close(() => done(true)))
 }

@@ -8,8 +8,9 @@ use std::str::FromStr;
 use tracing_subscriber::EnvFilter;
 
 /// Always said before what was asked for: rtc-dtls logs a line for every odd thing in a stranger's packet,
-/// which we count instead. `rtc_dtls=debug` brings it back.
-const QUIET: &str = "rtc_dtls=off";
+/// which we count instead, and async_nats one for every try to connect, which we say once.
+/// `rtc_dtls=debug` brings it back.
+const QUIET: &str = "rtc_dtls=off,async_nats=off";
 
 /// How a line is written.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ pub mod queue;
 pub mod shard;
 pub mod socket;
 
-pub use authority::{Authority, LinkIdentity};
+pub use authority::{Authority, AuthorityError, LinkIdentity};
 pub use link::{LinkError, Links, Remote};
 pub use queue::Queue;
 pub use shard::{Shard, ShardHandle};

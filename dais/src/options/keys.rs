@@ -33,7 +33,7 @@ impl Access {
             }
         }
         let key = values.one::<String>("api-key");
-        let secret = read_secret(values);
+        let secret = read_secret(values, "api-secret", "api-secret-file");
         match (&key, &secret) {
             (Some(key), Secret::Text(secret)) => add(&mut keys, values, "api-key", key, secret),
             (Some(_), Secret::Absent) => values.wrong("api-key", "needs --api-secret or --api-secret-file"),
@@ -53,25 +53,27 @@ impl Access {
     }
 }
 
-enum Secret {
+/// A text that nobody else must see.
+pub(super) enum Secret {
     Absent,
     /// Its file cannot be read: a mistake that is written down already.
     Unreadable,
     Text(String),
 }
 
-fn read_secret(values: &mut Values) -> Secret {
-    let secret = values.one::<String>("api-secret");
-    let Some(file) = values.one::<String>("api-secret-file") else {
+/// Reads a secret, given as `text` or in the file that `in_file` names.
+pub(super) fn read_secret(values: &mut Values, text: &'static str, in_file: &'static str) -> Secret {
+    let secret = values.one::<String>(text);
+    let Some(file) = values.one::<String>(in_file) else {
         return secret.map_or(Secret::Absent, Secret::Text);
     };
     if secret.is_some() {
-        values.wrong("api-secret-file", "give the secret or its file, not both");
+        values.wrong(in_file, "give the secret or its file, not both");
     }
     match std::fs::read_to_string(&file) {
         Ok(text) => Secret::Text(text.trim_end().into()),
         Err(error) => {
-            values.wrong("api-secret-file", format_args!("{file}: {error}"));
+            values.wrong(in_file, format_args!("{file}: {error}"));
             Secret::Unreadable
         }
     }

@@ -1,4 +1,4 @@
-//! What every running process can be told, and what this version cannot do yet.
+//! What every running process can be told.
 
 use std::net::SocketAddr;
 
@@ -23,14 +23,6 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn read(values: &mut Values) -> Self {
-        for (name, what) in [("nats", "a bus"), ("redis", "a store")] {
-            if values.has(name) {
-                let says =
-                    "this version cannot use it: every process keeps to itself, `dais up` is a whole system";
-                values
-                    .wrong(name, format_args!("{what} between processes comes with a later version; {says}"));
-            }
-        }
         Self {
             admin: values.or("admin", SocketAddr::from(([127, 0, 0, 1], 7001))),
             filter: values.one("log").unwrap_or_else(|| FILTER.parse().expect("a literal")),

@@ -71,6 +71,12 @@ impl Server {
     }
 }
 
+impl Default for Server {
+    fn default() -> Self {
+        "nats://127.0.0.1:4222".parse().expect("a literal")
+    }
+}
+
 impl FromStr for Server {
     type Err = NotNats;
 

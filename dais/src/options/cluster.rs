@@ -1,0 +1,98 @@
+//! How parts in different processes find and believe each other.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use cluster::NatsConfig;
+use cluster::bus::nats::{Credentials, Server};
+use service::config::Values;
+use transport::{Authority, AuthorityError};
+
+use super::keys::{Secret, read_secret};
+
+/// Shortest key, in bytes.
+const SHORTEST: usize = 32;
+
+/// The key of parts that only this machine can reach: whoever is on it could speak on the bus as well.
+const LOOPBACK: &[u8] = b"every process on this machine may link to every other one";
+
+/// The bus, and what everybody who belongs to the cluster knows.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    /// Where the bus is.
+    pub(crate) nats: NatsConfig,
+    key: Option<ClusterKey>,
+}
+
+/// A secret that all parts share.
+struct ClusterKey(String);
+
+impl fmt::Debug for ClusterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClusterKey(…)")
+    }
+}
+
+impl Cluster {
+    pub(crate) fn read(values: &mut Values) -> Self {
+        if !values.has("nats") {
+            values.wrong("nats", "is needed: a part finds the others by it; `dais up` is a whole system");
+        }
+        if values.has("redis") {
+            values.wrong("redis", "a store between processes comes with a later version");
+        }
+        let nats = NatsConfig {
+            server: values.or("nats", Server::default()),
+            credentials: read_credentials(values),
+            prefix: values.or("nats-prefix", Default::default()),
+        };
+        Self { nats, key: read_key(values) }
+    }
+
+    /// Whether the bus can be reached from this machine only, as far as its address says.
+    pub(crate) fn is_local(&self) -> bool {
+        let host = self.nats.server.host();
+        host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    }
+
+    /// Writes down that a part others reach from elsewhere, which is not `local`, needs a key.
+    pub(crate) fn check(&self, values: &mut Values, local: bool) {
+        if self.key.is_none() && !local && !given(values) {
+            let why = "is needed where not everything is on loopback, the same for all parts";
+            values.wrong("cluster-key", format_args!("{why} (make one with `openssl rand -base64 32`)"));
+        }
+    }
+
+    /// Signs the links of all nodes of the cluster.
+    pub(crate) fn authority(&self) -> Result<Authority, AuthorityError> {
+        Authority::of_cluster(self.key.as_ref().map_or(LOOPBACK, |key| key.0.as_bytes()))
+    }
+}
+
+fn read_credentials(values: &mut Values) -> Option<Credentials> {
+    let file = values.one::<PathBuf>("nats-creds")?;
+    match Credentials::read(&file) {
+        Ok(credentials) => Some(credentials),
+        Err(error) => {
+            values.wrong("nats-creds", format_args!("{}: {error:#}", file.display()));
+            None
+        }
+    }
+}
+
+fn read_key(values: &mut Values) -> Option<ClusterKey> {
+    let Secret::Text(key) = read_secret(values, "cluster-key", "cluster-key-file") else { return None };
+    if key.len() < SHORTEST {
+        let bytes = key.len();
+        let says = format!("{bytes} bytes are too few, {SHORTEST} are needed: `openssl rand -base64 32`");
+        values.wrong(if values.has("cluster-key") { "cluster-key" } else { "cluster-key-file" }, says);
+        return None;
+    }
+    Some(ClusterKey(key))
+}
+
+/// Whether somebody gave a key, however bad.
+fn given(values: &Values) -> bool {
+    values.has("cluster-key") || values.has("cluster-key-file")
+}

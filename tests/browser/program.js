@@ -1,0 +1,88 @@
+// A program that runs beside a test, and ports for it.
+
+import { spawn } from 'node:child_process'
+import { createSocket } from 'node:dgram'
+import { createServer } from 'node:net'
+
+export class Program {
+  /** @param {string} command @param {string[]} args */
+  constructor(command, ...args) {
+    this.name = [command.split('/').at(-1), args[0]].join(' ')
+    this.process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.said = ''
+    for (const stream of [this.process.stdout, this.process.stderr]) {
+      stream.on('data', text => {
+        this.said += text
+        if (process.env.DAIS_SHOW) process.stderr.write(text)
+      })
+    }
+    this.ended = new Promise(resolve => {
+      this.process.on('exit', (code, signal) => resolve(code ?? signal))
+      this.process.on('error', error => {
+        this.said += `${error}\n`
+        resolve(String(error))
+      })
+    })
+    this.ended.then(how => { this.end = how })
+  }
+
+  /** Fails if it runs no more. */
+  check() {
+    if (this.end !== undefined) throw new Error(`${this.name} ended with ${this.end}:\n${this.said.slice(-4000)}`)
+  }
+
+  /** Ends it as an administrator would, and fails if it does not end well. */
+  async stop() {
+    this.process.kill('SIGTERM')
+    const killer = setTimeout(() => this.process.kill('SIGKILL'), 15_000)
+    const end = await this.ended
+    clearTimeout(killer)
+    if (end !== 0) this.check()
+  }
+
+  /** Ends it without a word. */
+  async kill() {
+    this.process.kill('SIGKILL')
+    await this.ended
+  }
+}
+
+/**
+ * Asks until the answer is true, then returns it; fails with what was last seen.
+ * @template T @param {string} what @param {() => Promise<T> | T} ask @param {number} [ms]
+ * @returns {Promise<T>}
+ */
+export async function eventually(what, ask, ms = 15_000) {
+  const until = Date.now() + ms
+  for (;;) {
+    const answer = await ask()
+    if (answer) return answer
+    if (Date.now() > until) throw new Error(`not within ${ms} ms: ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 100))
+  }
+}
+
+/** Ports below the range that the system hands out by itself, each with the seven behind it. @param {number} count */
+export async function freePorts(count) {
+  const ports = []
+  for (let tries = 0; ports.length < count; tries++) {
+    if (tries > 200) throw new Error('no free ports')
+    const first = 20_000 + 8 * Math.floor(Math.random() * 1500)
+    const block = Array.from({ length: 8 }, (_, i) => first + i)
+    const free = await Promise.all(block.flatMap(port => [isFree(tcp, port), isFree(udp, port)]))
+    if (!ports.includes(first) && free.every(Boolean)) ports.push(first)
+  }
+  return ports
+}
+
+const isFree = (bind, port) => new Promise(resolve => bind(port, resolve))
+
+function tcp(port, done) {
+  const server = createServer().on('error', () => done(false))
+  server.listen(port, '127.0.0.1', () => server.close(() => done(true)))
+}
+
+function udp(port, done) {
+  const socket = createSocket('udp4').on('error', () => done(false))
+  socket.bind(port, '127.0.0.1', () => socket.close(() => done(true)))
+}
