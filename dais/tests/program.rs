@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+use cluster::contract::servers::Server;
 use rustix::process::{Pid, Signal, kill_process};
 
 const SECRET: &str = "a secret for tests alone, of 32 bytes or more";
@@ -123,22 +124,37 @@ async fn up_prints_links_that_open_and_ends_well_when_asked() {
 }
 
 #[tokio::test]
-async fn an_edge_alone_becomes_ready_counts_and_drains() {
+async fn a_part_waits_for_its_bus_becomes_ready_counts_and_drains() {
+    let mut nats = Server::nats();
+    nats.kill();
     let admin = free_port();
-    let mut alone = dais(&["edge", "--media=127.0.0.1:0", "--link=127.0.0.1:0", "--node=edge-9"])
+    let mut part = dais(&["edge", "--media=127.0.0.1:0", "--node=edge-9"])
         .arg(format!("--admin=127.0.0.1:{admin}"))
+        .arg(format!("--nats=nats://{}", nats.address()))
         .spawn()
         .unwrap();
     let ask = async |what| reqwest::get(format!("http://127.0.0.1:{admin}/{what}")).await;
-    while !ask("ready").await.is_ok_and(|answer| answer.status() == 200) {
-        assert!(alone.try_wait().unwrap().is_none(), "it ended");
+    while !ask("health").await.is_ok_and(|answer| answer.status() == 200) {
+        assert!(part.try_wait().unwrap().is_none(), "it ended");
     }
+    let waits = ask("ready").await.unwrap();
+    assert_eq!(waits.status(), 503);
+    assert_eq!(waits.text().await.unwrap(), "not ready: bus, edge-9\n");
+    nats.restart();
+    while ask("ready").await.unwrap().status() != 200 {
+        assert!(part.try_wait().unwrap().is_none(), "it ended");
+    }
+    // An outage is everybody's: it is shown, and nobody is taken out of service for it.
+    nats.kill();
+    let shows = async |line| ask("metrics").await.unwrap().text().await.unwrap().contains(line);
+    while !shows(r#"dais_bus_up{node="edge-9",region="local"} 0"#).await {}
+    assert_eq!(ask("ready").await.unwrap().status(), 200);
     let metrics = ask("metrics").await.unwrap().text().await.unwrap();
     let listeners = r#"dais_edge_listeners{node="edge-9",region="local"} 0"#;
     assert!(metrics.contains("dais_build_info{") && metrics.contains(listeners), "{metrics}");
     assert_eq!(ask("anything-else").await.unwrap().status(), 404);
-    kill_process(Pid::from_child(&alone), Signal::TERM).unwrap();
-    assert_eq!(alone.wait().unwrap().code(), Some(0));
+    kill_process(Pid::from_child(&part), Signal::TERM).unwrap();
+    assert_eq!(part.wait().unwrap().code(), Some(0));
 }
 
 /// Nobody else asks for it in the moment that it takes to start.

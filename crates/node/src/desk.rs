@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Bus, Message, Subscription};
+use cluster::{Bus, BusError, Message, Subscription};
 use media::Credentials;
 use protocol::node::{self, Admit, Announcement, Event, NodeKind, PeerEvent, Request, Response, Stage};
 use protocol::{ApiError, Code, Offer, PeerId, RoomId};
@@ -321,8 +321,10 @@ impl<D: Duty> Desk<D> {
 
     async fn publish(&self, subject: &str, what: &impl Serialize) {
         let Ok(payload) = serde_json::to_vec(what) else { return };
-        if let Err(error) = self.bus.publish(subject, payload.into()).await {
-            tracing::warn!(%subject, %error, "not published");
+        match self.bus.publish(subject, payload.into()).await {
+            // Of which the bus itself says, once, what it waits for.
+            Ok(()) | Err(BusError::Down(_)) => {}
+            Err(error) => tracing::warn!(%subject, %error, "not published"),
         }
     }
 

@@ -87,12 +87,60 @@ fn media_addresses_follow_where_it_listens() {
     assert!(mistakes(&other_family).contains("--media listens on 0.0.0.0"));
 }
 
+/// What a part makes of this, and whether it keeps to this machine.
+fn part(args: &[&str]) -> (Values, Cluster, Media) {
+    let mut values = values("edge", args);
+    let cluster = Cluster::read(&mut values);
+    let media = Media::of_part(&mut values, cluster.is_local());
+    cluster.check(&mut values, media.local);
+    (values, cluster, media)
+}
+
 #[test]
-fn what_this_version_cannot_do_is_refused() {
-    let mut values = values("edge", &["--nats", "nats://10.0.0.1", "--redis", "redis://10.0.0.1"]);
-    Process::read(&mut values);
-    let says = mistakes(&values);
-    assert!(says.contains("--nats: a bus") && says.contains("--redis: a store"), "{says}");
+fn a_part_needs_a_bus() {
+    assert!(mistakes(&part(&[]).0).contains("--nats: is needed"));
+    let bad = ["--nats", "redis://10.0.0.1", "--nats-prefix", "a.b", "--redis", "redis://10.0.0.1"];
+    let says = mistakes(&part(&bad).0);
+    for what in ["--nats: must be nats://", "--nats-prefix: must be", "--redis: a store"] {
+        assert!(says.contains(what), "{what} is missing in\n{says}");
+    }
+}
+
+#[test]
+fn parts_on_loopback_need_nothing_but_the_bus() {
+    for host in ["127.0.0.1", "localhost:4222", "[::1]", "anna:secret@127.0.0.9"] {
+        let (values, _, media) = part(&["--nats", &format!("nats://{host}")]);
+        values.check().unwrap();
+        assert!(media.local && media.bind.ip().is_loopback(), "{host}");
+        assert_eq!(media.link_of_part().to_string(), "127.0.0.1:0", "{host}");
+    }
+}
+
+#[test]
+fn beyond_loopback_a_part_needs_the_key_of_its_cluster() {
+    let near = ["--nats", "nats://127.0.0.1"];
+    for far in [
+        &["--nats", "nats://10.0.0.1"][..],
+        &[&near[..], &["--media", "0.0.0.0:7100"]].concat(),
+        &[&near[..], &["--media-ip", "203.0.113.7"]].concat(),
+        &[&near[..], &["--link", "0.0.0.0:7200"]].concat(),
+    ] {
+        let says = mistakes(&part(far).0);
+        assert!(says.contains("--cluster-key: is needed") && says.contains("openssl"), "{far:?}: {says}");
+        let key = "k".repeat(32);
+        let (values, _, media) = part(&[far, &["--cluster-key", &key]].concat());
+        values.check().unwrap();
+        assert!(!media.local && media.link_of_part().port() == 7200, "{far:?}");
+    }
+    let short = mistakes(&part(&["--nats", "nats://10.0.0.1", "--cluster-key", "short"]).0);
+    assert_eq!(short.trim(), "--cluster-key: 5 bytes are too few, 32 are needed: `openssl rand -base64 32`");
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let key = "secret ".repeat(5);
+    let (_, cluster, _) = part(&["--nats", "nats://anna:secret@10.0.0.1", "--cluster-key", &key]);
+    assert!(!format!("{cluster:?}").contains("secret"), "{cluster:?}");
 }
 
 #[test]
