@@ -35,7 +35,7 @@ const BACKLOG: usize = 65_536;
 
 /// One connection.
 pub(super) struct Session {
-    client: Client,
+    pub(super) client: Client,
     prefix: Prefix,
     fate: Arc<watch::Sender<Fate>>,
 }

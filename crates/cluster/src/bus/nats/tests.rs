@@ -144,6 +144,25 @@ async fn after_a_restart_subscriptions_live_and_nothing_stale_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_session_never_connects_again() {
+    let server = RealServer::nats();
+    let driven = drive(config(&server), None);
+    reached(&driven).await;
+    let mut subscription = driven.subscribe("room.a").await.unwrap();
+    let lost = driven.bus.session().unwrap();
+    server.stop();
+    down(&driven, "").await;
+    server.go_on();
+    reached(&driven).await;
+    // Its client takes words until it has given up. They go nowhere.
+    let give_up = async { while lost.client.publish("dais.room.a", "stale".into()).await.is_ok() {} };
+    timeout(PATIENCE, give_up).await.expect("it gives up");
+    say(&driven, "new").await.unwrap();
+    assert_eq!(next(&mut subscription).await, Heard::Gap);
+    assert_eq!(next(&mut subscription).await, said("room.a", "new"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_stops_is_noticed_and_nobody_waits_for_it() {
     let server = RealServer::nats();
     let driven = drive(config(&server), None);
