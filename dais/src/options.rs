@@ -103,7 +103,7 @@ const MEDIA: &[Setting] = &[
     Setting::one(
         "media",
         "ADDR",
-        "First UDP port, then one for each shard [0.0.0.0:7100, loopback like --listen]",
+        "First UDP port, then one for each shard [0.0.0.0:7100, or 127.0.0.1 where all is on loopback]",
     ),
     Setting::many("media-ip", "IP", "Address to tell clients [loopback, or the host's own]"),
     Setting::one("shards", "N", "Worker threads for media [number of cores]"),
