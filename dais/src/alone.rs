@@ -5,17 +5,17 @@
 //! the part has drained.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use cluster::NatsBus;
 use cluster::bus::nats::Driver;
+use cluster::{NatsBus, RedisStore};
 use protocol::node::NodeKind;
 use service::config::Values;
 use service::runtime::Threads;
-use signaling::Limits;
 
 use crate::failure::Failure;
 use crate::media::{Nodes, Spot};
-use crate::options::{Access, Cluster, Framing, Media, Missing, Place, Process, Web};
+use crate::options::{Access, Cluster, Framing, Media, Missing, Place, Process, Store, Web};
 use crate::process::{self, Surroundings};
 use crate::shared::Shared;
 
@@ -42,7 +42,7 @@ fn media_node(mut values: Values, kind: NodeKind) -> Result<(), Failure> {
         media.warn_if_private();
         let authority = cluster.authority()?;
         let (bus, driver) = join(cluster, &around);
-        let shared = Shared::new(bus, &Limits::default());
+        let shared = Shared::new(bus);
         let metrics = around.registry.node(place.node.as_str(), &place.region);
         shared.start(&around.tasks, &metrics, &around.readiness, vec![place.node.clone()]);
         let serve = async {
@@ -64,19 +64,22 @@ pub(crate) fn signaling(mut values: Values) -> Result<(), Failure> {
     let why = "is needed: nobody could sign a token with an invented key of this process";
     let access = Access::read(&mut values, Missing::Refuse(why));
     let cluster = Cluster::read(&mut values);
-    cluster.check(&mut values, cluster.is_local());
+    let store = Store::read(&mut values);
+    cluster.check(&mut values, cluster.is_local() && store.as_ref().is_none_or(Store::is_local));
     let place = Place::read(&mut values, NodeKind::Signaling);
     let options = Process::read(&mut values);
     values.check()?;
+    let store = store.expect("without one the check has failed");
 
     Ok(process::run(&options, &values, process::PEOPLE, async |around| {
-        tracing::warn!("rooms are kept in the memory of this process: it must be the only signaling node");
+        let store = RedisStore::new(store.url, &store.prefix, web.store_limits())?;
+        reach(&store, &around);
         let (bus, driver) = join(cluster, &around);
-        let shared = Shared::new(bus, &web.limits);
+        let shared = Shared::new(bus);
         let metrics = around.registry.node(place.node.as_str(), &place.region);
         shared.start(&around.tasks, &metrics, &around.readiness, Vec::new());
         let serve = async {
-            let server = shared.signaling(&web, &access, &place, &around).await?;
+            let server = shared.signaling(store, &web, &access, &place, &around).await?;
             tracing::info!("signaling on {}", server.address()?);
             around.tasks.part("signaling", server.run());
             around.tasks.watch().await
@@ -99,6 +102,24 @@ fn join(cluster: Cluster, around: &Surroundings) -> (Arc<NatsBus>, Driver) {
         }
     });
     (bus, driver)
+}
+
+/// The process is not ready before the rooms' store was reached once.
+fn reach(store: &Arc<RedisStore>, around: &Surroundings) {
+    let (store, readiness, shutdown) =
+        (store.clone(), around.readiness.clone(), around.tasks.shutdown().clone());
+    readiness.set("store", false);
+    around.tasks.errand("first contact with the store", async move {
+        let mut tick = tokio::time::interval(Duration::from_millis(250));
+        let mut says = Some("no Redis server yet");
+        while let Err(error) = store.ping().await {
+            if let Some(says) = says.take() {
+                tracing::warn!(%error, "{says}: rooms wait for it");
+            }
+            tokio::select! { _ = tick.tick() => {}, () = shutdown.begun() => return }
+        }
+        readiness.set("store", true);
+    });
 }
 
 /// Keeps the bus connected while the part is served, drain included.

@@ -15,7 +15,7 @@ mod web;
 
 use service::config::{Command, Kind, Program, Setting};
 
-pub(crate) use cluster::Cluster;
+pub(crate) use cluster::{Cluster, Store};
 pub(crate) use keys::{Access, Missing};
 pub(crate) use load::Load;
 pub(crate) use media::{Framing, Media};
@@ -58,7 +58,7 @@ const SIGNALING: Command = Command {
     name: "signaling",
     about: "Run signaling: rooms, WebSocket and HTTP API, stage page",
     example: "dais signaling --nats nats://127.0.0.1 --api-key main --api-secret-file secret.txt",
-    settings: &[WEB, KEYS, NODE, CLUSTER, PROCESS],
+    settings: &[WEB, KEYS, NODE, CLUSTER, STORE, PROCESS],
 };
 
 const TOKEN: Command = Command {
@@ -127,9 +127,13 @@ const CLUSTER: &[Setting] = &[
     Setting::one("nats", "URL", "Bus between the parts: nats://user:password@host:4222, or tls://"),
     Setting::one("nats-creds", "FILE", "Credentials file or nkey seed for it"),
     Setting::one("nats-prefix", "NAME", "First word of its subjects [dais]"),
-    Setting::one("redis", "URL", "Store between signaling nodes (not in this version)"),
     Setting::one("cluster-key", "KEY", "What all parts know, 32 bytes or more [none needed on loopback]"),
     Setting::one("cluster-key-file", "FILE", "File with it"),
+];
+
+const STORE: &[Setting] = &[
+    Setting::one("redis", "URL", "Where rooms are kept: redis://user:password@host:6379, or rediss://"),
+    Setting::one("redis-prefix", "NAME", "What its keys begin with [dais]"),
 ];
 
 const PROCESS: &[Setting] = &[

@@ -1,15 +1,14 @@
-//! What the parts of one process share: bus, store, and who is alive. The bus may be shared with other
-//! processes; the rooms are kept in memory.
+//! What the parts of one process share: bus, and who is alive. The bus may be shared with other processes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Bus, MemoryStore, Nodes};
+use cluster::{Bus, Nodes, SharedStore};
 use protocol::NodeId;
 use protocol::node::NodeKind;
 use service::metrics::{Follower, IntGauge};
 use service::{Metrics, Readiness, Shutdown, Tasks};
-use signaling::{Limits, Parts, Server, SignalingConfig};
+use signaling::{Parts, Server, SignalingConfig};
 
 use crate::options::{Access, Place, Web};
 use crate::process::Surroundings;
@@ -22,16 +21,13 @@ const COUNT: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     /// What the parts tell each other.
     pub(crate) bus: Arc<dyn Bus>,
-    /// The rooms' truth.
-    pub(crate) store: Arc<MemoryStore>,
     /// Who is alive.
     pub(crate) nodes: Arc<Nodes>,
 }
 
 impl Shared {
-    pub(crate) fn new(bus: Arc<dyn Bus>, limits: &Limits) -> Self {
-        let limits = cluster::Limits { rooms: limits.rooms, participants: limits.room_participants };
-        Self { bus, store: MemoryStore::new(limits), nodes: Nodes::new() }
+    pub(crate) fn new(bus: Arc<dyn Bus>) -> Self {
+        Self { bus, nodes: Nodes::new() }
     }
 
     /// Listens to the nodes, counts, and keeps up to date which of the `expected` ones admit newcomers.
@@ -61,6 +57,7 @@ impl Shared {
     /// Signaling, its socket bound.
     pub(crate) async fn signaling(
         &self,
+        store: SharedStore,
         web: &Web,
         access: &Access,
         place: &Place,
@@ -76,7 +73,7 @@ impl Shared {
             ..SignalingConfig::new(place.node.clone(), web.listen, access.keys.clone())
         };
         let parts = Parts {
-            store: self.store.clone(),
+            store,
             bus: self.bus.clone(),
             nodes: self.nodes.clone(),
             metrics: around.registry.node(place.node.as_str(), &place.region),

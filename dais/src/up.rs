@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use cluster::MemoryBus;
+use cluster::{MemoryBus, MemoryStore};
 use protocol::NodeId;
 use protocol::node::NodeKind;
 use service::config::Values;
@@ -60,13 +60,14 @@ pub(crate) fn run(mut values: Values) -> Result<(), Failure> {
 async fn up(options: &Options, people: Surroundings, media: Handle) -> anyhow::Result<()> {
     let (drain, draining) = shutdown::channel();
     let media = Tasks::new(draining).on(media);
-    let shared = Shared::new(MemoryBus::new(), &options.web.limits);
+    let shared = Shared::new(MemoryBus::new());
+    let store = MemoryStore::new(options.web.store_limits());
     let place = Place::numbered(NodeKind::Signaling, 1);
     let metrics = people.registry.node(place.node.as_str(), &place.region);
     shared.start(&media, &metrics, &people.readiness, media_nodes());
 
     start_media(options, &shared, &media, &people).await?;
-    let server = shared.signaling(&options.web, &options.access, &place, &people).await?;
+    let server = shared.signaling(store, &options.web, &options.access, &place, &people).await?;
     let bound = server.address()?;
     people.tasks.part("signaling", server.run());
 

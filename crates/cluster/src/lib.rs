@@ -18,5 +18,5 @@ pub mod store;
 pub use bus::{Bus, BusError, BusStats, Heard, MemoryBus, Message, NatsBus, NatsConfig, Subscription};
 pub use nodes::{Live, Nodes};
 pub use store::{
-    Acted, Entered, Halls, Limits, Listed, MemoryStore, RedisStore, SharedStore, Store, StoreError,
+    Acted, Entered, Halls, Limits, Listed, MemoryStore, RedisStore, RedisUrl, SharedStore, Store, StoreError,
 };

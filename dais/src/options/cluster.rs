@@ -4,8 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use cluster::NatsConfig;
 use cluster::bus::nats::{Credentials, Server};
+use cluster::{NatsConfig, RedisUrl};
+use protocol::NodeId;
 use service::config::Values;
 use transport::{Authority, AuthorityError};
 
@@ -39,9 +40,6 @@ impl Cluster {
         if !values.has("nats") {
             values.wrong("nats", "is needed: a part finds the others by it; `dais up` is a whole system");
         }
-        if values.has("redis") {
-            values.wrong("redis", "a store between processes comes with a later version");
-        }
         let nats = NatsConfig {
             server: values.or("nats", Server::default()),
             credentials: read_credentials(values),
@@ -52,8 +50,7 @@ impl Cluster {
 
     /// Whether the bus can be reached from this machine only, as far as its address says.
     pub(crate) fn is_local(&self) -> bool {
-        let host = self.nats.server.host();
-        host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        is_loopback(self.nats.server.host())
     }
 
     /// Writes down that a part others reach from elsewhere, which is not `local`, needs a key.
@@ -68,6 +65,36 @@ impl Cluster {
     pub(crate) fn authority(&self) -> Result<Authority, AuthorityError> {
         Authority::of_cluster(self.key.as_ref().map_or(LOOPBACK, |key| key.0.as_bytes()))
     }
+}
+
+/// Where signaling nodes keep the rooms.
+#[derive(Debug)]
+pub(crate) struct Store {
+    /// Its server.
+    pub(crate) url: RedisUrl,
+    /// What its keys begin with.
+    pub(crate) prefix: String,
+}
+
+impl Store {
+    /// None where something is wrong, which is written down.
+    pub(crate) fn read(values: &mut Values) -> Option<Self> {
+        if !values.has("redis") {
+            let why = "is needed: signaling nodes keep the rooms there; `dais up` keeps them in memory";
+            values.wrong("redis", why);
+        }
+        let prefix = values.one::<NodeId>("redis-prefix").map_or("dais".into(), |name| name.to_string());
+        Some(Self { url: values.one("redis")?, prefix })
+    }
+
+    /// Whether it can be reached from this machine only, as far as its address says.
+    pub(crate) fn is_local(&self) -> bool {
+        is_loopback(self.url.host())
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 fn read_credentials(values: &mut Values) -> Option<Credentials> {

@@ -99,11 +99,27 @@ fn part(args: &[&str]) -> (Values, Cluster, Media) {
 #[test]
 fn a_part_needs_a_bus() {
     assert!(mistakes(&part(&[]).0).contains("--nats: is needed"));
-    let bad = ["--nats", "redis://10.0.0.1", "--nats-prefix", "a.b", "--redis", "redis://10.0.0.1"];
+    let bad = ["--nats", "redis://10.0.0.1", "--nats-prefix", "a.b"];
     let says = mistakes(&part(&bad).0);
-    for what in ["--nats: must be nats://", "--nats-prefix: must be", "--redis: a store"] {
+    for what in ["--nats: must be nats://", "--nats-prefix: must be"] {
         assert!(says.contains(what), "{what} is missing in\n{says}");
     }
+}
+
+#[test]
+fn signaling_needs_a_store_and_a_key_where_that_is_elsewhere() {
+    let signaling = |args: &[&str]| {
+        let mut values = values("signaling", args);
+        let store = Store::read(&mut values);
+        (mistakes(&values), store)
+    };
+    assert!(signaling(&[]).0.contains("--redis: is needed"));
+    assert!(signaling(&["--redis", "nats://10.0.0.1"]).0.contains("--redis: must be redis://"));
+    let (_, near) = signaling(&["--redis", "redis://127.0.0.1/2"]);
+    let (_, far) = signaling(&["--redis", "rediss://anna:secret@10.0.0.1", "--redis-prefix", "town"]);
+    assert!(near.unwrap().is_local());
+    let far = far.unwrap();
+    assert!(!far.is_local() && far.prefix == "town" && !format!("{far:?}").contains("secret"), "{far:?}");
 }
 
 #[test]

@@ -37,6 +37,11 @@ impl Web {
         }
     }
 
+    /// What its store of rooms takes.
+    pub(crate) fn store_limits(&self) -> cluster::Limits {
+        cluster::Limits { rooms: self.limits.rooms, participants: self.limits.room_participants }
+    }
+
     /// Whether only this machine can reach it.
     pub(crate) fn is_local(&self) -> bool {
         self.listen.ip().is_loopback()

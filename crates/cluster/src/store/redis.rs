@@ -26,6 +26,7 @@ mod wire;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anyhow::Context;
 use async_trait::async_trait;
 use protocol::id::{Epoch, Identity, RoomId};
 use protocol::message::{Counts, Person};
@@ -35,7 +36,7 @@ use room::{Owner, Room};
 
 use super::{LEASE_MS, Limits, Listed, Orphan, Store, StoreError};
 use connection::Connection;
-pub use connection::NotRedis;
+pub use connection::{NotRedis, RedisUrl};
 use wire::{Answer, Page, Row, Why};
 
 /// Rooms that are remembered so that only what is new must be fetched; any number may be forgotten.
@@ -71,9 +72,8 @@ struct Scripts {
 }
 
 impl RedisStore {
-    /// The store at this URL (`redis://` or `rediss://`, with user, password and database number); what it
-    /// keeps begins with `prefix`. Nobody is asked yet: it may be down.
-    pub fn new(url: &str, prefix: &str, limits: Limits) -> Result<Arc<Self>, NotRedis> {
+    /// The store at this URL; what it keeps begins with `prefix`. Nobody is asked yet: it may be down.
+    pub fn new(url: RedisUrl, prefix: &str, limits: Limits) -> anyhow::Result<Arc<Self>> {
         let scripts = Scripts {
             load: Script::new(include_str!("redis/load.lua")),
             commit: Script::new(include_str!("redis/commit.lua")),
@@ -83,7 +83,7 @@ impl RedisStore {
             renew: Script::new(include_str!("redis/renew.lua")),
             orphans: Script::new(include_str!("redis/orphans.lua")),
         };
-        let connection = Connection::new(url)?;
+        let connection = Connection::new(url).context("the way to Redis")?;
         let prefix = format!("{prefix}:");
         Ok(Arc::new(Self { connection, prefix, limits, scripts, remembered: Mutex::default() }))
     }
@@ -113,6 +113,11 @@ impl RedisStore {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether it answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.connection.ask(&redis::cmd("PING")).await.map(drop)
     }
 
     fn key(&self, room: &RoomId, what: &str) -> String {

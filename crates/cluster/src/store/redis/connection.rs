@@ -1,11 +1,14 @@
 //! The way to the server: how long is waited, what is tried again, and what its errors mean.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, ServerErrorKind, Value,
+    Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError,
+    RedisResult, ScriptInvocation, ServerErrorKind, Value,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -20,10 +23,41 @@ const ALTOGETHER: Duration = Duration::from_millis(2_500);
 /// Between two tries, and to a server that cannot be reached.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The URL is none of a Redis server.
-#[derive(Debug, thiserror::Error)]
-#[error("not a Redis URL: {0}")]
-pub struct NotRedis(String);
+/// Where a server is, and how one is let in: `redis://user:password@host:6379/0`, or `rediss://` for TLS.
+#[derive(Clone)]
+pub struct RedisUrl(ConnectionInfo);
+
+/// It is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be redis://host:port, or rediss:// for TLS, with user:password@ and /database if need be")]
+pub struct NotRedis;
+
+impl RedisUrl {
+    /// The host that it names.
+    pub fn host(&self) -> &str {
+        match self.0.addr() {
+            ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
+            // A socket of this machine.
+            _ => "localhost",
+        }
+    }
+}
+
+impl FromStr for RedisUrl {
+    type Err = NotRedis;
+
+    fn from_str(text: &str) -> Result<Self, NotRedis> {
+        // The library's error repeats the text, and so perhaps the password.
+        text.into_connection_info().map(Self).map_err(|_| NotRedis)
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedisUrl({})", self.host())
+    }
+}
 
 pub(super) struct Connection {
     client: Client,
@@ -47,11 +81,9 @@ impl Ask<'_> {
 }
 
 impl Connection {
-    pub(super) fn new(url: &str) -> Result<Self, NotRedis> {
-        // The library's message names the URL's parts, and so perhaps the password.
-        let client = Client::open(url)
-            .map_err(|error| NotRedis(error.detail().unwrap_or("it cannot be read").into()))?;
-        let manager = Mutex::new(manage(&client).map_err(|error| NotRedis(error.to_string()))?);
+    pub(super) fn new(url: RedisUrl) -> RedisResult<Self> {
+        let client = Client::open(url.0)?;
+        let manager = Mutex::new(manage(&client)?);
         Ok(Self { client, manager })
     }
 
