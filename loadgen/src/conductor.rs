@@ -38,7 +38,7 @@ const FAREWELL: Duration = Duration::from_secs(20);
 pub async fn run(options: Options, show: &mut (dyn FnMut(&Progress) + Send)) -> anyhow::Result<Figures> {
     check(&options)?;
     let began = SystemTime::now();
-    let target = Target::find(&options.url).await?;
+    let target = Target::find(&options.urls).await?;
     check_against(&options, &target)?;
     let rooms = make_rooms(&options, &target).await?;
     let seconds = Arc::new(Seconds::new(now_ns()));

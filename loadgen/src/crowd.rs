@@ -31,6 +31,7 @@ use protocol::Answer;
 use tokio::sync::oneshot;
 
 use crate::ledger::Said;
+use crate::places::Via;
 
 pub(crate) use credentials::Credentials;
 pub(crate) use dtls::Identity;
@@ -75,6 +76,8 @@ pub(crate) struct Newcomer {
     pub(crate) place: Place,
     /// In which room, by its number in this run.
     pub(crate) room: u32,
+    /// By which nodes.
+    pub(crate) via: Via,
     /// The CSRC that they will not hear: their own.
     pub(crate) own: Option<u32>,
     /// What they have told the server.
@@ -85,14 +88,14 @@ pub(crate) struct Newcomer {
     pub(crate) asked_ns: u64,
     /// Why they connect: which figure their first frame is for.
     pub(crate) why: Why,
-    /// Where they are until then: whoever moves before the first frame still waits for it.
+    /// Where they are until the first packet comes here: then the one there goes, and its account goes on here.
     pub(crate) instead_of: Option<Place>,
     /// They speak: which of the talk's speakers they are; none for somebody who was promoted and says
     /// nothing.
     pub(crate) speaks: Option<Option<usize>>,
-    /// Told when they are connected, with the time, or why they are not.
+    /// Told once the first packet has come, with the time of the keys, or why they do not get that far.
     pub(crate) connected: oneshot::Sender<Result<u64, &'static str>>,
-    /// Told when the connection is lost later.
+    /// Told when they hear nothing any more, and why. They stay until they are removed or replaced.
     pub(crate) lost: Option<oneshot::Sender<&'static str>>,
 }
 
@@ -100,6 +103,8 @@ pub(crate) enum Command {
     Add(Box<Newcomer>),
     /// They leave or are cut: the account is closed, nothing is sent any more.
     Remove(Place),
+    /// They are with other nodes now.
+    Move(Place, Via),
     /// What is measured ends now: all accounts are closed, the people stay.
     Close,
     /// The run is over: all accounts are closed, and the thread ends.
@@ -166,6 +171,11 @@ impl Crowd {
     /// Lets somebody go.
     pub(crate) fn remove(&self, place: Place) {
         let _ = self.commands.send(Command::Remove(place));
+    }
+
+    /// Somebody has come to another signaling node, and hears on.
+    pub(crate) fn moves(&self, place: Place, via: Via) {
+        let _ = self.commands.send(Command::Move(place, via));
     }
 
     /// Closes all accounts; what comes from now on does not count.

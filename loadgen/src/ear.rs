@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crate::clock::MS;
 use crate::ledger::{Found, LATE_NS, Room, Said};
+use crate::places::Via;
 
 /// Frames of one speaker that can be told from repeats.
 const WINDOW: u64 = 64;
@@ -52,8 +53,9 @@ pub(crate) struct Ear {
     /// Sending time of the first frame heard that was owed.
     first_ns: Option<u64>,
     has_heard: bool,
-    received: u64,
-    longest_gap_ns: u64,
+    here: Part,
+    /// Where they were before, in order: nearly always nowhere.
+    before: Vec<Part>,
     /// How many of the newest frames were sent in which 100 ms, and the newest of those.
     tail: [u16; BUCKETS],
     newest_bucket: u64,
@@ -71,9 +73,20 @@ struct Speaker {
     paused_ns: u64,
 }
 
-/// The time somebody was in, for the reckoning at the end.
+/// What somebody heard while they had the same nodes. A gap belongs to where they were when it began.
+#[derive(Debug, Default)]
+struct Part {
+    via: Via,
+    from_ns: u64,
+    received: u64,
+    longest_gap_ns: u64,
+}
+
+/// The time somebody was in with the same nodes, for the reckoning at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stay {
+    /// By which nodes.
+    pub(crate) via: Via,
     /// Frames sent from here on were expected.
     pub(crate) from_ns: u64,
     /// Frames sent from here on were not.
@@ -86,8 +99,17 @@ pub(crate) struct Stay {
 
 impl Ear {
     /// The ear of somebody who can hear from `ready_ns` on.
-    pub(crate) fn new(ready_ns: u64) -> Self {
-        Self { ready_ns, ..Self::default() }
+    pub(crate) fn new(ready_ns: u64, via: Via) -> Self {
+        let here = Part { via, from_ns: ready_ns, ..Part::default() };
+        Self { ready_ns, here, ..Self::default() }
+    }
+
+    /// From now on other nodes are theirs.
+    pub(crate) fn moves(&mut self, now_ns: u64, via: Via) {
+        if via != self.here.via {
+            let here = Part { via, from_ns: now_ns, ..Part::default() };
+            self.before.push(std::mem::replace(&mut self.here, here));
+        }
     }
 
     /// Hears one frame of `csrc` that arrived at `now_ns`.
@@ -114,7 +136,8 @@ impl Ear {
         if latency_ns > LATE_NS {
             return Heard::Late;
         }
-        self.longest_gap_ns = self.longest_gap_ns.max(gap_ns);
+        let part = self.part(now_ns - gap_ns);
+        part.longest_gap_ns = part.longest_gap_ns.max(gap_ns);
         self.has_heard = true;
         let owed = self.count(said.at_ns);
         Heard::Frame { latency_ns, at_ns: said.at_ns, gap_ns, owed }
@@ -125,20 +148,56 @@ impl Ear {
         self.has_heard
     }
 
-    /// Closes the account at `now_ns`. What was sent in the last half second does not count, neither as
-    /// expected nor as heard.
-    pub(crate) fn close(&self, now_ns: u64) -> Stay {
+    /// Closes the account at `now_ns`, a stay for each time with the same nodes. What was sent in the last half
+    /// second does not count, neither as expected nor as heard.
+    pub(crate) fn close(&mut self, room: Option<&Room>, now_ns: u64) -> Vec<Stay> {
         let until = now_ns.saturating_sub(TAIL_NS) / BUCKET_NS;
         let oldest = (self.newest_bucket + 1).saturating_sub(BUCKETS as u64);
         let tail: u64 = (until.max(oldest)..=self.newest_bucket)
             .map(|bucket| u64::from(self.tail[bucket as usize % BUCKETS]))
             .sum();
-        Stay {
-            from_ns: self.first_ns.unwrap_or(self.ready_ns),
-            until_ns: until * BUCKET_NS,
-            received: self.received.saturating_sub(tail),
-            longest_gap_ns: self.longest_gap_ns,
+        let until_ns = until * BUCKET_NS;
+        self.count_open_gaps(room, until_ns);
+        self.stays(until_ns, tail)
+    }
+
+    /// Who has fallen deaf for good has the longest gap of all, though no frame has ended it.
+    fn count_open_gaps(&mut self, room: Option<&Room>, until_ns: u64) {
+        let open = |speaker: &Speaker| Some((speaker.arrived_ns, speaker.open_gap(room?, until_ns)?));
+        for (since_ns, gap_ns) in self.speakers.iter().filter_map(open).collect::<Vec<_>>() {
+            let part = self.part(since_ns);
+            part.longest_gap_ns = part.longest_gap_ns.max(gap_ns);
         }
+    }
+
+    /// All parts, the newest first; `tail` frames at their end do not count.
+    fn stays(&self, mut until_ns: u64, mut tail: u64) -> Vec<Stay> {
+        let first_ns = self.first_ns.unwrap_or(self.ready_ns);
+        let parts = std::iter::once(&self.here).chain(self.before.iter().rev());
+        let stays = parts.map(|part| {
+            let beyond = tail.min(part.received);
+            tail -= beyond;
+            let from_ns = part.from_ns.max(first_ns);
+            let stay = Stay {
+                via: part.via,
+                from_ns,
+                until_ns,
+                received: part.received - beyond,
+                longest_gap_ns: part.longest_gap_ns,
+            };
+            until_ns = until_ns.min(part.from_ns);
+            stay
+        });
+        stays.collect()
+    }
+
+    /// Where they were at that time.
+    fn part(&mut self, at_ns: u64) -> &mut Part {
+        if at_ns >= self.here.from_ns {
+            return &mut self.here;
+        }
+        let earlier = self.before.iter().rposition(|part| at_ns >= part.from_ns).unwrap_or_default();
+        self.before.get_mut(earlier).unwrap_or(&mut self.here)
     }
 
     /// Counts a frame, unless it was repaired from before the first one that is owed.
@@ -146,7 +205,7 @@ impl Ear {
         if at_ns < self.ready_ns || at_ns < *self.first_ns.get_or_insert(at_ns) {
             return false;
         }
-        self.received += 1;
+        self.part(at_ns).received += 1;
         let bucket = at_ns / BUCKET_NS;
         if bucket > self.newest_bucket {
             let passed = (bucket - self.newest_bucket).min(BUCKETS as u64);
@@ -185,6 +244,16 @@ impl Speaker {
         self.seen = if ahead < WINDOW { self.seen << ahead | 1 } else { 1 };
         (self.highest, self.arrived_ns, self.paused_ns) = (said.number, arrived_ns, said.paused_ns);
         if off { 0 } else { gap }
+    }
+
+    /// The gap that has not ended: until the last frame before `until_ns` that others heard.
+    fn open_gap(&self, room: &Room, until_ns: u64) -> Option<u64> {
+        let said = room.last_heard(self.csrc, until_ns).filter(|said| said.number > self.highest)?;
+        if room.was_off_voice(self.highest, said) {
+            return None;
+        }
+        let paused = said.paused_ns.saturating_sub(self.paused_ns);
+        Some(said.at_ns.saturating_sub(self.arrived_ns).saturating_sub(paused))
     }
 }
 

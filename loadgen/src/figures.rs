@@ -20,7 +20,7 @@ pub struct Figures {
     /// How the joins went.
     pub listeners: Listeners,
     /// Why joins failed or listeners were dropped: the server's code, or ours (`connect`, `ice_timeout`,
-    /// `dtls`, `no_audio`, `closed`, `moved_failed`).
+    /// `dtls`, `no_audio`, `closed`, `silent`).
     pub failures: BTreeMap<String, u64>,
     /// From opening the WebSocket to `welcome`.
     pub join: Histogram,
@@ -32,6 +32,12 @@ pub struct Figures {
     pub audio: Heard,
     /// What speakers heard of speakers.
     pub stage: Heard,
+    /// What listeners heard, by where they were: media nodes first, then signaling nodes.
+    pub by_node: Vec<ByNode>,
+    /// The same by the region of the media node, where that is known.
+    pub by_region: BTreeMap<String, Group>,
+    /// WebSockets that ended without our doing.
+    pub sessions: Sessions,
     /// What everybody was told about the room.
     pub presence: Presence,
     /// The second opinion, where there is one.
@@ -104,6 +110,45 @@ pub struct Heard {
     pub seconds: f64,
 }
 
+/// What those listeners heard who were at one node, while they were.
+#[derive(Clone)]
+pub struct ByNode {
+    /// Its name: of a media node as `media` told it, of a signaling node `url-1` and so on.
+    pub name: String,
+    /// `edge` or `signaling`.
+    pub role: &'static str,
+    /// Where it is, if metrics say so.
+    pub region: Option<String>,
+    /// What they heard.
+    pub heard: Group,
+}
+
+/// What a part of the listeners heard.
+#[derive(Clone, Default)]
+pub struct Group {
+    /// How many were there, some of them maybe for a part of the time.
+    pub listeners: u64,
+    /// Frames that they should have heard meanwhile.
+    pub frames_expected: u64,
+    /// Of those: heard in time.
+    pub frames_received: u64,
+    /// The longest gap of each that began there.
+    pub longest_gap: Histogram,
+}
+
+/// Listeners' WebSockets that ended without our doing.
+#[derive(Clone, Default)]
+pub struct Sessions {
+    /// How many ended.
+    pub lost: u64,
+    /// How many came back by the resume token.
+    pub resumed: u64,
+    /// How many came back by the token.
+    pub anew: u64,
+    /// From the end to the next `welcome`.
+    pub away: Histogram,
+}
+
 /// What everybody was told about the room.
 #[derive(Clone, Default)]
 pub struct Presence {
@@ -143,6 +188,8 @@ pub struct Node {
     pub name: String,
     /// `origin`, `edge`, `signaling`, or `up` for all in one.
     pub role: String,
+    /// Where it is: the label `region`.
+    pub region: Option<String>,
     /// CPU over the steady part of the run, in s.
     pub cpu_s: f64,
     /// The same in cores: s of CPU per s.

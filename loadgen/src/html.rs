@@ -98,7 +98,8 @@ mod tests {
         let mut report = sample();
         report.nodes[0].node = "<script>alert(1)</script>".into();
         report.failures.insert("<b>".into(), 1);
-        report.config.url = "http://<i>".into();
+        report.config.urls = vec!["http://<i>".into()];
+        report.by_node[0].node = "<script>".into();
         let page = page(&report);
         assert!(!page.contains("<script>") && !page.contains("<b>&") && !page.contains("http://<i>"));
         assert!(page.contains("&lt;script&gt;"));

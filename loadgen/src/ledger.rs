@@ -168,6 +168,13 @@ impl Room {
         !own().any(is_heard) && (is_long && others().next().is_some() || had_others())
     }
 
+    /// The newest frame of a speaker, sent before `until_ns`, that anybody heard.
+    pub(crate) fn last_heard(&self, speaker: u32, until_ns: u64) -> Option<&Said> {
+        let speaker = self.speakers.iter().find(|known| known.number == speaker)?;
+        let is_heard = |said: &&Arc<Said>| said.at_ns < until_ns && said.heard.load(Ordering::Relaxed);
+        speaker.recent.iter().rev().find(is_heard).map(Arc::as_ref)
+    }
+
     /// From when on somebody who came at `since_ns` could hear something: then, if somebody was
     /// speaking; else when the next one began. None while nobody has.
     pub(crate) fn sounding_from(&self, since_ns: u64) -> Option<u64> {

@@ -15,18 +15,23 @@
 //! known by its bytes: the [`ledger`] remembers what each speaker sent and when, so latency and loss
 //! are exact, also out of packets that the edge has joined.
 
+mod backoff;
 mod clock;
 mod conductor;
 mod crowd;
+mod door;
 mod ear;
 pub mod figures;
 mod garbage;
+mod groups;
 pub mod html;
 mod ledger;
 mod listener;
+mod media_peer;
 mod nodes;
 pub mod options;
 pub mod percentile;
+mod places;
 mod probe;
 mod reckoning;
 pub mod report;

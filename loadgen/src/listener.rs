@@ -1,19 +1,21 @@
 //! A simulated listener: joins, connects, stays, and does what the storms order.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use protocol::Identity;
-use protocol::message::ClientMessage;
+use protocol::message::{ClientMessage, Welcome};
 use protocol::token::Role;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::clock::now_ns;
 use crate::crowd::Why;
-use crate::run::{Connection, Run, Wanted, record};
-use crate::session::{Code, Pass, Session};
-use crate::target::sign;
+use crate::door::{Door, is_passing};
+use crate::media_peer::{MediaPeer, Part, at};
+use crate::run::{Run, record};
+use crate::session::{Code, Session};
 use crate::watch::{News, Watch};
 
 /// How long somebody who was promoted stays on stage.
@@ -40,244 +42,244 @@ pub(crate) struct Listener {
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
 }
 
-/// How a stay ended.
+/// How a WebSocket ended.
 enum End {
+    /// They were told to leave.
     Left(oneshot::Sender<()>),
+    /// They were told to lose everything.
     Cut,
+    /// It ended by itself: they come back, and hear on meanwhile.
+    Lost(Code),
+    /// They were put out, or give up.
     Dropped(Code),
 }
 
-/// A listener who is in.
+/// What a listener has, whatever becomes of the WebSocket.
 struct Present {
-    session: Session,
+    door: Door,
     watch: Watch,
-    identity: Identity,
-    resume: String,
-    /// None while on stage.
-    listening: Option<Connection>,
-    /// While on stage: the connection, if there is one yet, and until when.
-    speaking: Option<(Connection, Instant)>,
+    media: MediaPeer,
+    /// They have heard something.
+    is_in: bool,
+    /// While on stage: until when.
+    on_stage: Option<Instant>,
 }
 
 impl Listener {
-    /// Lives until told to leave, or until something goes wrong, which is counted.
+    /// Lives until told to leave, or until something goes wrong for good, which is counted.
     pub(crate) async fn live(mut self) {
-        let mut resume = None;
-        let mut asked_ns = now_ns();
-        let mut why = Why::Joins;
+        // Boxed, like all that is done once: a task is as large as the largest thing that it may do.
+        let (mut session, mut present) = match Box::pin(self.enter()).await {
+            Ok(entered) => entered,
+            Err(code) => return self.failed(&code),
+        };
         loop {
-            // Boxed, like all that is done once: a task is as large as the largest thing that it may do.
-            let entered = Box::pin(self.enter(resume.take(), asked_ns, why)).await;
-            let mut present = match entered {
-                Ok(present) => present,
-                Err(code) => return self.failed(&code, why),
-            };
-            match self.stay(&mut present).await {
+            let end = match self.stay(&mut session, &mut present).await {
+                End::Cut => {
+                    drop(session);
+                    self.cut(&mut present);
+                    Box::pin(self.come_back(&mut present, true)).await.map(|(session, _)| session)
+                }
+                End::Lost(code) => {
+                    drop(session);
+                    Box::pin(self.lost(&mut present, &code)).await
+                }
                 End::Left(done) => {
-                    self.part(&present);
-                    Box::pin(present.session.leave()).await;
+                    present.media.close();
+                    Box::pin(session.leave()).await;
                     let _ = done.send(());
                     return;
                 }
-                End::Cut => {
-                    asked_ns = now_ns();
-                    self.part(&present);
-                    (resume, why) = (Some(present.resume), Why::Returns);
-                    self.run.counts.add(|counts| &counts.cut);
-                }
-                End::Dropped(code) => {
-                    self.part(&present);
-                    self.run.counts.add(|counts| &counts.dropped);
-                    return self.run.failure(&code);
-                }
-            }
+                end @ End::Dropped(_) => Err(end),
+            };
+            session = match end {
+                Ok(session) => session,
+                Err(end) => return self.end(&mut present, end),
+            };
         }
     }
 
-    fn failed(&self, code: &str, why: Why) {
-        self.run.failure(code);
-        match why {
-            Why::Joins if self.is_first => self.run.counts.add(|counts| &counts.failed),
-            Why::Joins => {}
-            Why::Returns | Why::Moves => {
-                self.run.counts.add(|counts| &counts.dropped);
-                self.run.counts.add(|counts| &counts.not_back);
-            }
-        }
-    }
-
-    async fn enter(&self, resume: Option<String>, asked_ns: u64, why: Why) -> Result<Present, Code> {
-        let run = &self.run;
-        let crowd = run.crowd(self.number);
-        let (place, local) = crowd.place();
-        let mut watch = Watch::new(Arc::clone(&run.boards[self.room]));
-        let room = &run.rooms[self.room];
+    async fn enter(&self) -> Result<(Session, Present), Code> {
+        let (run, asked_ns) = (&self.run, now_ns());
+        let (_, local) = run.crowd(self.number).place();
         let identity = Identity::new(&format!("listener-{}", self.number)).map_err(|_| "internal")?;
-        let token = sign(&run.options, Some(room), Some(&identity), Role::Listener);
-        let token = token.map_err(|_| "token".to_owned())?;
-        let pass = Pass { token, resume };
-        let (mut session, welcome) = Session::enter(&run.target, local, pass, &mut watch).await?;
-        watch.welcomed(welcome.presence_version);
-        if why == Why::Joins {
-            // Who comes back was never gone to the others.
-            run.boards[self.room].mark(welcome.presence_version);
-            record(&run.join, asked_ns, now_ns());
-        }
-        let wanted =
-            Wanted { room: self.room, place, asked_ns, why, instead_of: None, own: None, speaks: None };
-        let connection = run.connect(crowd, wanted, &mut session, &mut watch).await?;
-        self.entered(asked_ns, &connection, why);
-        let resume = welcome.resume;
-        Ok(Present { session, watch, identity, resume, listening: Some(connection), speaking: None })
+        let mut door = Door::new(Arc::clone(run), self.room, identity, Role::Listener, local, self.number);
+        let board = &run.boards[self.room];
+        let mut watch = Watch::new(Arc::clone(board));
+        let (session, welcome) = door.enter(&mut watch).await?;
+        // Who comes back later was never gone to the others.
+        board.mark(door.node().into(), welcome.presence_version);
+        record(&run.join, asked_ns, now_ns());
+        let media = MediaPeer::new(Arc::clone(run), self.room, self.number, Part::Listens, asked_ns);
+        Ok((session, Present { door, watch, media, is_in: false, on_stage: None }))
     }
 
-    fn entered(&self, asked_ns: u64, connection: &Connection, why: Why) {
+    /// Reads and obeys until the end.
+    async fn stay(&mut self, session: &mut Session, present: &mut Present) -> End {
+        loop {
+            // Something may have been read while something else was waited for.
+            if let Some(news) = present.watch.news.take()
+                && let Err(end) = Box::pin(self.react(session, present, news)).await
+            {
+                return end;
+            }
+            tokio::select! {
+                text = session.next() => match text {
+                    Ok(text) => present.watch.hear(&text),
+                    Err(code) => return End::Lost(code),
+                },
+                order = self.orders.recv() => match order {
+                    Some(Order::Leave(done)) => return End::Left(done),
+                    Some(Order::RaiseHand(host)) => {
+                        let body = ClientMessage::RaiseHand;
+                        // Refused (no such room, too often): then nobody is promoted, which shows.
+                        if Box::pin(session.ask(body, &mut present.watch)).await.is_ok() {
+                            let _ = host.send(present.door.identity.clone());
+                        }
+                    }
+                    Some(Order::Cut) | None => return End::Cut,
+                },
+                () = present.media.is_due() => {
+                    if let Err(code) = Box::pin(self.connect(session, present)).await {
+                        return End::Dropped(code);
+                    }
+                }
+                () = at(present.on_stage) => Box::pin(self.step_down(session, present)).await,
+            }
+        }
+    }
+
+    async fn react(&self, session: &mut Session, present: &mut Present, news: News) -> Result<(), End> {
+        match news {
+            News::Promoted(number) => present.media.want(Part::Speaks { own: number, index: None }),
+            News::Moved { speak } if speak == (present.media.part() != Part::Listens) => {
+                present.media.renew()
+            }
+            News::Demoted if present.media.part() != Part::Listens => self.step_down(session, present).await,
+            News::Removed(reason) if is_passing(&reason) => {
+                return Err(End::Lost(format!("removed_{reason}")));
+            }
+            News::Removed(reason) => return Err(End::Dropped(format!("removed_{reason}"))),
+            News::Moved { .. } | News::Demoted => {}
+        }
+        Ok(())
+    }
+
+    async fn connect(&self, session: &mut Session, present: &mut Present) -> Result<(), Code> {
+        let signaling = present.door.node();
+        let connected = present.media.connect(signaling, session, &mut present.watch).await?;
+        let Some(at_ns) = connected else { return Ok(()) };
         let counts = &self.run.counts;
-        match why {
+        if present.media.part() != Part::Listens {
+            if present.on_stage.is_none() {
+                present.on_stage = Some(Instant::now() + ON_STAGE);
+                counts.add(|counts| &counts.promotions);
+            }
+            return Ok(());
+        }
+        match present.media.why() {
             Why::Returns => counts.add(|counts| &counts.back),
             Why::Joins if self.is_first => {
-                record(&self.run.connected, asked_ns, connection.at_ns);
-                counts.last_join_ns.fetch_max(connection.at_ns, std::sync::atomic::Ordering::Relaxed);
+                record(&self.run.connected, present.media.asked_ns(), at_ns);
+                counts.last_join_ns.fetch_max(at_ns, Ordering::Relaxed);
                 counts.add(|counts| &counts.joined);
             }
             Why::Joins => counts.add(|counts| &counts.churned),
             Why::Moves => {}
         }
-    }
-
-    /// Reads and obeys until the end.
-    async fn stay(&mut self, present: &mut Present) -> End {
-        loop {
-            // Something may have been read while something else was waited for.
-            if let Some(news) = present.watch.news.take()
-                && let Err(code) = Box::pin(self.react(present, news)).await
-            {
-                return End::Dropped(code);
-            }
-            let until = present.speaking.as_ref().map(|(_, until)| *until);
-            tokio::select! {
-                text = present.session.next() => match text {
-                    Ok(text) => present.watch.hear(&text),
-                    Err(code) => return End::Dropped(code),
-                },
-                order = self.orders.recv() => match order {
-                    Some(Order::Leave(done)) => return End::Left(done),
-                    Some(Order::Cut) => return End::Cut,
-                    Some(Order::RaiseHand(host)) => {
-                        let body = ClientMessage::RaiseHand;
-                        // Refused (no such room, too often): then nobody is promoted, which shows.
-                        if Box::pin(present.session.ask(body, &mut present.watch)).await.is_ok() {
-                            let _ = host.send(present.identity.clone());
-                        }
-                    }
-                    None => return End::Cut,
-                },
-                why = lost(&mut present.listening) => return End::Dropped(why),
-                () = at(until) => {
-                    if let Err(code) = Box::pin(self.step_down(present)).await {
-                        return End::Dropped(code);
-                    }
-                }
-            }
-        }
-    }
-
-    async fn react(&self, present: &mut Present, news: News) -> Result<(), Code> {
-        match news {
-            News::Promoted(number) => self.step_up(present, number).await,
-            News::Moved { speak: false } => self.listen_again(present).await,
-            News::Demoted if present.speaking.is_some() => self.step_down(present).await,
-            News::Removed(reason) => Err(format!("removed_{reason}")),
-            News::Moved { speak: true } | News::Demoted => Ok(()),
-        }
-    }
-
-    /// Connects to the origin, then lets the edge go, as the SDK does.
-    async fn step_up(&self, present: &mut Present, number: u32) -> Result<(), Code> {
-        let crowd = &self.run.stage;
-        let (place, _) = crowd.place();
-        let speaks = Some(None);
-        let own = Some(number);
-        let wanted = Wanted {
-            room: self.room,
-            place,
-            asked_ns: now_ns(),
-            why: Why::Moves,
-            instead_of: None,
-            own,
-            speaks,
-        };
-        let connected = self.run.connect(crowd, wanted, &mut present.session, &mut present.watch).await?;
-        present.speaking = Some((connected, Instant::now() + ON_STAGE));
-        self.stop_listening(present);
-        self.run.counts.add(|counts| &counts.promotions);
+        present.is_in = true;
         Ok(())
     }
 
     /// Leaves the stage and listens at an edge again.
-    async fn step_down(&self, present: &mut Present) -> Result<(), Code> {
-        self.stop_speaking(present);
+    async fn step_down(&self, session: &mut Session, present: &mut Present) {
+        present.on_stage = None;
+        present.media.close();
+        present.media.want(Part::Listens);
         let body = ClientMessage::Demote { identity: None };
-        // Refused when the host was faster.
-        present.session.ask(body, &mut present.watch).await?;
-        self.listen_again(present).await
+        // Refused when the host was faster; and whoever has lost the WebSocket hears it by the next `welcome`.
+        let _ = session.ask(body, &mut present.watch).await;
     }
 
-    async fn listen_again(&self, present: &mut Present) -> Result<(), Code> {
-        let crowd = self.run.crowd(self.number);
-        let (place, _) = crowd.place();
-        let wanted = Wanted {
-            room: self.room,
-            place,
-            asked_ns: now_ns(),
-            why: Why::Moves,
-            instead_of: present.listening.as_ref().map(|connection| connection.place),
-            own: None,
-            speaks: None,
+    fn cut(&self, present: &mut Present) {
+        present.on_stage = None;
+        present.media.cut(Part::Listens);
+        self.run.counts.add(|counts| &counts.cut);
+    }
+
+    /// The WebSocket has ended by itself.
+    async fn lost(&mut self, present: &mut Present, code: &str) -> Result<Session, End> {
+        let (run, lost_ns) = (Arc::clone(&self.run), now_ns());
+        run.failure(code);
+        run.counts.add(|counts| &counts.lost);
+        let (session, is_resumed) = self.come_back(present, false).await?;
+        record(&run.away, lost_ns, now_ns());
+        run.counts.add(if is_resumed { |counts| &counts.resumed } else { |counts| &counts.anew });
+        Ok(session)
+    }
+
+    /// Comes back in, for as long as it takes; whether everything is as it was.
+    async fn come_back(&mut self, present: &mut Present, is_at_once: bool) -> Result<(Session, bool), End> {
+        let (session, welcome) = {
+            let Present { door, watch, media, on_stage, .. } = present;
+            let mut coming = std::pin::pin!(door.come_back(watch, is_at_once));
+            loop {
+                tokio::select! {
+                    back = &mut coming => break back.map_err(End::Dropped)?,
+                    order = self.orders.recv() => match order {
+                        Some(Order::Leave(done)) => return Err(End::Left(done)),
+                        Some(Order::Cut) => {
+                            *on_stage = None;
+                            media.cut(Part::Listens);
+                            self.run.counts.add(|counts| &counts.cut);
+                        }
+                        // Nobody sees the hand of somebody who is away.
+                        Some(Order::RaiseHand(_)) => {}
+                        None => return Err(End::Cut),
+                    },
+                }
+            }
         };
-        let connected = self.run.connect(crowd, wanted, &mut present.session, &mut present.watch).await?;
-        self.stop_listening(present);
-        present.listening = Some(connected);
-        Ok(())
+        welcome_back(present, &welcome);
+        Ok((session, welcome.resumed))
     }
 
-    fn stop_listening(&self, present: &mut Present) {
-        if let Some(connection) = present.listening.take() {
-            self.run.crowd(self.number).remove(connection.place);
+    /// The last of somebody who did not leave by themselves in an orderly way.
+    fn end(&self, present: &mut Present, end: End) {
+        present.media.close();
+        match end {
+            End::Dropped(code) if present.is_in => {
+                self.run.failure(&code);
+                self.run.counts.add(|counts| &counts.dropped);
+                if present.media.why() == Why::Returns {
+                    self.run.counts.add(|counts| &counts.not_back);
+                }
+            }
+            End::Dropped(code) => self.failed(&code),
+            End::Left(done) => {
+                let _ = done.send(());
+            }
+            End::Cut | End::Lost(_) => {}
         }
     }
 
-    fn stop_speaking(&self, present: &mut Present) {
-        if let Some((connection, _)) = present.speaking.take() {
-            self.run.stage.remove(connection.place);
-        }
-    }
-
-    fn part(&self, present: &Present) {
-        if let Some(connection) = &present.listening {
-            self.run.crowd(self.number).remove(connection.place);
-        }
-        if let Some((connection, _)) = &present.speaking {
-            self.run.stage.remove(connection.place);
+    fn failed(&self, code: &str) {
+        self.run.failure(code);
+        if self.is_first {
+            self.run.counts.add(|counts| &counts.failed);
         }
     }
 }
 
-/// Waits until the connection is lost; for ever where there is none.
-async fn lost(connection: &mut Option<Connection>) -> Code {
-    match connection {
-        // Whoever drops the sender has let us go on purpose.
-        Some(connection) => match (&mut connection.lost).await {
-            Ok(why) => why.into(),
-            Err(_) => std::future::pending().await,
-        },
-        None => std::future::pending().await,
+/// Media that others hold for them go on, as far as they fit what the server says.
+fn welcome_back(present: &mut Present, welcome: &Welcome) {
+    if !welcome.resumed {
+        present.media.renew();
     }
-}
-
-async fn at(until: Option<Instant>) {
-    match until {
-        Some(until) => sleep_until(until).await,
-        None => std::future::pending().await,
+    let number = welcome.you.number;
+    present.media.want(number.map_or(Part::Listens, |own| Part::Speaks { own: own.0, index: None }));
+    if number.is_none() {
+        present.on_stage = None;
     }
+    present.media.signaled_by(present.door.node());
 }

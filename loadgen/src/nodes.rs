@@ -1,6 +1,6 @@
 //! The nodes' own figures: `/metrics` of those that `--metrics` names, read every second.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::{Duration, timeout};
 
@@ -10,10 +10,15 @@ use crate::target::Target;
 /// A node that does not answer within this is left out of that second.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Most nodes of one process whose regions are remembered.
+const MOST_NODES: usize = 64;
+
 /// What one reading says.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Reading {
     name: Option<String>,
+    /// Where each node is whose metrics these are.
+    pub(crate) regions: BTreeMap<String, String>,
     roles: BTreeSet<&'static str>,
     pub(crate) cpu_s: f64,
     pub(crate) rss_bytes: u64,
@@ -56,6 +61,11 @@ impl Followed {
         self.at_start = Some(self.last.clone());
     }
 
+    /// Where the nodes are, by their names.
+    pub(crate) fn regions(&self) -> &BTreeMap<String, String> {
+        &self.last.regions
+    }
+
     /// Memory of the last reading.
     pub(crate) fn rss_bytes(&self) -> u64 {
         self.last.rss_bytes
@@ -72,7 +82,9 @@ impl Followed {
         };
         let fallback = || self.url.trim_end_matches("/metrics").trim_start_matches("http://").to_owned();
         let one_name = self.last.name.clone().filter(|_| self.last.roles.len() == 1);
+        let region = one_name.as_ref().and_then(|name| self.last.regions.get(name)).cloned();
         Node {
+            region,
             name: one_name.unwrap_or_else(fallback),
             role: role.to_owned(),
             cpu_s,
@@ -112,8 +124,17 @@ impl Reading {
 
     fn has_role(&mut self, role: &'static str, labels: &str) {
         self.roles.insert(role);
-        let name = labels.split(',').find_map(|label| label.trim_end_matches('}').strip_prefix("node="));
-        self.name = name.map(|name| name.trim_matches('"').to_owned());
+        let label = |name: &str| {
+            let mut labels = labels.trim_end_matches('}').split(',');
+            let value = labels.find_map(|label| label.strip_prefix(name)?.strip_prefix('='))?;
+            Some(value.trim_matches('"').to_owned())
+        };
+        self.name = label("node");
+        if let (Some(node), Some(region)) = (self.name.clone(), label("region"))
+            && self.regions.len() < MOST_NODES
+        {
+            self.regions.insert(node, region);
+        }
     }
 }
 
@@ -135,6 +156,7 @@ mod tests {
         node.last = reading;
         let figures = node.figures(3.0);
         assert_eq!((figures.name.as_str(), figures.role.as_str()), ("edge-1", "edge"));
+        assert_eq!((figures.region.as_deref(), node.regions().len()), (Some("eu"), 1));
         assert_eq!((figures.cores, figures.packets), (0.5, 3_000));
     }
 

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use protocol::token::Keys;
 
+pub use crate::target::{MAX_URLS, Url, UrlError};
+
 /// What a run is asked for.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where signaling is: `http://127.0.0.1:7000`.
-    pub url: String,
+    /// The signaling nodes: people are spread over them, and go to the next where theirs does not answer.
+    pub urls: Vec<Url>,
     /// Name of the API key that signs tokens.
     pub signer: String,
     /// The keys.

@@ -120,7 +120,7 @@ impl Probe {
         let offer = connection.local_description().await.context("no local description")?.sdp;
         let identity = Identity::new(&format!("probe-{number}"))?;
         let token = sign(&run.options, Some(&run.rooms[room]), Some(&identity), Role::Listener)?;
-        let answer = run.target.whep(&run.rooms[room], &token, offer).await?;
+        let answer = run.target.whep(number as usize, &run.rooms[room], &token, offer).await?;
         let answer = RTCSessionDescription::answer(answer).context("not an answer")?;
         connection.set_remote_description(answer).await.context("the answer does not fit")?;
         let mut state = handler.state.subscribe();

@@ -7,6 +7,23 @@ use crate::clock::SECOND;
 use crate::ear::Stay;
 use crate::ledger::{Said, settle};
 
+/// Somebody's account.
+pub(crate) struct Account {
+    /// Their room, by its number.
+    pub(crate) room: u32,
+    /// The CSRC of a speaker.
+    pub(crate) own: Option<u32>,
+    /// When they were in, one after the other: another one begins when they change nodes.
+    pub(crate) stays: Vec<Stay>,
+}
+
+impl Account {
+    /// Its stays, as they are reckoned.
+    pub(crate) fn stays(&self) -> impl Iterator<Item = (u32, Option<u32>, Stay)> {
+        self.stays.iter().map(|&stay| (self.room, self.own, stay))
+    }
+}
+
 /// What was said in one room, on a voice.
 #[derive(Default)]
 pub(crate) struct OnVoice {
@@ -84,6 +101,7 @@ mod tests {
     use super::*;
     use crate::clock::MS;
     use crate::ledger::Mouth;
+    use crate::places::Via;
 
     fn spoken(speaker: u32, frames: u64) -> Vec<Arc<Said>> {
         let mut mouth = Mouth::default();
@@ -96,7 +114,8 @@ mod tests {
     }
 
     fn stay(from_ms: u64, until_ms: u64) -> Stay {
-        Stay { from_ns: from_ms * MS, until_ns: until_ms * MS, received: 0, longest_gap_ns: 0 }
+        let via = Via::default();
+        Stay { via, from_ns: from_ms * MS, until_ns: until_ms * MS, received: 0, longest_gap_ns: 0 }
     }
 
     #[test]

@@ -25,7 +25,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use audio::{Audio, FramingShare, SequenceWraps};
+pub use audio::{Audio, ByNode, FramingShare, Group, SequenceWraps};
 pub use config::Config;
 pub use machine::Machine;
 pub use remarks::Remark;
@@ -69,6 +69,15 @@ pub struct Report {
     pub audio: Audio,
     /// What speakers heard of speakers.
     pub stage: Audio,
+    /// What the listeners heard, by the media and the signaling node that they had.
+    #[serde(default)]
+    pub by_node: Vec<ByNode>,
+    /// The same by the region of the media node, where that is known.
+    #[serde(default)]
+    pub by_region: BTreeMap<String, Group>,
+    /// The listeners' WebSockets that ended without our doing.
+    #[serde(default)]
+    pub sessions: Sessions,
     /// What the listeners saw.
     pub presence: Presence,
     /// The independent check.
@@ -123,6 +132,19 @@ pub struct Percentiles {
     pub max: Option<f64>,
 }
 
+/// Listeners' WebSockets that ended without our doing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sessions {
+    /// How many ended.
+    pub lost: u64,
+    /// How many came back by the resume token: everything was as before.
+    pub resumed: u64,
+    /// How many came back by the token, as if for the first time.
+    pub anew: u64,
+    /// From the end to the next `welcome`.
+    pub away_ms: Percentiles,
+}
+
 /// Presence as the listeners got it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Presence {
@@ -164,6 +186,9 @@ pub struct Node {
     pub node: String,
     /// What it does: origin, edge, signaling, or `up` for all in one process.
     pub role: String,
+    /// Where it is; none for `up`.
+    #[serde(default)]
+    pub region: Option<String>,
     /// CPU it used.
     pub cpu_s: f64,
     /// The same per second: cores that it kept busy.

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::report::{Garbage, Node, Reconnect, Report};
+use crate::report::{ByNode, Garbage, Group, Node, Reconnect, Report};
 
 /// In the pattern of paths: any name will do here.
 const ANY: &str = "*";
@@ -168,6 +168,8 @@ fn check(path: &str) -> Result<(), RequireError> {
     let whole = Report {
         failures: [(ANY.to_owned(), 0)].into(),
         nodes: vec![Node { node: ANY.into(), ..Node::default() }],
+        by_node: vec![ByNode { node: ANY.into(), ..ByNode::default() }],
+        by_region: [(ANY.to_owned(), Group::default())].into(),
         reconnect: Some(Reconnect::default()),
         garbage: Some(Garbage::default()),
         ..Report::default()
@@ -229,6 +231,14 @@ mod tests {
     fn nodes_are_found_by_name_and_by_index() {
         assert!(judge("nodes.0.cpu_s>0").holds && judge("nodes.up.cpu_s>0").holds);
         assert_eq!(judge("nodes.nobody.cpu_s>0").value, None);
+    }
+
+    #[test]
+    fn what_was_heard_at_a_node_or_in_a_region_can_be_required() {
+        assert!(judge("by_node.edge-1.longest_gap_ms.p99<2000").holds);
+        assert!(judge("by_node.url-1.listeners=10000").holds && judge("by_region.eu.frames_lost>0").holds);
+        assert_eq!(judge("by_node.edge-9.longest_gap_ms.p99<2000").value, None);
+        assert!(mistake("by_node.edge-1.longest_gap<1").contains("longest_gap_ms"));
     }
 
     #[test]

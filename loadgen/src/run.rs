@@ -10,13 +10,11 @@ use tokio::sync::oneshot;
 
 use crate::crowd::{Credentials, Crowd, Identity, Newcomer, Place, Why, remote_of};
 use crate::garbage::Ports;
+use crate::places::{Places, Via};
 use crate::session::{Code, Session};
 use crate::target::Target;
 use crate::watch::{Board, Watch};
 use crate::{Histogram, Options};
-
-/// How often somebody who does not get through asks for media before they give up.
-const TRIES: u32 = 3;
 
 /// What everybody in a run shares.
 pub(crate) struct Run {
@@ -35,6 +33,10 @@ pub(crate) struct Run {
     failures: Mutex<BTreeMap<String, u64>>,
     /// Where listeners were told to go, and as whom.
     ports: Mutex<Ports>,
+    /// The media nodes that they were sent to.
+    pub(crate) places: Places,
+    /// From the end of a WebSocket to the next `welcome`.
+    pub(crate) away: Mutex<Histogram>,
 }
 
 /// How many got how far.
@@ -52,6 +54,11 @@ pub(crate) struct Counts {
     /// Of those who were cut: given up.
     pub(crate) not_back: AtomicU64,
     pub(crate) promotions: AtomicU64,
+    /// How often a listener's WebSocket ended without anybody's doing.
+    pub(crate) lost: AtomicU64,
+    /// Of these: back with the resume token, and back with the token.
+    pub(crate) resumed: AtomicU64,
+    pub(crate) anew: AtomicU64,
     /// When the last of the first joins was done, in ns.
     pub(crate) last_join_ns: AtomicU64,
 }
@@ -65,9 +72,11 @@ impl Counts {
 /// A connection of somebody in a crowd.
 pub(crate) struct Connection {
     pub(crate) place: Place,
+    /// By the number of the media node.
+    pub(crate) media: u16,
     /// Tells when it is lost, and why.
-    pub(crate) lost: oneshot::Receiver<&'static str>,
-    /// When it was there.
+    pub(crate) lost: Option<oneshot::Receiver<&'static str>>,
+    /// When its keys were there.
     pub(crate) at_ns: u64,
 }
 
@@ -76,10 +85,12 @@ pub(crate) struct Connection {
 pub(crate) struct Wanted {
     pub(crate) room: usize,
     pub(crate) place: Place,
+    /// At which signaling node they are, by its number.
+    pub(crate) signaling: u16,
     /// When they asked to join, or were cut.
     pub(crate) asked_ns: u64,
     pub(crate) why: Why,
-    /// Where they are in the same crowd until then.
+    /// Where they are in the same crowd until it flows.
     pub(crate) instead_of: Option<Place>,
     /// Their number on stage, if they have one.
     pub(crate) own: Option<u32>,
@@ -96,7 +107,8 @@ impl Run {
         stage: Crowd,
         audience: Vec<Crowd>,
     ) -> Self {
-        let boards = rooms.iter().map(|_| Arc::default()).collect();
+        let nodes = target.nodes.len();
+        let boards = rooms.iter().map(|_| Arc::new(Board::new(nodes))).collect();
         Self {
             options,
             target,
@@ -110,6 +122,8 @@ impl Run {
             connected: Mutex::default(),
             failures: Mutex::default(),
             ports: Mutex::default(),
+            places: Places::default(),
+            away: Mutex::default(),
         }
     }
 
@@ -118,28 +132,8 @@ impl Run {
         &self.audience[number as usize % self.audience.len()]
     }
 
-    /// Asks for media and connects to what is answered. Whoever does not get through asks again, as the
-    /// SDK does; each time counts as a failure.
+    /// Asks for media and connects to what is answered.
     pub(crate) async fn connect(
-        &self,
-        crowd: &Crowd,
-        mut wanted: Wanted,
-        session: &mut Session,
-        watch: &mut Watch,
-    ) -> Result<Connection, Code> {
-        for _ in 1..TRIES {
-            match self.try_connect(crowd, wanted, session, watch).await {
-                Err(code) if matches!(&*code, "ice_timeout" | "dtls_timeout" | "dtls") => {
-                    self.failure(&code);
-                    wanted = Wanted { place: crowd.place().0, ..wanted };
-                }
-                outcome => return outcome,
-            }
-        }
-        self.try_connect(crowd, wanted, session, watch).await
-    }
-
-    async fn try_connect(
         &self,
         crowd: &Crowd,
         wanted: Wanted,
@@ -151,21 +145,28 @@ impl Run {
         let offer = Box::new(credentials.offer(self.identity.fingerprint, framing));
         let purpose = if wanted.speaks.is_some() { Purpose::Speak } else { Purpose::Listen };
         let asked = session.ask_patiently(ClientMessage::Media { purpose, offer }, watch).await?;
-        let ServerMessage::Media { answer, .. } = asked else { return Err("unexpected".into()) };
+        let ServerMessage::Media { answer, node, .. } = asked else { return Err("unexpected".into()) };
         if wanted.speaks.is_none() {
             self.note_port(&answer);
         }
-        let (place, (connected, result)) = (wanted.place, oneshot::channel());
+        let via = Via { media: self.places.number(&node), signaling: wanted.signaling };
+        let (place, (connected, mut result)) = (wanted.place, oneshot::channel());
         let (lost, lost_later) = oneshot::channel();
-        crowd.add(newcomer(wanted, credentials, answer, connected, lost));
-        let why = match session.listen(watch, result).await {
-            Ok(Ok(Ok(at_ns))) => return Ok(Connection { place, lost: lost_later, at_ns }),
-            Ok(Ok(Err(why))) => why.into(),
-            Ok(Err(_)) => "ended".into(),
-            Err(code) => code,
+        crowd.add(newcomer(wanted, via, credentials, answer, connected, lost));
+        let result = match session.listen(watch, &mut result).await {
+            Ok(result) => result,
+            // The media need the WebSocket no more.
+            Err(_) => result.await,
+        };
+        let why = match result {
+            Ok(Ok(at_ns)) => {
+                return Ok(Connection { place, media: via.media, lost: Some(lost_later), at_ns });
+            }
+            Ok(Err(why)) => why,
+            Err(_) => "ended",
         };
         crowd.remove(place);
-        Err(why)
+        Err(why.into())
     }
 
     /// Ends the rooms: nobody will come back to them.
@@ -204,15 +205,17 @@ impl Run {
 
 fn newcomer(
     wanted: Wanted,
+    via: Via,
     credentials: Credentials,
     answer: Answer,
     connected: oneshot::Sender<Result<u64, &'static str>>,
     lost: oneshot::Sender<&'static str>,
 ) -> Newcomer {
-    let Wanted { room, place, asked_ns, why, instead_of, own, speaks } = wanted;
+    let Wanted { room, place, asked_ns, why, instead_of, own, speaks, .. } = wanted;
     Newcomer {
         place,
         room: room as u32,
+        via,
         own,
         credentials,
         answer,

@@ -13,14 +13,14 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes, protocol::WebSocketConfig};
 
-use crate::target::Target;
+use crate::target::Node;
 use crate::watch::Watch;
 
 /// Bytes read at once: a presence message has a few hundred.
 const BUFFER: usize = 2_048;
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long opening or an answer may take, as with the SDK: after that nobody is there.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the server may take to close after a goodbye.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -43,8 +43,10 @@ pub(crate) struct Pass {
 
 /// A no, and when it may be a yes.
 #[derive(Debug, PartialEq, Eq)]
-struct Refusal {
-    code: Code,
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    /// The server has said so; otherwise it has not answered.
+    is_said: bool,
     retry_after: Option<Duration>,
 }
 
@@ -52,33 +54,38 @@ struct Refusal {
 pub(crate) struct Session {
     socket: WebSocketStream<TcpStream>,
     asked: u64,
+    /// Nobody is at the other end any more.
+    is_lost: bool,
 }
 
 impl Session {
     /// Joins, from an address of one's own where the server is on loopback. Whoever is told to come back
     /// does, with another WebSocket: the server has closed the one before.
     pub(crate) async fn enter(
-        target: &Target,
+        node: &Node,
         local: Ipv4Addr,
-        mut pass: Pass,
+        pass: &mut Pass,
         watch: &mut Watch,
-    ) -> Result<(Self, Box<Welcome>), Code> {
+    ) -> Result<(Self, Box<Welcome>), Refusal> {
         let until = Instant::now() + APPOINTMENTS;
         loop {
-            match Self::try_to_enter(target, local, &mut pass, watch).await {
+            match Self::try_to_enter(node, local, pass, watch).await {
                 Ok(entered) => return Ok(entered),
-                Err(refusal) => sleep(refusal.pause(until, watch)?).await,
+                Err(refusal) => match refusal.pause(until, watch) {
+                    Some(pause) => sleep(pause).await,
+                    None => return Err(refusal),
+                },
             }
         }
     }
 
     async fn try_to_enter(
-        target: &Target,
+        node: &Node,
         local: Ipv4Addr,
         pass: &mut Pass,
         watch: &mut Watch,
     ) -> Result<(Self, Box<Welcome>), Refusal> {
-        let opened = timeout(PATIENCE, Self::connect(target, local)).await;
+        let opened = timeout(PATIENCE, Self::connect(node, local)).await;
         let mut session = opened.map_err(|_| Refusal::of("connect_timeout"))??;
         let welcome = match session.join(pass, watch).await {
             // It was too late for this one: then the token opens, on the same WebSocket.
@@ -90,14 +97,14 @@ impl Session {
         Ok((session, welcome))
     }
 
-    async fn connect(target: &Target, local: Ipv4Addr) -> Result<Self, Refusal> {
-        let stream = dial(target, local).await.map_err(|error| Refusal::of(explain(&error)))?;
+    async fn connect(node: &Node, local: Ipv4Addr) -> Result<Self, Refusal> {
+        let stream = dial(node, local).await.map_err(|error| Refusal::of(explain(&error)))?;
         let _ = stream.set_nodelay(true);
         let config = WebSocketConfig::default().read_buffer_size(BUFFER).write_buffer_size(0);
-        let url = format!("ws://{}/v1/join", target.authority);
+        let url = format!("ws://{}/v1/join", node.authority());
         let opened = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await;
         let (socket, _) = opened.map_err(|error| Refusal::of_upgrade(&error))?;
-        Ok(Self { socket, asked: 0 })
+        Ok(Self { socket, asked: 0, is_lost: false })
     }
 
     async fn join(&mut self, pass: &Pass, watch: &mut Watch) -> Result<Box<Welcome>, Refusal> {
@@ -121,7 +128,8 @@ impl Session {
         loop {
             match self.ask(body.clone(), watch).await? {
                 ServerMessage::Error(error) => {
-                    let pause = Refusal::from(&error).pause(until, watch)?;
+                    let refusal = Refusal::from(&error);
+                    let pause = refusal.pause(until, watch).ok_or(refusal.code)?;
                     self.listen(watch, sleep(pause)).await?;
                 }
                 answer => return Ok(answer),
@@ -153,33 +161,44 @@ impl Session {
         self.asked += 1;
         let id = RequestId::Number(self.asked);
         self.send(&Request { body, id: Some(id.clone()) }).await?;
-        timeout(PATIENCE, async {
-            loop {
-                let text = self.next().await?;
-                match serde_json::from_str::<Reply>(&text) {
-                    Ok(reply) if reply.id.as_ref() == Some(&id) => {
-                        watch.count(text.len());
-                        return Ok(reply.body);
-                    }
-                    _ => watch.hear(&text),
-                }
-            }
+        let answer = timeout(PATIENCE, self.answer(&id, watch)).await;
+        answer.unwrap_or_else(|_| {
+            self.is_lost = true;
+            Err("answer_timeout".into())
         })
-        .await
-        .map_err(|_| "answer_timeout".to_owned())?
+    }
+
+    async fn answer(&mut self, id: &RequestId, watch: &mut Watch) -> Result<ServerMessage, Code> {
+        loop {
+            let text = self.next().await?;
+            match serde_json::from_str::<Reply>(&text) {
+                Ok(reply) if reply.id.as_ref() == Some(id) => {
+                    watch.count(text.len());
+                    return Ok(reply.body);
+                }
+                _ => watch.hear(&text),
+            }
+        }
     }
 
     async fn send(&mut self, request: &Request) -> Result<(), Code> {
         let text = serde_json::to_string(request).map_err(|_| "internal".to_owned())?;
-        self.socket.send(Message::text(text)).await.map_err(|_| "closed".to_owned())
+        let sent = self.socket.send(Message::text(text)).await;
+        self.is_lost |= sent.is_err();
+        sent.map_err(|_| "closed".to_owned())
+    }
+
+    /// Whether nobody is at the other end any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     /// The next text. Pings are answered on the way. Safe to drop and call again.
     pub(crate) async fn next(&mut self) -> Result<Utf8Bytes, Code> {
-        loop {
+        while !self.is_lost {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => return Ok(text),
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return Err("closed".into()),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => self.is_lost = true,
                 Some(Ok(Message::Ping(_))) => {
                     // The answer is queued already; it goes out with this.
                     let _ = self.socket.flush().await;
@@ -187,6 +206,7 @@ impl Session {
                 Some(Ok(_)) => {}
             }
         }
+        Err("closed".into())
     }
 
     /// Leaves as people do, and reads until the server has closed: whoever closes with messages unread
@@ -200,8 +220,8 @@ impl Session {
 }
 
 impl Refusal {
-    fn of(code: impl Into<Code>) -> Self {
-        Self { code: code.into(), retry_after: None }
+    pub(crate) fn of(code: impl Into<Code>) -> Self {
+        Self { code: code.into(), is_said: false, retry_after: None }
     }
 
     /// Of a WebSocket that was answered with an error of HTTP.
@@ -213,33 +233,38 @@ impl Refusal {
         said.map_or_else(|| Self::of("websocket"), |error| Self::from(&error))
     }
 
-    /// How long to wait before the next try; an error where there is none any more.
-    fn pause(self, until: Instant, watch: &Watch) -> Result<Duration, Code> {
-        match self.retry_after {
-            Some(pause) if Instant::now() + pause <= until => {
-                watch.told_to_wait();
-                Ok(pause.max(BREATH))
-            }
-            _ => Err(self.code),
-        }
+    /// Whether another signaling node may say yes: this one has not answered, or cannot serve anybody.
+    pub(crate) fn is_elsewhere_better(&self) -> bool {
+        !self.is_said || self.code == "unavailable"
+    }
+
+    /// How long to wait before the next try; none where there is none any more.
+    fn pause(&self, until: Instant, watch: &Watch) -> Option<Duration> {
+        let pause = self.retry_after.filter(|&pause| Instant::now() + pause <= until)?;
+        watch.told_to_wait();
+        Some(pause.max(BREATH))
     }
 }
 
 impl From<&ApiError> for Refusal {
     fn from(error: &ApiError) -> Self {
-        Self { code: code(error), retry_after: error.retry_after_ms.map(Duration::from_millis) }
+        Self {
+            code: code(error),
+            is_said: true,
+            retry_after: error.retry_after_ms.map(Duration::from_millis),
+        }
     }
 }
 
-async fn dial(target: &Target, local: Ipv4Addr) -> std::io::Result<TcpStream> {
-    let socket = match target.address {
+async fn dial(node: &Node, local: Ipv4Addr) -> std::io::Result<TcpStream> {
+    let socket = match node.address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    if target.is_on_loopback() {
+    if node.is_on_loopback() {
         socket.bind((local, 0).into())?;
     }
-    socket.connect(target.address).await
+    socket.connect(node.address).await
 }
 
 fn explain(error: &std::io::Error) -> Code {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use protocol::Identity;
-use protocol::message::ClientMessage;
+use protocol::message::{ClientMessage, ServerMessage};
 use protocol::token::Role;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::now_ns;
-use crate::crowd::Why;
-use crate::run::{Connection, Run, Wanted};
-use crate::session::{Pass, Session};
-use crate::target::sign;
+use crate::door::{Door, is_passing};
+use crate::media_peer::{MediaPeer, Part};
+use crate::run::Run;
+use crate::session::Session;
 use crate::watch::{News, Watch};
 
 /// A speaker who is in.
@@ -20,39 +20,36 @@ pub(crate) struct Speaker {
     run: Arc<Run>,
     room: usize,
     index: usize,
-    number: u32,
+    door: Door,
     session: Session,
     watch: Watch,
-    connection: Connection,
+    media: MediaPeer,
 }
 
 impl Speaker {
     /// Joins and connects; the talk's part of this number is theirs from then on.
     pub(crate) async fn enter(run: Arc<Run>, room: usize, index: usize) -> anyhow::Result<Self> {
+        let asked_ns = now_ns();
         let role = if index == 0 { Role::Host } else { Role::Speaker };
         let name = format!("speaker-{index}");
         let fail = |what: &str, code: &str| anyhow!("{name} of {} cannot {what}: {code}", run.rooms[room]);
         let identity = Identity::new(&name)?;
-        let token = sign(&run.options, Some(&run.rooms[room]), Some(&identity), role)?;
-        let (place, local) = run.stage.place();
+        let (_, local) = run.stage.place();
+        let number = (room * run.options.speakers as usize + index) as u64;
         let mut watch = Watch::of_speaker(Arc::clone(&run.boards[room]));
-        let pass = Pass { token, resume: None };
-        let entered = Session::enter(&run.target, local, pass, &mut watch).await;
-        let (mut session, welcome) = entered.map_err(|code| fail("join", &code))?;
-        watch.welcomed(welcome.presence_version);
-        let Some(number) = welcome.you.number else { bail!("{name} has no seat") };
-        let wanted = Wanted {
-            room,
-            place,
-            asked_ns: now_ns(),
-            why: Why::Joins,
-            instead_of: None,
-            own: Some(number.0),
-            speaks: Some(Some(index)),
-        };
-        let connected = run.connect(&run.stage, wanted, &mut session, &mut watch).await;
-        let connection = connected.map_err(|code| fail("connect", &code))?;
-        Ok(Self { run, room, index, number: number.0, session, watch, connection })
+        let mut door = Door::new(Arc::clone(&run), room, identity, role, local, number);
+        let (session, welcome) = door.enter(&mut watch).await.map_err(|code| fail("join", &code))?;
+        let Some(own) = welcome.you.number else { bail!("{name} has no seat") };
+        let part = Part::Speaks { own: own.0, index: Some(index) };
+        let media = MediaPeer::new(Arc::clone(&run), room, number, part, asked_ns);
+        let mut speaker = Self { run: Arc::clone(&run), room, index, door, session, watch, media };
+        while !speaker.connect().await.map_err(|code| fail("connect", &code))? {
+            speaker.media.is_due().await;
+            if speaker.session.is_lost() {
+                speaker.come_back().await?;
+            }
+        }
+        Ok(speaker)
     }
 
     /// Reads until the end; a host promotes whoever asks meanwhile.
@@ -61,50 +58,73 @@ impl Speaker {
         mut hands: mpsc::UnboundedReceiver<Identity>,
         mut over: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
-        let name = format!("speaker-{} of {}", self.index, self.run.rooms[self.room]);
         loop {
             tokio::select! {
                 text = self.session.next() => match text {
                     Ok(text) => self.watch.hear(&text),
-                    Err(code) => bail!("{name} was dropped: {code}"),
+                    Err(code) => self.run.failure(&format!("speaker_{code}")),
                 },
                 Some(identity) = hands.recv() => self.promote(identity).await,
-                Ok(why) = &mut self.connection.lost => bail!("{name} was dropped: {why}"),
+                () = self.media.is_due() => {
+                    self.connect().await.map_err(|code| anyhow!("{self} was dropped: {code}"))?;
+                }
                 _ = over.changed() => {
                     self.session.leave().await;
                     return Ok(());
                 }
             }
-            match self.watch.news.take() {
-                Some(News::Moved { speak: true }) => self.move_on().await?,
-                Some(News::Removed(reason)) => bail!("{name} was removed: {reason}"),
-                _ => {}
+            let is_put_out = self.react()?;
+            if is_put_out || self.session.is_lost() {
+                tokio::select! {
+                    back = self.come_back() => back?,
+                    _ = over.changed() => return Ok(()),
+                }
             }
         }
+    }
+
+    /// Does what was told; true when they are put out and may come back.
+    fn react(&mut self) -> anyhow::Result<bool> {
+        match self.watch.news.take() {
+            Some(News::Moved { speak: true }) => self.media.renew(),
+            Some(News::Removed(reason)) if is_passing(&reason) => return Ok(true),
+            Some(News::Removed(reason)) => bail!("{self} was removed: {reason}"),
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    /// Asks for media; whether there are any.
+    async fn connect(&mut self) -> Result<bool, String> {
+        let connected = self.media.connect(self.door.node(), &mut self.session, &mut self.watch).await?;
+        Ok(connected.is_some())
+    }
+
+    /// Comes back to the seat, and speaks on meanwhile.
+    async fn come_back(&mut self) -> anyhow::Result<()> {
+        let back = self.door.come_back(&mut self.watch, false).await;
+        let (session, welcome) = back.map_err(|code| anyhow!("{self} was dropped: {code}"))?;
+        self.session = session;
+        let Some(own) = welcome.you.number else { bail!("{self} has lost the seat") };
+        if !welcome.resumed {
+            self.media.renew();
+        }
+        self.media.want(Part::Speaks { own: own.0, index: Some(self.index) });
+        self.media.signaled_by(self.door.node());
+        Ok(())
     }
 
     async fn promote(&mut self, identity: Identity) {
         self.run.boards[self.room].promote(identity.as_str());
         let asked = self.session.ask(ClientMessage::Promote { identity }, &mut self.watch).await;
-        if let Ok(protocol::message::ServerMessage::Error(error)) = asked {
+        if let Ok(ServerMessage::Error(error)) = asked {
             self.run.failure(&format!("promote_{}", crate::session::code(&error)));
         }
     }
+}
 
-    async fn move_on(&mut self) -> anyhow::Result<()> {
-        let (place, _) = self.run.stage.place();
-        let wanted = Wanted {
-            room: self.room,
-            place,
-            asked_ns: now_ns(),
-            why: Why::Moves,
-            instead_of: Some(self.connection.place),
-            own: Some(self.number),
-            speaks: Some(Some(self.index)),
-        };
-        let moved = self.run.connect(&self.run.stage, wanted, &mut self.session, &mut self.watch).await;
-        let moved = moved.map_err(|code| anyhow!("speaker-{} cannot move: {code}", self.index))?;
-        self.run.stage.remove(std::mem::replace(&mut self.connection, moved).place);
-        Ok(())
+impl std::fmt::Display for Speaker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "speaker-{} of {}", self.index, self.run.rooms[self.room])
     }
 }

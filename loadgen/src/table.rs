@@ -56,7 +56,9 @@ impl Display for Table<'_> {
         f.write_char('\n')?;
         audio(f, "listeners heard", &report.audio)?;
         audio(f, "speakers heard", &report.stage)?;
+        by_node(f, report)?;
         probes(f, report)?;
+        sessions(f, report)?;
         reconnect(f, report)?;
         garbage(f, report)?;
         f.write_char('\n')?;
@@ -135,6 +137,29 @@ fn framing(f: &mut fmt::Formatter<'_>, audio: &Audio) -> fmt::Result {
     }
 }
 
+/// What was heard at each node, where there are several of a kind.
+fn by_node(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let is_alone = |role: &str| report.by_node.iter().filter(|node| node.role == role).count() < 2;
+    for node in report.by_node.iter().filter(|node| !is_alone(&node.role)) {
+        let (heard, name) = (&node.heard, format!("at {}", node.node));
+        let gap = measured(heard.longest_gap_ms.p99);
+        write!(f, "  {name:<22}{} listeners, {} lost", count(heard.listeners), count(heard.frames_lost))?;
+        writeln!(f, " ({}), longest gap p99 {gap} ms", percent(heard.loss_ratio))?;
+    }
+    Ok(())
+}
+
+fn sessions(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let sessions = &report.sessions;
+    if sessions.lost == 0 {
+        return Ok(());
+    }
+    let [lost, resumed, anew] = [sessions.lost, sessions.resumed, sessions.anew].map(count);
+    let (p99, max) = (measured(sessions.away_ms.p99), measured(sessions.away_ms.max));
+    write!(f, "  {:<22}{lost} ended; {resumed} resumed, {anew} came anew", "WebSockets")?;
+    writeln!(f, "; away p99 {p99} ms, max {max}")
+}
+
 fn probes(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     let probes = &report.probes;
     let verdict = match probes.agree {
@@ -192,13 +217,17 @@ fn verdict(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
 mod tests {
     use super::*;
     use crate::report::sample::sample;
-    use crate::report::{Garbage, Reconnect};
+    use crate::report::{Garbage, Reconnect, Sessions};
 
     #[test]
     fn the_table_has_what_people_ask_first() {
         let table = table(&sample());
         println!("{table}");
         assert!(table.contains("10,000 of 10,000 listeners joined"));
+        assert!(
+            table.contains("at edge-2") && !table.contains("at url-1"),
+            "one signaling node is all of it"
+        );
         assert!(table.contains("first audio") && table.contains("they agree"));
         assert!(table.contains("holds  first_audio_ms.p99<1500"));
         assert!(!table.contains("promotion seen"), "a row without figures");
@@ -220,9 +249,12 @@ mod tests {
         let (p50_ms, p99_ms) = (Some(4_200.0), Some(11_000.0));
         let storm = Reconnect { cut: 10_000, connected: 10_000, back: 9_999, p50_ms, p99_ms, all_ms: None };
         report.reconnect = Some(storm);
+        let away_ms = Percentiles { p99: Some(850.0), max: Some(1_204.0), ..Percentiles::default() };
+        report.sessions = Sessions { lost: 40, resumed: 39, anew: 1, away_ms };
         report.garbage = Some(Garbage { sent: 3_000_000, per_s: 50_000.0, answers: 0 });
         let table = table(&report);
         assert!(table.contains("3,000,000 datagrams, 50,000/s; 0 answered"), "{table}");
+        assert!(table.contains("40 ended; 39 resumed, 1 came anew; away p99 850 ms, max 1,204"), "{table}");
         assert!(table.contains("told to come back later: 12,345 times"));
         assert!(
             table.contains("9,999 of 10,000 heard again: 50 % after 4,200 ms, 99 % 11,000, all –"),

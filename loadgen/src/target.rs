@@ -1,6 +1,9 @@
-//! Where the server is: signaling's address out of `--url`, and requests to its HTTP API.
+//! Where the server is: signaling's addresses out of `--url`, and requests to its HTTP API.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
@@ -13,6 +16,9 @@ use crate::Options;
 /// An address of nobody (RFC 5737): the way there is the way to the world.
 const WORLD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 9);
 
+/// How long a node may take to answer before the next is asked.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Between two tries where there are too many requests, and how many of them.
 const BREATH: Duration = Duration::from_secs(1);
 const TRIES: u32 = 10;
@@ -20,54 +26,125 @@ const TRIES: u32 = 10;
 /// How long a token is valid beyond the run.
 const SPARE_S: u64 = 3_600;
 
-/// The signaling node that is asked.
-pub(crate) struct Target {
-    /// `127.0.0.1:7000`, for the WebSocket's Host.
-    pub(crate) authority: String,
-    /// Where that is.
-    pub(crate) address: SocketAddr,
-    http: reqwest::Client,
+/// Most signaling nodes of a run.
+pub const MAX_URLS: usize = 64;
+
+/// Where a signaling node is: `http://127.0.0.1:7000`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url {
+    host: String,
+    port: u16,
 }
 
-impl Target {
-    /// Finds out where `--url` is.
-    pub(crate) async fn find(url: &str) -> anyhow::Result<Self> {
-        let Some(rest) = url.strip_prefix("http://") else {
-            bail!("--url {url}: must begin with http:// (this version measures without TLS)");
-        };
-        let authority = rest.trim_end_matches('/').to_owned();
-        ensure!(!authority.contains('/'), "--url {url}: must be an address without a path");
-        let with_port = if authority.contains(':') { authority.clone() } else { format!("{authority}:80") };
-        let mut found = tokio::net::lookup_host(&with_port).await.with_context(|| format!("--url {url}"))?;
-        let address = found.next().with_context(|| format!("--url {url}: has no address"))?;
-        Ok(Self { authority, address, http: reqwest::Client::new() })
+/// Why a text is no address of a signaling node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// Another scheme, or none.
+    #[error("{0}: must begin with http:// (this version measures without TLS)")]
+    Scheme(String),
+    /// No host, a port that is none.
+    #[error("{0}: is not an address")]
+    Address(String),
+    /// More than an address.
+    #[error("{0}: must be an address without a path")]
+    Path(String),
+}
+
+impl FromStr for Url {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        if !text.starts_with("http://") {
+            return Err(UrlError::Scheme(text.into()));
+        }
+        let url = reqwest::Url::parse(text).map_err(|_| UrlError::Address(text.into()))?;
+        let more = url.query().or(url.fragment()).or(url.password());
+        if url.path() != "/" || more.is_some() || !url.username().is_empty() {
+            return Err(UrlError::Path(text.into()));
+        }
+        let host = url.host_str().ok_or_else(|| UrlError::Address(text.into()))?.to_owned();
+        Ok(Self { host, port: url.port_or_known_default().unwrap_or(80) })
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}:{}", self.host, self.port)
+    }
+}
+
+/// One signaling node.
+pub(crate) struct Node {
+    url: Url,
+    /// Where that is.
+    pub(crate) address: SocketAddr,
+}
+
+impl Node {
+    async fn find(url: &Url) -> anyhow::Result<Self> {
+        let host = url.host.trim_matches(['[', ']']);
+        let found =
+            tokio::net::lookup_host((host, url.port)).await.with_context(|| format!("--url {url}"))?;
+        // Media is over IPv4 too.
+        let address =
+            found.min_by_key(SocketAddr::is_ipv6).with_context(|| format!("--url {url}: has no address"))?;
+        Ok(Self { url: url.clone(), address })
+    }
+
+    /// `127.0.0.1:7000`, for the WebSocket's Host.
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", self.url.host, self.url.port)
     }
 
     /// Whether everybody can have an address of their own for the WebSocket too.
     pub(crate) fn is_on_loopback(&self) -> bool {
         matches!(self.address.ip(), IpAddr::V4(ip) if ip.is_loopback())
     }
+}
+
+/// The signaling nodes, in the order of `--url`. Where one does not answer the next is asked.
+pub(crate) struct Target {
+    pub(crate) nodes: Vec<Node>,
+    http: reqwest::Client,
+}
+
+impl Target {
+    /// Finds out where they are.
+    pub(crate) async fn find(urls: &[Url]) -> anyhow::Result<Self> {
+        let mut nodes = Vec::new();
+        for url in urls {
+            nodes.push(Node::find(url).await?);
+        }
+        ensure!(!nodes.is_empty(), "--url: is needed");
+        Ok(Self { nodes, http: reqwest::Client::builder().timeout(PATIENCE).build()? })
+    }
+
+    /// Whether everybody can have an address of their own for the WebSocket too, wherever they are.
+    pub(crate) fn is_on_loopback(&self) -> bool {
+        self.nodes.iter().all(Node::is_on_loopback)
+    }
 
     /// Addresses of this machine from which the server may be reached: towards signaling, and towards the
     /// world, in case its media nodes are elsewhere.
     pub(crate) fn local_addresses(&self) -> Vec<IpAddr> {
-        let mut local: Vec<IpAddr> = [self.address, WORLD].into_iter().filter_map(local_towards).collect();
-        local.dedup();
-        local
+        let remote = self.nodes.iter().map(|node| node.address).chain([WORLD]);
+        let local: BTreeSet<IpAddr> = remote.filter_map(local_towards).collect();
+        local.into_iter().collect()
     }
 
     /// Makes a room with this many seats.
     pub(crate) async fn make_room(&self, options: &Options, room: &RoomId, seats: u32) -> anyhow::Result<()> {
         let body = json!({ "room": room, "title": "Load test", "seats": seats, "live": true }).to_string();
-        let url = format!("http://{}/v1/rooms", self.authority);
-        let request = || self.http.post(&url).header("content-type", "application/json").body(body.clone());
+        let request = |url: &Url| {
+            let request = self.http.post(format!("{url}/v1/rooms"));
+            request.header("content-type", "application/json").body(body.clone())
+        };
         self.ask(options, request).await.with_context(|| format!("cannot make the room {room}"))
     }
 
     /// Ends a room.
     pub(crate) async fn end_room(&self, options: &Options, room: &RoomId) -> anyhow::Result<()> {
-        let url = format!("http://{}/v1/rooms/{room}", self.authority);
-        let asked = self.ask(options, || self.http.delete(&url)).await;
+        let asked = self.ask(options, |url| self.http.delete(format!("{url}/v1/rooms/{room}"))).await;
         asked.with_context(|| format!("cannot end the room {room}"))
     }
 
@@ -75,11 +152,11 @@ impl Target {
     async fn ask(
         &self,
         options: &Options,
-        request: impl Fn() -> reqwest::RequestBuilder,
+        request: impl Fn(&Url) -> reqwest::RequestBuilder,
     ) -> anyhow::Result<()> {
         let token = sign(options, None, None, Role::Admin)?;
         for _ in 0..TRIES {
-            let answer = request().bearer_auth(&token).send().await;
+            let answer = self.first_answer(0, |url| request(url).bearer_auth(&token)).await;
             let answer = answer.context("nobody answers: is `dais up` running there?")?;
             let status = answer.status();
             if status.is_success() {
@@ -92,12 +169,38 @@ impl Target {
         bail!("there are too many requests for {TRIES} s now")
     }
 
-    /// Brings an SDP offer to `/whep`, and again when it is told to come back later; the answer.
-    pub(crate) async fn whep(&self, room: &RoomId, token: &str, offer: String) -> anyhow::Result<String> {
-        let url = format!("http://{}/whep/{room}", self.authority);
+    /// Asks the node of this number, or the next that answers.
+    async fn first_answer(
+        &self,
+        number: usize,
+        request: impl Fn(&Url) -> reqwest::RequestBuilder,
+    ) -> reqwest::Result<reqwest::Response> {
+        let count = self.nodes.len();
+        let mut answer = request(&self.nodes[number % count].url).send().await;
+        for next in 1..count {
+            if answer.is_ok() {
+                break;
+            }
+            answer = request(&self.nodes[(number + next) % count].url).send().await;
+        }
+        answer
+    }
+
+    /// Brings an SDP offer to `/whep`, and again when it is told to come back later; the answer. `number` says
+    /// which node is asked first.
+    pub(crate) async fn whep(
+        &self,
+        number: usize,
+        room: &RoomId,
+        token: &str,
+        offer: String,
+    ) -> anyhow::Result<String> {
         for _ in 0..TRIES {
-            let request = self.http.post(&url).bearer_auth(token).header("content-type", "application/sdp");
-            let answer = request.body(offer.clone()).send().await?;
+            let request = |url: &Url| {
+                let request = self.http.post(format!("{url}/whep/{room}")).bearer_auth(token);
+                request.header("content-type", "application/sdp").body(offer.clone())
+            };
+            let answer = self.first_answer(number, request).await?;
             let status = answer.status();
             let text = answer.text().await?;
             if status == reqwest::StatusCode::CREATED {
@@ -148,4 +251,33 @@ pub(crate) fn sign(
         hidden: false,
     };
     Ok(options.keys.sign(&claims)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_known_however_it_is_written() {
+        let read = |text: &str| text.parse::<Url>().map(|url| url.to_string());
+        for same in ["http://127.0.0.1:7000", "http://127.0.0.1:7000/", "http://127.1:7000"] {
+            assert_eq!(read(same).as_deref(), Ok("http://127.0.0.1:7000"), "{same}");
+        }
+        assert_eq!(read("http://Halls.example.org").as_deref(), Ok("http://halls.example.org:80"));
+        assert_eq!(read("http://[::1]:7000").as_deref(), Ok("http://[::1]:7000"));
+    }
+
+    #[test]
+    fn what_is_no_address_says_why() {
+        let mistake = |text: &str| text.parse::<Url>().unwrap_err().to_string();
+        for other in ["https://a", "ws://a", "127.0.0.1:7000", ""] {
+            assert!(mistake(other).contains("http://"), "{other}");
+        }
+        for more in ["http://a/b", "http://a?b", "http://a#b", "http://b@a"] {
+            assert!(mistake(more).contains("without a path"), "{more}");
+        }
+        for none in ["http://", "http://a:b", "http://a:70000", "http://:7000"] {
+            assert!(mistake(none).contains("not an address"), "{none}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,11 +20,13 @@ const PROMOTION_NS: u64 = 5 * SECOND;
 /// One in so many presence messages is timed: all of them would make the lag our own.
 const SAMPLED: u64 = 16;
 
+/// A lower version than one that was told so long before is of a node that has begun anew.
+const LIFE_NS: u64 = 10 * SECOND;
+
 /// What everybody in one room watches together.
-#[derive(Default)]
 pub(crate) struct Board {
-    /// When somebody was welcomed, by the version of presence that they were told.
-    marks: Mutex<BTreeMap<u64, u64>>,
+    /// Each signaling node counts versions of its own.
+    marks: Vec<Mutex<Marks>>,
     /// When somebody was called on stage.
     promoted: Mutex<HashMap<String, u64>>,
     messages: AtomicU64,
@@ -35,14 +38,47 @@ pub(crate) struct Board {
     pub(crate) promotion_seen: Mutex<Histogram>,
 }
 
-impl Board {
-    /// Somebody was welcomed and told this version: those who are told a later one know of them.
-    pub(crate) fn mark(&self, version: u64) {
-        let mut marks = locked(&self.marks);
-        marks.entry(version).or_insert_with(now_ns);
-        if marks.len() > MARKS {
-            marks.pop_first();
+/// When people were welcomed by one signaling node, by the version of presence that they were told.
+#[derive(Default)]
+struct Marks(BTreeMap<u64, u64>);
+
+impl Marks {
+    fn add(&mut self, version: u64, now_ns: u64) {
+        let last = self.0.last_key_value();
+        if last.is_some_and(|(&last, &at)| last > version && at + LIFE_NS < now_ns) {
+            self.0.clear();
         }
+        self.0.entry(version).or_insert(now_ns);
+        if self.0.len() > MARKS {
+            self.0.pop_first();
+        }
+    }
+
+    /// The first of these versions that was told since then.
+    fn first(&self, mut versions: Range<u64>, since_ns: u64) -> Option<u64> {
+        versions.start = versions.start.min(versions.end);
+        self.0.range(versions).map(|(_, &at)| at).find(|&at| at >= since_ns)
+    }
+}
+
+impl Board {
+    /// For so many signaling nodes.
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self {
+            marks: (0..nodes).map(|_| Mutex::default()).collect(),
+            promoted: Mutex::default(),
+            messages: AtomicU64::new(0),
+            told_to_wait: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            gaps: AtomicU64::new(0),
+            lag: Mutex::default(),
+            promotion_seen: Mutex::default(),
+        }
+    }
+
+    /// Somebody was welcomed by this node and told this version: those who are told a later one know of them.
+    pub(crate) fn mark(&self, node: usize, version: u64) {
+        locked(&self.marks[node]).add(version, now_ns());
     }
 
     /// Somebody is called on stage now.
@@ -59,6 +95,9 @@ impl Board {
 /// One participant's eye on it.
 pub(crate) struct Watch {
     board: Arc<Board>,
+    /// The signaling node that they are at, and since when.
+    node: usize,
+    since_ns: u64,
     /// Presence that this participant has.
     version: u64,
     heard: u64,
@@ -111,7 +150,8 @@ struct OnStage<'a> {
 impl Watch {
     /// A listener's.
     pub(crate) fn new(board: Arc<Board>) -> Self {
-        Self { board, version: 0, heard: rand::random::<u8>().into(), counts: true, news: None }
+        let heard = rand::random::<u8>().into();
+        Self { board, node: 0, since_ns: 0, version: 0, heard, counts: true, news: None }
     }
 
     /// A speaker's.
@@ -119,9 +159,10 @@ impl Watch {
         Self { counts: false, ..Self::new(board) }
     }
 
-    /// Begins from what `welcome` says.
-    pub(crate) fn welcomed(&mut self, version: u64) {
-        self.version = version;
+    /// Begins from what the `welcome` of a signaling node says.
+    pub(crate) fn welcomed(&mut self, node: usize, version: u64) {
+        (self.node, self.version, self.since_ns) = (node, version, now_ns());
+        self.news = None;
     }
 
     /// Counts that this participant was told to come back later.
@@ -165,7 +206,11 @@ impl Watch {
 
     /// The longest that anybody waited who is counted in this version and was not in the one before.
     fn time(&self, before: u64, version: u64) {
-        let oldest = locked(&self.board.marks).range(before..version).next().map(|(_, &at)| at);
+        let marks = locked(&self.board.marks[self.node]);
+        // Whoever was welcomed before this participant, at a version that they had not been told, was so by
+        // this node's earlier life.
+        let oldest = marks.first(before..version, self.since_ns);
+        drop(marks);
         if let Some(at) = oldest {
             locked(&self.board.lag).record(now_ns().saturating_sub(at) / 1_000);
         }
@@ -193,9 +238,9 @@ mod tests {
 
     #[test]
     fn presence_that_leaves_versions_out_is_a_gap() {
-        let board = Arc::new(Board::default());
+        let board = Arc::new(Board::new(1));
         let mut watch = Watch::new(Arc::clone(&board));
-        watch.welcomed(5);
+        watch.welcomed(0, 5);
         for (version, since) in [(7, 5), (9, 7), (12, 10), (13, 0)] {
             watch
                 .hear(&format!(r#"{{"type":"presence","version":{version},"since":{since},"counts":{{}}}}"#));
@@ -206,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_promotion_is_seen_by_everybody_once_they_hear_of_it() {
-        let board = Arc::new(Board::default());
+        let board = Arc::new(Board::new(1));
         let mut watch = Watch::new(Arc::clone(&board));
         board.promote("anna");
         watch.hear(
@@ -217,9 +262,49 @@ mod tests {
         assert_eq!(watch.news, Some(News::Promoted(3)));
     }
 
+    /// Hears this version, as often as it takes to be timed.
+    fn hear(watch: &mut Watch, version: u64) {
+        let since = watch.version;
+        for _ in 0..SAMPLED {
+            watch.version = since;
+            watch
+                .hear(&format!(r#"{{"type":"presence","version":{version},"since":{since},"counts":{{}}}}"#));
+        }
+    }
+
+    #[test]
+    fn lag_is_measured_among_those_who_are_at_the_same_node() {
+        let board = Arc::new(Board::new(2));
+        let mut watch = Watch::new(Arc::clone(&board));
+        watch.welcomed(0, 5);
+        board.mark(1, 5);
+        hear(&mut watch, 6);
+        assert_eq!(locked(&board.lag).count(), 0, "another node's version 5");
+        board.mark(0, 6);
+        hear(&mut watch, 7);
+        assert_eq!(locked(&board.lag).count(), 1);
+
+        watch.welcomed(1, 3);
+        hear(&mut watch, 9);
+        assert_eq!((locked(&board.lag).count(), board.totals()[2]), (1, 0), "marked before the welcome here");
+        board.mark(1, 9);
+        hear(&mut watch, 10);
+        assert_eq!(locked(&board.lag).count(), 2);
+    }
+
+    #[test]
+    fn a_node_that_begins_anew_has_versions_of_a_new_life() {
+        let mut marks = Marks::default();
+        marks.add(900, 0);
+        marks.add(899, LIFE_NS);
+        assert_eq!(marks.first(0..1_000, 0), Some(LIFE_NS), "two who were welcomed out of order");
+        marks.add(3, LIFE_NS + 1);
+        assert_eq!((marks.0.len(), marks.first(0..1_000, 0)), (1, Some(LIFE_NS + 1)));
+    }
+
     #[test]
     fn what_concerns_oneself_is_told() {
-        let mut watch = Watch::new(Arc::default());
+        let mut watch = Watch::new(Arc::new(Board::new(1)));
         watch.hear(r#"{"type":"moved","purpose":"listen","why":"drain"}"#);
         assert_eq!(watch.news.take(), Some(News::Moved { speak: false }));
         watch.hear(r#"{"type":"removed","reason":"too_slow"}"#);

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use loadgen::Options;
+use loadgen::options::{MAX_URLS, Url};
 use protocol::token::Keys;
 use service::config::Values;
 
@@ -22,7 +23,7 @@ impl Load {
         // Few listeners may be fewer than the probes that nobody asked for.
         let probes = values.or("probes", 2u32.min(listeners));
         Self(Options {
-            url: values.or("url", "http://127.0.0.1:7000".to_owned()),
+            urls: urls(values),
             signer: String::new(),
             keys: Keys::default(),
             rooms,
@@ -49,6 +50,22 @@ impl Load {
     pub(crate) fn with(self, access: Access) -> Options {
         Options { signer: access.signer, keys: access.keys, ..self.0 }
     }
+}
+
+/// Each once.
+fn urls(values: &mut Values) -> Vec<Url> {
+    if !values.has("url") {
+        return vec!["http://127.0.0.1:7000".parse().expect("an address")];
+    }
+    let urls: Vec<Url> = values.many("url");
+    let twice = urls.iter().enumerate().filter(|(index, url)| urls[..*index].contains(url));
+    for (_, url) in twice {
+        values.wrong("url", format_args!("{url} is given twice"));
+    }
+    if urls.len() > MAX_URLS {
+        values.wrong("url", format_args!("given {} times, {MAX_URLS} are the most", urls.len()));
+    }
+    urls
 }
 
 struct Rate(f64);

@@ -190,6 +190,32 @@ fn a_public_url_is_an_origin() {
 }
 
 #[test]
+fn load_takes_each_signaling_node_once() {
+    let mut good = values("load", &["--url", "http://127.0.0.1:7000", "--url", "http://127.0.0.1:7010/"]);
+    Load::read(&mut good);
+    good.check().unwrap();
+    let urls = ["http://a:7000", "https://b", "http://A:7000/", "c", "http://d/e"];
+    let args: Vec<&str> = urls.iter().flat_map(|url| ["--url", url]).collect();
+    let mut bad = values("load", &args);
+    Load::read(&mut bad);
+    let says = mistakes(&bad);
+    for part in [
+        "https://b: must begin with http://",
+        "c: must begin",
+        "without a path",
+        "http://a:7000 is given twice",
+    ] {
+        assert!(says.contains(part), "{part} is missing in\n{says}");
+    }
+    assert_eq!(says.lines().count(), 4, "{says}");
+
+    let many: Vec<String> = (0..65).map(|port| format!("--url=http://a:{}", 7_000 + port)).collect();
+    let mut many = values("load", &many.iter().map(String::as_str).collect::<Vec<_>>());
+    Load::read(&mut many);
+    assert!(mistakes(&many).contains("given 65 times, 64 are the most"));
+}
+
+#[test]
 fn times_have_units() {
     for (text, seconds) in [("90s", 90), ("30m", 1800), ("6h", 21_600), ("7d", 604_800)] {
         assert_eq!(text.parse(), Ok(Ttl(seconds)), "{text}");

@@ -37,7 +37,7 @@ pub(super) fn check(options: &Options) -> anyhow::Result<()> {
 /// Whether they fit the server.
 pub(super) fn check_against(options: &Options, target: &Target) -> anyhow::Result<()> {
     if options.garbage > 0 {
-        garbage::check(target.address.ip())?;
+        target.nodes.iter().try_for_each(|node| garbage::check(node.address.ip()))?;
     }
     check_files(options, target)
 }

@@ -1,6 +1,6 @@
 //! The sum: what crowds, boards, probes and nodes have counted, as one set of figures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -9,9 +9,13 @@ use super::ramp::Usage;
 use super::{Conductor, Played};
 use crate::clock::SECOND;
 use crate::crowd::Tally;
-use crate::figures::{Figures, Generator, Heard, Listeners, Presence, Probes, Reconnect, Second};
-use crate::reckoning::{Expected, on_voice};
-use crate::{Histogram, usage};
+use crate::ear::Stay;
+use crate::figures::{
+    ByNode, Figures, Generator, Group, Heard, Listeners, Presence, Probes, Reconnect, Second, Sessions,
+};
+use crate::places::Via;
+use crate::reckoning::{Account, Expected, OnVoice, on_voice};
+use crate::{Histogram, groups, usage};
 
 impl Conductor<'_> {
     /// Ends the crowds and adds everything up.
@@ -30,8 +34,11 @@ impl Conductor<'_> {
         let first_ns = self.seconds.began_ns();
         let wall_s = seconds(played.began_ns, ended_ns);
         let steady_s = seconds(played.steady_ns, ended_ns);
-        let owed = Expected::of(&audience.stays, &rooms, first_ns);
-        let owed_on_stage = Expected::of(&stage.stays, &rooms, first_ns);
+        let owed = Expected::of(&stays(&audience), &rooms, first_ns);
+        let owed_on_stage = Expected::of(&stays(&stage), &rooms, first_ns);
+        let regions = self.regions();
+        let by_node = self.by_node(&audience.accounts, &rooms, &regions);
+        let by_region = self.by_region(&audience.accounts, &rooms, &regions);
         let probes = self.probes(&rooms, ended_ns).await;
         let cut = count(&self.run.counts.cut);
         let reconnect = (cut > 0).then(|| Reconnect {
@@ -52,6 +59,9 @@ impl Conductor<'_> {
             connected: taken(&self.run.connected),
             first_audio: audience.first_audio.clone(),
             presence: self.presence(&audience),
+            by_node,
+            by_region,
+            sessions: self.sessions(),
             generator: self.generator(&audience, &stage, played),
             audio: heard(audience, &owed, wall_s),
             stage: heard(stage, &owed_on_stage, wall_s),
@@ -69,23 +79,14 @@ impl Conductor<'_> {
         let counts = &self.run.counts;
         let joining = self.ramp.wanted().saturating_sub(count(&counts.joined) + count(&counts.failed));
         let coming_back = count(&counts.cut).saturating_sub(count(&counts.back) + count(&counts.not_back));
-        let more = [
-            ("no_audio", audience.no_audio),
-            ("no_consent", audience.no_consent),
-            ("not_in_yet", joining),
-            ("not_back_yet", coming_back),
-        ];
+        let more = [("no_audio", audience.no_audio), ("not_in_yet", joining), ("not_back_yet", coming_back)];
         for (code, times) in more.into_iter().filter(|(_, times)| *times > 0) {
             *failures.entry(code.into()).or_default() += times;
         }
         failures
     }
 
-    async fn probes(
-        &mut self,
-        rooms: &std::collections::HashMap<u32, crate::reckoning::OnVoice>,
-        ended_ns: u64,
-    ) -> Option<Probes> {
+    async fn probes(&mut self, rooms: &HashMap<u32, OnVoice>, ended_ns: u64) -> Option<Probes> {
         let requested = u64::from(self.run.options.probes);
         let mut sum = Probes { requested, ..Probes::default() };
         for probe in self.ramp.take_probes().await {
@@ -132,10 +133,55 @@ impl Conductor<'_> {
             presence.lag.add(&taken(&board.lag));
             presence.promotion_seen.add(&taken(&board.promotion_seen));
         }
-        let stays = audience.stays.iter();
-        presence.listener_s = stays.map(|(_, _, stay)| seconds(stay.from_ns, stay.until_ns)).sum();
+        let stays = audience.accounts.iter().flat_map(|account| &account.stays);
+        presence.listener_s = stays.map(|stay| seconds(stay.from_ns, stay.until_ns)).sum();
         presence.promotions = count(&self.run.counts.promotions);
         presence
+    }
+
+    fn by_node(
+        &self,
+        accounts: &[Account],
+        rooms: &HashMap<u32, OnVoice>,
+        regions: &BTreeMap<String, String>,
+    ) -> Vec<ByNode> {
+        let (names, began_ns) = (self.run.places.names(), self.seconds.began_ns());
+        let media = groups::by(accounts, rooms, began_ns, |via| Some(via.media)).into_iter().filter_map(
+            |(media, heard)| {
+                let name = names.get(usize::from(media))?.to_string();
+                Some(ByNode { region: regions.get(&name).cloned(), name, role: "edge", heard })
+            },
+        );
+        let signaling = groups::by(accounts, rooms, began_ns, |via| Some(via.signaling)).into_iter();
+        let signaling = signaling.map(|(number, heard)| ByNode {
+            region: None,
+            name: format!("url-{}", number + 1),
+            role: "signaling",
+            heard,
+        });
+        media.chain(signaling).collect()
+    }
+
+    fn by_region(
+        &self,
+        accounts: &[Account],
+        rooms: &HashMap<u32, OnVoice>,
+        regions: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, Group> {
+        let (names, began_ns) = (self.run.places.names(), self.seconds.began_ns());
+        let region = |via: Via| regions.get(names.get(usize::from(via.media))?.as_str()).map(String::as_str);
+        let heard = groups::by(accounts, rooms, began_ns, region).into_iter();
+        heard.map(|(region, heard)| (region.to_owned(), heard)).collect()
+    }
+
+    fn regions(&self) -> BTreeMap<String, String> {
+        self.nodes.iter().flat_map(|node| node.regions().clone()).collect()
+    }
+
+    fn sessions(&self) -> Sessions {
+        let counts = &self.run.counts;
+        let (lost, resumed, anew) = (count(&counts.lost), count(&counts.resumed), count(&counts.anew));
+        Sessions { lost, resumed, anew, away: taken(&self.run.away) }
     }
 
     fn generator(&self, audience: &Tally, stage: &Tally, played: Played) -> Generator {
@@ -178,7 +224,6 @@ impl Tally {
         self.packets += other.packets;
         self.bytes += other.bytes;
         self.no_audio += other.no_audio;
-        self.no_consent += other.no_consent;
         self.socket_drops += other.socket_drops;
         self.strays += other.strays;
         self.backlog = self.backlog.max(other.backlog);
@@ -190,7 +235,7 @@ impl Tally {
         framing.for_each(|(mine, theirs)| *mine += theirs);
         self.wrapped_listeners += other.wrapped_listeners;
         self.wrapped_streams += other.wrapped_streams;
-        self.stays.extend(other.stays);
+        self.accounts.extend(other.accounts);
         let length = self.received_by_second.len().max(other.received_by_second.len());
         self.received_by_second.resize(length, 0);
         let received = self.received_by_second.iter_mut().zip(other.received_by_second);
@@ -217,7 +262,8 @@ fn add_usage(seconds: &mut [Second], usage: &[Usage]) {
 
 /// What a crowd heard, against what it was owed.
 fn heard(tally: Tally, owed: &Expected, wall_s: f64) -> Heard {
-    let received: u64 = tally.stays.iter().map(|(_, _, stay)| stay.received).sum();
+    let stays = tally.accounts.iter().flat_map(|account| &account.stays);
+    let received: u64 = stays.map(|stay| stay.received).sum();
     // Somebody may have heard a frame that was on its way when they left, and which is not owed.
     let received = received.min(owed.frames);
     Heard {
@@ -238,6 +284,10 @@ fn heard(tally: Tally, owed: &Expected, wall_s: f64) -> Heard {
         wrapped_streams: tally.wrapped_streams,
         seconds: wall_s,
     }
+}
+
+fn stays(tally: &Tally) -> Vec<(u32, Option<u32>, Stay)> {
+    tally.accounts.iter().flat_map(Account::stays).collect()
 }
 
 fn count(counter: &AtomicU64) -> u64 {

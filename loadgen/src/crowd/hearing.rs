@@ -14,6 +14,7 @@ use super::{Seconds, Why};
 use crate::clock::{SECOND, now_ns};
 use crate::ear::{Heard, Stay};
 use crate::ledger::{Mirror, Said, hash};
+use crate::reckoning::Account;
 
 /// Who hears nothing for so long while somebody speaks has no audio; before that they may just have come.
 const SILENCE_NS: u64 = 2 * SECOND;
@@ -22,6 +23,8 @@ const SILENCE_NS: u64 = 2 * SECOND;
 pub(super) struct Ears {
     notes: mpsc::Receiver<Arc<Said>>,
     mirror: Mirror,
+    /// When this millisecond's pass began.
+    pub(super) tick_ns: u64,
     pub(super) seconds: Arc<Seconds>,
     /// The second that goes on.
     pub(super) current: Current,
@@ -36,6 +39,7 @@ impl Ears {
         Self {
             notes,
             mirror: Mirror::default(),
+            tick_ns: now_ns(),
             seconds,
             current: Current::default(),
             tally: Tally::default(),
@@ -50,28 +54,29 @@ impl Ears {
         }
     }
 
-    /// Takes what is RTP or RTCP.
-    pub(super) fn on_media(&mut self, arrival: &Arrival, peer: &mut Peer, datagram: &mut [u8]) {
-        let Phase::Connected(keys) = &mut peer.phase else { return };
+    /// Opens what is RTP or RTCP; what there is to hear, if anything.
+    pub(super) fn open<'a>(&mut self, peer: &mut Peer, datagram: &'a mut [u8]) -> Option<&'a [u8]> {
+        if self.is_closed && peer.flows() {
+            return None;
+        }
+        let Phase::Connected(keys) = &mut peer.phase else { return None };
+        if datagram.get(1).is_some_and(|kind| (192..=223).contains(kind)) {
+            self.tally.undecryptable += u64::from(keys.opener.open_rtcp(datagram).is_err());
+            return None;
+        }
+        match keys.opener.open_rtp(datagram) {
+            Ok(plain) => return Some(plain),
+            Err(OpenError::Replay) => self.tally.duplicates += 1,
+            Err(_) => self.tally.undecryptable += 1,
+        }
+        None
+    }
+
+    /// Takes a packet that was opened; sealed it had this length.
+    pub(super) fn take(&mut self, arrival: &Arrival, peer: &mut Peer, plain: &[u8], length: u64) {
         if self.is_closed {
             return;
         }
-        if datagram.get(1).is_some_and(|kind| (192..=223).contains(kind)) {
-            self.tally.undecryptable += u64::from(keys.opener.open_rtcp(datagram).is_err());
-            return;
-        }
-        let length = datagram.len() as u64;
-        let plain = match keys.opener.open_rtp(datagram) {
-            Ok(plain) => &*plain,
-            Err(OpenError::Replay) => {
-                self.tally.duplicates += 1;
-                return;
-            }
-            Err(_) => {
-                self.tally.undecryptable += 1;
-                return;
-            }
-        };
         self.tally.packets += 1;
         self.tally.bytes += length;
         self.current.counts.packets += 1;
@@ -155,25 +160,32 @@ impl Ears {
     }
 
     /// Closes somebody's account, while there are any.
-    pub(super) fn close(&mut self, peer: &Peer) {
+    pub(super) fn close(&mut self, peer: &mut Peer) {
         if self.is_closed {
             return;
         }
-        let stay = peer.ear.close(now_ns());
+        self.count_wraps(peer);
+        let stays = peer.ear.close(self.mirror.room(peer.room), now_ns());
+        if peer.ear.has_heard() {
+            let longest_ns = stays.iter().map(|stay| stay.longest_gap_ns).max().unwrap_or_default();
+            self.tally.longest_gap.record(longest_ns / 1_000);
+        } else {
+            self.tally.no_audio += u64::from(self.should_have_heard(peer.room, &stays));
+        }
+        self.tally.accounts.push(Account { room: peer.room, own: peer.own, stays });
+    }
+
+    /// Counts the streams of somebody who hears elsewhere from now on, or nowhere.
+    pub(super) fn count_wraps(&mut self, peer: &Peer) {
         let wrapped = peer.streams.iter().filter(|stream| stream.has_wrapped()).count() as u64;
         self.tally.wrapped_streams += wrapped;
         self.tally.wrapped_listeners += wrapped.min(1);
-        if peer.ear.has_heard() {
-            self.tally.longest_gap.record(stay.longest_gap_ns / 1_000);
-        } else {
-            self.tally.no_audio += u64::from(self.should_have_heard(peer.room, &stay));
-        }
-        self.tally.stays.push((peer.room, peer.own, stay));
     }
 
     /// Whether somebody spoke for long enough while they were in.
-    fn should_have_heard(&self, room: u32, stay: &Stay) -> bool {
-        let from_ns = self.mirror.room(room).and_then(|room| room.sounding_from(stay.from_ns));
-        from_ns.is_some_and(|from_ns| from_ns + SILENCE_NS < stay.until_ns)
+    fn should_have_heard(&self, room: u32, stays: &[Stay]) -> bool {
+        let (Some(last), Some(first)) = (stays.first(), stays.last()) else { return false };
+        let from_ns = self.mirror.room(room).and_then(|room| room.sounding_from(first.from_ns));
+        from_ns.is_some_and(|from_ns| from_ns + SILENCE_NS < last.until_ns)
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::{Credentials, Newcomer, Place, Why};
 use crate::clock::{MS, SECOND};
 use crate::ear::Ear;
+use crate::places::Via;
 
 /// How often an unanswered first check is repeated.
 const FIRST_CHECKS_NS: u64 = 250 * MS;
@@ -28,6 +29,12 @@ const CONSENT_LOST_NS: u64 = 30 * SECOND;
 
 /// How long connecting may take: as long as the SDK waits before it asks for media again.
 const CONNECT_NS: u64 = 8 * SECOND;
+
+/// Even a silent room sends something every 400 ms: who hears nothing for so long asks for media again.
+const SILENCE_NS: u64 = SECOND;
+
+/// Nothing is to be done any more.
+const NEVER: u64 = u64::MAX;
 
 /// How often a handshake is looked after.
 const SHAKING_NS: u64 = 100 * MS;
@@ -74,7 +81,12 @@ pub(super) struct Keys {
 /// One person.
 pub(super) struct Peer {
     pub(super) room: u32,
+    pub(super) via: Via,
     pub(super) own: Option<u32>,
+    /// Which of the talk's speakers they are.
+    pub(super) speaker: Option<usize>,
+    /// Whose account goes on here once this flows.
+    pub(super) instead_of: Option<Place>,
     pub(super) local: Ipv4Addr,
     pub(super) remote: SocketAddrV4,
     credentials: Credentials,
@@ -87,8 +99,14 @@ pub(super) struct Peer {
     pub(super) why: Why,
     pub(super) began_ns: u64,
     answered_ns: u64,
+    /// When the last packet came; none has where it is 0.
+    heard_ns: u64,
+    /// When the keys were there.
+    ready_ns: u64,
     next_check_ns: u64,
     next_report_ns: u64,
+    /// When it is looked whether packets still come.
+    next_look_ns: u64,
     transaction: stun::TransactionId,
     ssrc: u32,
     pub(super) streams: [Stream; VOICES],
@@ -112,17 +130,35 @@ pub(super) enum Due {
     Nothing,
     /// The handshake may have to repeat something.
     Repeat,
+    /// Nothing comes any more.
+    Silent,
     /// It is over, for this reason.
     Over(&'static str),
 }
 
 impl Peer {
     pub(super) fn new(newcomer: Newcomer, local: Ipv4Addr, remote: SocketAddrV4, now_ns: u64) -> Self {
-        let Newcomer { room, own, credentials, answer, asked_ns, why, connected, lost, .. } = newcomer;
+        let Newcomer {
+            room,
+            via,
+            own,
+            credentials,
+            answer,
+            asked_ns,
+            why,
+            instead_of,
+            speaks,
+            connected,
+            lost,
+            ..
+        } = newcomer;
         let mut rng = rand::rng();
         Self {
             room,
+            via,
             own,
+            speaker: speaks.flatten(),
+            instead_of,
             local,
             remote,
             credentials,
@@ -134,6 +170,9 @@ impl Peer {
             why,
             began_ns: now_ns,
             answered_ns: now_ns,
+            heard_ns: 0,
+            ready_ns: now_ns,
+            next_look_ns: NEVER,
             next_check_ns: now_ns,
             // Not all at once, whenever they joined.
             next_report_ns: now_ns + rng.random_range(REPORT_NS / 2..REPORT_NS),
@@ -149,13 +188,18 @@ impl Peer {
         matches!(self.phase, Phase::Connected(_))
     }
 
+    /// Whether the first packet has come.
+    pub(super) fn flows(&self) -> bool {
+        self.heard_ns > 0
+    }
+
     /// When [`on_timer`](Self::on_timer) is to be called.
     pub(super) fn next_timer(&self) -> u64 {
         match self.phase {
             Phase::Checking => self.next_check_ns,
             Phase::Shaking(waiting) if waiting.steps > 0 => self.next_check_ns,
             Phase::Shaking(_) => self.next_check_ns.min(self.began_ns + CONNECT_NS),
-            Phase::Connected(_) => self.next_check_ns.min(self.next_report_ns),
+            Phase::Connected(_) => self.next_check_ns.min(self.next_report_ns).min(self.next_look_ns),
         }
     }
 
@@ -178,6 +222,9 @@ impl Peer {
             self.next_check_ns = now_ns + SHAKING_NS;
             return Due::Repeat;
         }
+        if now_ns >= self.next_look_ns {
+            return self.look(now_ns);
+        }
         if now_ns >= self.next_check_ns {
             self.write_check(out);
             let pause = if connecting { FIRST_CHECKS_NS } else { self.consent_pause() };
@@ -187,6 +234,15 @@ impl Peer {
             self.next_report_ns = now_ns + REPORT_NS;
         }
         Due::Nothing
+    }
+
+    fn look(&mut self, now_ns: u64) -> Due {
+        if !self.flows() {
+            return Due::Over("no_audio");
+        }
+        let is_silent = now_ns >= self.heard_ns + SILENCE_NS;
+        self.next_look_ns = if is_silent { NEVER } else { self.heard_ns + SILENCE_NS };
+        if is_silent { Due::Silent } else { Due::Nothing }
     }
 
     /// 0.8 to 1.2 of the mean (RFC 7675 §5.1).
@@ -248,20 +304,56 @@ impl Peer {
     /// The keys are there.
     pub(super) fn connect(&mut self, now_ns: u64, keys: Keys) {
         self.phase = Phase::Connected(keys);
-        self.ear = Ear::new(now_ns);
+        self.ear = Ear::new(now_ns, self.via);
+        self.ready_ns = now_ns;
         self.next_check_ns = now_ns + self.consent_pause();
+        self.next_look_ns = self.began_ns + CONNECT_NS;
+    }
+
+    /// A packet has come. True: the first one.
+    pub(super) fn hear(&mut self, now_ns: u64) -> bool {
+        std::mem::replace(&mut self.heard_ns, now_ns) == 0
+    }
+
+    /// The first packet has come: from now on they hear here what they heard with `before`.
+    pub(super) fn flow(&mut self, now_ns: u64, before: Option<&mut Self>) {
+        if let Some(before) = before {
+            std::mem::swap(&mut self.ear, &mut before.ear);
+            self.ear.moves(now_ns, self.via);
+            if !self.ear.has_heard() {
+                (self.why, self.asked_ns) = (before.why, before.asked_ns);
+            }
+        }
+        self.next_look_ns = now_ns + SILENCE_NS;
         if let Some(connected) = self.connected.take() {
-            let _ = connected.send(Ok(now_ns));
+            let _ = connected.send(Ok(self.ready_ns));
         }
     }
 
-    /// It is over: tells whoever wants to know.
+    /// They are with other nodes now.
+    pub(super) fn moves(&mut self, now_ns: u64, via: Via) {
+        self.via = via;
+        self.ear.moves(now_ns, via);
+    }
+
+    /// It is over, or silent: tells whoever wants to know.
     pub(super) fn fail(&mut self, why: &'static str) {
         if let Some(connected) = self.connected.take() {
             let _ = connected.send(Err(why));
         } else if let Some(lost) = self.lost.take() {
             let _ = lost.send(why);
         }
+    }
+
+    /// Asks and says nothing any more; what still comes is heard.
+    pub(super) fn rest(&mut self) {
+        (self.next_check_ns, self.next_report_ns, self.next_look_ns) = (NEVER, NEVER, NEVER);
+    }
+
+    /// What becomes of it does not matter any more.
+    pub(super) fn forget(&mut self) {
+        self.lost = None;
+        self.next_look_ns = NEVER;
     }
 
     fn write_reports(&mut self, out: &mut Vec<u8>) {

@@ -41,14 +41,16 @@ pub(super) struct Room {
     pub(super) speakers: Vec<Speaker>,
 }
 
-/// One of the talk's speakers, or somebody who was promoted.
+/// One of the talk's speakers.
 pub(super) struct Speaker {
-    /// Where they are, once they are there.
+    /// Where they are heard, once they are there.
     pub(super) place: Option<Place>,
     /// After the beginning of a tick: not all at once.
     offset_ns: u64,
     /// What is due in the running tick was sent.
     sent: bool,
+    /// Counts what they say, whatever it is sent by.
+    mouth: Mouth,
 }
 
 /// What makes packets of what somebody says.
@@ -56,7 +58,6 @@ pub(super) struct Microphone {
     ssrc: u32,
     sequence: u64,
     timestamp: u32,
-    mouth: Mouth,
 }
 
 impl Room {
@@ -65,6 +66,7 @@ impl Room {
             place: None,
             offset_ns: u64::from(speaker) * 7 % 20 * MS,
             sent: true,
+            mouth: Mouth::default(),
         });
         Self {
             number,
@@ -96,25 +98,25 @@ impl Room {
             self.speakers.iter_mut().for_each(|speaker| speaker.sent = false);
         }
     }
+
+    /// The record of what one of the speakers says now; none for silence.
+    pub(super) fn record(&mut self, index: usize, csrc: u32, sound: &Sound, now_ns: u64) -> Option<Said> {
+        let packet = opus::Packet::parse(sound.payload).ok().filter(|_| !opus::is_dtx(sound.payload))?;
+        let [frame] = packet.frames() else { return None };
+        Some(self.speakers[index].mouth.say(self.number, csrc, frame, now_ns))
+    }
 }
 
 impl Microphone {
     pub(super) fn new() -> Self {
         let mut rng = rand::rng();
         let sequence = rng.random_range(0..1 << 15);
-        Self { ssrc: rng.random(), sequence, timestamp: rng.random(), mouth: Mouth::default() }
+        Self { ssrc: rng.random(), sequence, timestamp: rng.random() }
     }
 
     /// Time goes on by one frame, whether something is sent or not.
     pub(super) fn step(&mut self) {
         self.timestamp = self.timestamp.wrapping_add(FRAME_TICKS);
-    }
-
-    /// The record of what is said now; none for silence.
-    pub(super) fn record(&mut self, room: u32, csrc: u32, sound: &Sound, now_ns: u64) -> Option<Said> {
-        let packet = opus::Packet::parse(sound.payload).ok().filter(|_| !opus::is_dtx(sound.payload))?;
-        let [frame] = packet.frames() else { return None };
-        Some(self.mouth.say(room, csrc, frame, now_ns))
     }
 
     /// Writes the sealed packet into `out`, which is empty before.

@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::Histogram;
 use crate::clock::SECOND;
-use crate::ear::Stay;
 use crate::figures::Second;
+use crate::reckoning::Account;
 
 /// What one crowd has counted, complete once its thread has ended.
 #[derive(Default)]
@@ -28,12 +28,11 @@ pub(crate) struct Tally {
     /// Listeners with a stream whose sequence numbers began anew, and such streams.
     pub(crate) wrapped_listeners: u64,
     pub(crate) wrapped_streams: u64,
-    /// Who was in, and when: the room, the own CSRC of a speaker, and the account.
-    pub(crate) stays: Vec<(u32, Option<u32>, Stay)>,
+    /// Who was in, and when.
+    pub(crate) accounts: Vec<Account>,
     /// Frames heard by the second in which they were sent.
     pub(crate) received_by_second: Vec<u64>,
     pub(crate) no_audio: u64,
-    pub(crate) no_consent: u64,
     pub(crate) late_ticks: u64,
     pub(crate) ticks: u64,
     pub(crate) socket_drops: u64,

@@ -15,7 +15,7 @@ use super::socket::{Arrival, Inbound};
 use super::talk::{Microphone, Room, TalkPlan};
 use super::tally::Tally;
 use super::wire::{Came, Wire};
-use super::{Command, CrowdPlan, Newcomer, Place, Why, address, place_of};
+use super::{Command, CrowdPlan, Newcomer, Place, address, place_of};
 use crate::clock::now_ns;
 
 /// How often the socket is looked at: then nobody has to wake us.
@@ -72,6 +72,7 @@ impl Worker {
     pub(super) fn run(mut self) -> Tally {
         let mut inbound = Inbound::default();
         while self.obey() {
+            self.ears.tick_ns = now_ns();
             self.ears.catch_up();
             self.look(&mut inbound);
             self.talk();
@@ -95,6 +96,11 @@ impl Worker {
             match self.inbox.try_recv() {
                 Ok(Command::Add(newcomer)) => self.add(*newcomer),
                 Ok(Command::Remove(place)) => self.remove(place),
+                Ok(Command::Move(place, via)) => {
+                    if let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) {
+                        peer.moves(now_ns(), via);
+                    }
+                }
                 Ok(Command::Close) => self.close_all(),
                 Err(mpsc::TryRecvError::Empty) => return true,
                 Ok(Command::End) | Err(mpsc::TryRecvError::Disconnected) => {
@@ -105,15 +111,8 @@ impl Worker {
         }
     }
 
-    fn add(&mut self, mut newcomer: Newcomer) {
+    fn add(&mut self, newcomer: Newcomer) {
         let now_ns = now_ns();
-        if let Some(before) =
-            newcomer.instead_of.and_then(|place| self.peers.get_mut(place.0 as usize)?.as_mut())
-            && !before.ear.has_heard()
-        {
-            newcomer.why = std::mem::replace(&mut before.why, Why::Moves);
-            newcomer.asked_ns = before.asked_ns;
-        }
         let place = newcomer.place;
         let Some(remote) = remote_of(&newcomer.answer) else {
             let _ = newcomer.connected.send(Err("no_ipv4"));
@@ -124,12 +123,8 @@ impl Worker {
             let _ = newcomer.connected.send(Err("open_files"));
             return;
         }
-        if let Some(speaker) = newcomer.speaks {
+        if newcomer.speaks.is_some() {
             self.microphones.insert(place, Microphone::new());
-            let room = self.rooms.iter_mut().find(|room| room.number == newcomer.room);
-            if let Some(speaker) = speaker.and_then(|index| room?.speakers.get_mut(index)) {
-                speaker.place = Some(place);
-            }
         }
         let peer = Peer::new(newcomer, address(self.base, place), remote, now_ns);
         let index = place.0 as usize;
@@ -142,21 +137,50 @@ impl Worker {
 
     /// Closes somebody's account. What still comes for them is a stray.
     fn remove(&mut self, place: Place) {
-        let Some(peer) = self.peers.get_mut(place.0 as usize).and_then(Option::take) else { return };
+        if let Some(mut peer) = self.take_out(place)
+            && peer.flows()
+        {
+            self.ears.close(&mut peer);
+        }
+    }
+
+    fn take_out(&mut self, place: Place) -> Option<Box<Peer>> {
+        let peer = self.peers.get_mut(place.0 as usize)?.take()?;
         self.handshakes.forget(Instant::now(), place);
         self.microphones.remove(&place);
         self.wire.close(place);
-        if peer.is_connected() {
-            self.connected -= 1;
-            self.ears.close(&peer);
+        self.connected -= u64::from(peer.flows());
+        Some(peer)
+    }
+
+    /// Somebody's first packet has come: they hear and speak here from now on, and nowhere else.
+    fn flow(&mut self, place: Place) {
+        let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) else { return };
+        let (room, speaker) = (peer.room, peer.speaker);
+        let mut before = peer.instead_of.take().and_then(|before| self.take_out(before));
+        if let Some(before) = &before {
+            self.ears.count_wraps(before);
+        }
+        let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) else { return };
+        peer.flow(self.ears.tick_ns, before.as_deref_mut());
+        if self.ears.is_closed {
+            peer.forget();
+        }
+        self.timers.push(std::cmp::Reverse((peer.next_timer(), place)));
+        self.connected += 1;
+        self.ears.current.counts.joins += u64::from(before.is_none());
+        let room = self.rooms.iter_mut().find(|other| other.number == room);
+        if let Some(speaker) = speaker.and_then(|index| room?.speakers.get_mut(index)) {
+            speaker.place = Some(place);
         }
     }
 
     /// Closes everybody's account.
     fn close_all(&mut self) {
-        for peer in self.peers.iter().flatten() {
-            if peer.is_connected() {
+        for peer in self.peers.iter_mut().flatten() {
+            if peer.flows() {
                 self.ears.close(peer);
+                peer.forget();
             }
         }
         self.ears.is_closed = true;
@@ -198,15 +222,27 @@ impl Worker {
 
     /// RFC 7983: the first byte tells what it is.
     fn take(&mut self, place: Place, arrival: &Arrival, datagram: &mut [u8]) {
-        let Some(peer) = self.peers.get_mut(place.0 as usize).and_then(Option::as_mut) else {
+        if !matches!(self.peers.get(place.0 as usize), Some(Some(_))) {
             self.ears.tally.strays += 1;
             return;
-        };
+        }
         match datagram.first() {
-            Some(128..=191) => self.ears.on_media(arrival, peer, datagram),
+            Some(128..=191) => self.on_media(place, arrival, datagram),
             Some(20..=63) => self.on_dtls(place, datagram),
             Some(0..=3) => self.on_stun(place, datagram),
             _ => {}
+        }
+    }
+
+    fn on_media(&mut self, place: Place, arrival: &Arrival, datagram: &mut [u8]) {
+        let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) else { return };
+        let length = datagram.len() as u64;
+        let Some(plain) = self.ears.open(peer, datagram) else { return };
+        if peer.hear(self.ears.tick_ns) {
+            self.flow(place);
+        }
+        if let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) {
+            self.ears.take(arrival, peer, plain, length);
         }
     }
 
@@ -223,12 +259,15 @@ impl Worker {
         }
     }
 
+    /// Whoever has heard something is still in, and waits until they hear elsewhere.
     fn fail(&mut self, place: Place, why: &'static str) {
-        if let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) {
-            peer.fail(why);
-            self.ears.tally.no_consent += u64::from(why == "no_consent");
+        let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) else { return };
+        peer.fail(why);
+        if peer.flows() {
+            peer.rest();
+        } else {
+            self.remove(place);
         }
-        self.remove(place);
     }
 
     /// A timer may be of somebody who has another one by now, for every new phase sets one: then it finds
@@ -253,6 +292,7 @@ impl Worker {
             match due {
                 Due::Nothing => {}
                 Due::Repeat => self.let_wait(place, now_ns, Step::Repeat),
+                Due::Silent => peer.fail("silent"),
                 Due::Over(why) => self.fail(place, why),
             }
         }
@@ -272,7 +312,7 @@ impl Worker {
                 let (Some(sound), Phase::Connected(keys)) = (sound, &peer.phase) else { continue };
                 self.out.clear();
                 microphone.write(&sound, keys, &mut self.out);
-                let said = peer.own.and_then(|csrc| microphone.record(room.number, csrc, &sound, now_ns()));
+                let said = peer.own.and_then(|csrc| room.record(index, csrc, &sound, now_ns()));
                 if let Some(said) = said.map(Arc::new) {
                     for tell in &plan.tell {
                         let _ = tell.send(Arc::clone(&said));

@@ -35,8 +35,24 @@ impl Speech {
 
     fn hear(&self, ear: &mut Ear, frame: u64, delay: u64) -> Heard {
         let at = START + frame * FRAME + delay * MS;
-        ear.hear(self.mirror.room(0).unwrap(), 1, hash(&frame.to_le_bytes()), at)
+        ear.hear(self.room(), 1, hash(&frame.to_le_bytes()), at)
     }
+
+    fn room(&self) -> &Room {
+        self.mirror.room(0).unwrap()
+    }
+}
+
+/// The ear of somebody at the first nodes.
+fn ear_from(ready_ns: u64) -> Ear {
+    Ear::new(ready_ns, Via::default())
+}
+
+/// The one stay of somebody who changed nothing.
+fn close(ear: &mut Ear, now_ns: u64) -> Stay {
+    let stays = ear.close(None, now_ns);
+    assert_eq!(stays.len(), 1);
+    stays[0]
 }
 
 #[test]
@@ -57,7 +73,7 @@ fn a_repaired_frame_counts_and_a_late_one_does_not() {
     speech.hear(&mut ear, 3, 30);
     assert!(matches!(speech.hear(&mut ear, 1, 130), Heard::Frame { gap_ns: 0, .. }));
     assert_eq!(speech.hear(&mut ear, 2, 501), Heard::Late);
-    assert_eq!(ear.close(START + 2_000 * MS).received, 3);
+    assert_eq!(close(&mut ear, START + 2_000 * MS).received, 3);
 }
 
 #[test]
@@ -72,7 +88,7 @@ fn joined_frames_are_a_gap_of_their_packets_and_a_speakers_pause_is_none() {
         })
         .collect();
     assert_eq!(gaps, [0, 0, 0, 60, 0, 0, 60]);
-    assert_eq!(ear.close(START).longest_gap_ns, 60 * MS);
+    assert_eq!(close(&mut ear, START).longest_gap_ns, 60 * MS);
 }
 
 #[test]
@@ -100,25 +116,71 @@ fn a_silence_in_the_whole_room_is_a_gap_and_the_loss_of_a_voice_is_none() {
 fn what_was_sent_in_the_last_half_second_does_not_count() {
     let (speech, mut ear) = (Speech::of(0..100), Ear::default());
     (0..100).for_each(|frame| assert_ne!(speech.hear(&mut ear, frame, 30), Heard::Unknown));
-    let stay = ear.close(START + 2_000 * MS);
+    let stay = close(&mut ear, START + 2_000 * MS);
     assert_eq!((stay.from_ns, stay.until_ns), (START, START + 1_500 * MS));
     assert_eq!(stay.received, 75);
-    let late = ear.close(START + 60_000 * MS);
+    let late = close(&mut ear, START + 60_000 * MS);
     assert_eq!(late.received, 100);
 }
 
 #[test]
 fn who_has_heard_nothing_was_in_all_the_same() {
-    let stay = Ear::new(START).close(START + 5_000 * MS);
+    let stay = close(&mut ear_from(START), START + 5_000 * MS);
     assert_eq!((stay.from_ns, stay.received), (START, 0));
 }
 
 #[test]
 fn what_was_sent_before_somebody_was_in_is_not_owed() {
-    let (speech, mut ear) = (Speech::of(0..10), Ear::new(START + 5 * FRAME));
+    let (speech, mut ear) = (Speech::of(0..10), ear_from(START + 5 * FRAME));
     assert!(matches!(speech.hear(&mut ear, 1, 200), Heard::Frame { owed: false, .. }));
     assert!(ear.has_heard());
     assert!(matches!(speech.hear(&mut ear, 7, 30), Heard::Frame { owed: true, .. }));
-    let stay = ear.close(START + 5_000 * MS);
+    let stay = close(&mut ear, START + 5_000 * MS);
     assert_eq!((stay.from_ns, stay.received), (START + 7 * FRAME, 1));
+}
+
+const FIRST: Via = Via { media: 0, signaling: 0 };
+const SECOND: Via = Via { media: 1, signaling: 0 };
+
+#[test]
+fn a_gap_belongs_to_the_node_where_it_began() {
+    let (speech, mut ear) = (Speech::of(0..100), Ear::new(START, FIRST));
+    (0..20).for_each(|frame| assert_ne!(speech.hear(&mut ear, frame, 30), Heard::Unknown));
+    // The first node dies after frame 19, and the second has its first packet 300 ms later.
+    ear.moves(START + 34 * FRAME, SECOND);
+    (35..40).for_each(|frame| assert_ne!(speech.hear(&mut ear, frame, 30), Heard::Unknown));
+    // It loses three frames of its own.
+    (43..75).for_each(|frame| assert_ne!(speech.hear(&mut ear, frame, 30), Heard::Unknown));
+    let stays = ear.close(None, START + 2_000 * MS);
+    let of = |stay: &Stay| (stay.via, (stay.from_ns - START) / FRAME, (stay.until_ns - START) / FRAME);
+    assert_eq!(stays.iter().map(of).collect::<Vec<_>>(), [(SECOND, 34, 75), (FIRST, 0, 34)]);
+    assert_eq!(stays.iter().map(|stay| stay.received).collect::<Vec<_>>(), [5 + 32, 20]);
+    let gaps: Vec<_> = stays.iter().map(|stay| stay.longest_gap_ns / FRAME).collect();
+    assert_eq!(gaps, [4, 16]);
+}
+
+#[test]
+fn who_leaves_just_after_a_change_is_owed_nothing_there() {
+    let (speech, mut ear) = (Speech::of(0..50), Ear::new(START, FIRST));
+    (0..50).for_each(|frame| {
+        if frame == 45 {
+            ear.moves(START + 45 * FRAME, SECOND);
+        }
+        assert_ne!(speech.hear(&mut ear, frame, 10), Heard::Unknown);
+    });
+    let stays = ear.close(None, START + 1_000 * MS);
+    assert_eq!(stays.iter().map(|stay| stay.received).collect::<Vec<_>>(), [0, 25]);
+    assert_eq!(stays[1].until_ns, START + 500 * MS);
+    assert!(stays[0].from_ns > stays[0].until_ns, "it counts for nothing");
+}
+
+#[test]
+fn who_has_fallen_deaf_for_good_has_a_gap_all_the_same() {
+    let (speech, mut ear, mut other) = (Speech::of(0..100), ear_from(START), ear_from(START));
+    (0..100).for_each(|frame| assert_ne!(speech.hear(&mut other, frame, 30), Heard::Unknown));
+    (0..10).for_each(|frame| assert_ne!(speech.hear(&mut ear, frame, 30), Heard::Unknown));
+    let stays = ear.close(Some(speech.room()), START + 2_000 * MS);
+    // From frame 9, 30 ms after it was sent, to the last that counts: 74.
+    assert_eq!(stays[0].longest_gap_ns, 65 * FRAME - 30 * MS);
+    assert_eq!(other.close(Some(speech.room()), START + 2_000 * MS)[0].longest_gap_ns, FRAME);
 }

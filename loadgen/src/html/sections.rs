@@ -147,6 +147,7 @@ impl Display for Figures<'_> {
         f.write_str("<h2>All figures</h2><div class=\"stack\">")?;
         self.percentiles(f)?;
         self.audio(f)?;
+        self.by_node(f)?;
         self.usage(f)?;
         self.failures(f)?;
         f.write_str("</div>")
@@ -191,6 +192,27 @@ impl Figures<'_> {
             [vec![who, expected, lost], vec!["–".to_owned(); 5]].concat()
         });
         grid(f, &head, rows.chain(probes))
+    }
+
+    fn by_node(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0.by_node.is_empty() {
+            return Ok(());
+        }
+        let nodes = self.0.by_node.iter().map(|node| {
+            let (heard, gaps) = (&node.heard, &node.heard.longest_gap_ms);
+            let name = [Some(node.node.as_str()), node.region.as_deref()];
+            let mut row = vec![
+                escape(&name.into_iter().flatten().collect::<Vec<_>>().join(", ")),
+                count(heard.listeners),
+                count(heard.frames_expected),
+                format!("{} ({})", count(heard.frames_lost), percent(heard.loss_ratio)),
+            ];
+            row.extend([gaps.p50, gaps.p95, gaps.p99, gaps.max].map(measured));
+            row
+        });
+        let head =
+            ["Listeners at", "listeners", "frames expected", "lost", "longest gap p50", "p95", "p99", "max"];
+        grid(f, &head, nodes)
     }
 
     fn usage(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -61,3 +61,34 @@ pub struct SequenceWraps {
     /// Such streams of all listeners.
     pub streams: u64,
 }
+
+/// What those listeners heard who were at one node, while they were. Somebody who changed nodes is with both.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ByNode {
+    /// Its name: of a media node its own, of a signaling node `url-1` and so on, in the order of `--url`.
+    pub node: String,
+    /// What it does: edge or signaling.
+    pub role: String,
+    /// Where it is; none where no metrics say so.
+    pub region: Option<String>,
+    /// What they heard.
+    #[serde(flatten)]
+    pub heard: Group,
+}
+
+/// What a part of the listeners heard.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// How many were there, some of them maybe for a part of the time.
+    pub listeners: u64,
+    /// Frames that they should have heard meanwhile.
+    pub frames_expected: u64,
+    /// Of these, what was heard in time, wherever they were by then.
+    pub frames_received: u64,
+    /// And what was not.
+    pub frames_lost: u64,
+    /// Lost of expected; none where none was expected.
+    pub loss_ratio: Option<f64>,
+    /// The longest time without a frame that was expected, for each listener; of the gaps that began there.
+    pub longest_gap_ms: Percentiles,
+}

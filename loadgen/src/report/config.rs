@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 /// The options of a run by the names that they have on the command line, with units.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// Where signaling is.
+    /// Where signaling is: the first of its nodes.
     pub url: String,
+    /// All of its nodes.
+    #[serde(default)]
+    pub urls: Vec<String>,
     /// Rooms; listeners and speakers are for each.
     pub rooms: u32,
     /// Listeners of each room, probes included.
@@ -49,11 +52,9 @@ impl Config {
 impl fmt::Display for Config {
     /// The command that does it again, without what is as by default.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "dais load --url {} --listeners {} --speakers {}",
-            self.url, self.listeners, self.speakers
-        )?;
+        f.write_str("dais load")?;
+        self.urls.iter().try_for_each(|url| write!(f, " --url {url}"))?;
+        write!(f, " --listeners {} --speakers {}", self.listeners, self.speakers)?;
         if self.rooms != 1 {
             write!(f, " --rooms {}", self.rooms)?;
         }
@@ -84,7 +85,7 @@ mod tests {
     #[test]
     fn a_config_is_the_command_that_does_it_again() {
         let config = Config {
-            url: "http://127.0.0.1:7000".into(),
+            urls: vec!["http://127.0.0.1:7000".into(), "http://127.0.0.1:7010".into()],
             rooms: 1,
             listeners: 200,
             speakers: 4,
@@ -96,8 +97,8 @@ mod tests {
             probes: 2,
             ..Config::default()
         };
-        let again = "dais load --url http://127.0.0.1:7000 --listeners 200 --speakers 4 --talk turns --ramp 500 \
-                     --duration 10s --churn 2.5 --garbage 50000 --probes 2";
+        let again = "dais load --url http://127.0.0.1:7000 --url http://127.0.0.1:7010 --listeners 200 \
+                     --speakers 4 --talk turns --ramp 500 --duration 10s --churn 2.5 --garbage 50000 --probes 2";
         assert_eq!(config.to_string(), again);
     }
 

@@ -1,8 +1,9 @@
 //! From what the engine counted to the form of the report: µs become ms, counts become rates.
 
 use super::{
-    Audio, Build, Config, Distribution, Distributions, FramingShare, Garbage, Listeners, LoadGenerator,
-    Machine, Node, Percentiles, Presence, Probes, Reconnect, Report, SCHEMA, Second, SequenceWraps, date,
+    Audio, Build, ByNode, Config, Distribution, Distributions, FramingShare, Garbage, Group, Listeners,
+    LoadGenerator, Machine, Node, Percentiles, Presence, Probes, Reconnect, Report, SCHEMA, Second,
+    SequenceWraps, Sessions, date,
 };
 use crate::{Figures, Histogram, Options, figures};
 
@@ -24,6 +25,9 @@ pub(super) fn report(build: Build, options: &Options, figures: &Figures) -> Repo
         first_audio_ms: (&figures.first_audio).into(),
         audio: (&figures.audio).into(),
         stage: (&figures.stage).into(),
+        by_node: figures.by_node.iter().map(Into::into).collect(),
+        by_region: figures.by_region.iter().map(|(name, heard)| (name.clone(), heard.into())).collect(),
+        sessions: (&figures.sessions).into(),
         presence: (&figures.presence).into(),
         probes: figures.probes.map(Probes::from).unwrap_or_default(),
         nodes: figures.nodes.iter().map(Node::from).collect(),
@@ -45,7 +49,8 @@ pub(super) fn report(build: Build, options: &Options, figures: &Figures) -> Repo
 impl From<&Options> for Config {
     fn from(options: &Options) -> Self {
         Self {
-            url: options.url.clone(),
+            url: options.urls.first().map(ToString::to_string).unwrap_or_default(),
+            urls: options.urls.iter().map(ToString::to_string).collect(),
             rooms: options.rooms,
             listeners: options.listeners,
             speakers: options.speakers,
@@ -111,6 +116,34 @@ impl From<&figures::Heard> for Audio {
     }
 }
 
+impl From<&figures::ByNode> for ByNode {
+    fn from(node: &figures::ByNode) -> Self {
+        let figures::ByNode { name, role, region, heard } = node;
+        Self { node: name.clone(), role: (*role).into(), region: region.clone(), heard: heard.into() }
+    }
+}
+
+impl From<&figures::Group> for Group {
+    fn from(group: &figures::Group) -> Self {
+        let (expected, received) = (group.frames_expected, group.frames_received);
+        Self {
+            listeners: group.listeners,
+            frames_expected: expected,
+            frames_received: received,
+            frames_lost: expected - received,
+            loss_ratio: ratio((expected - received) as f64, expected as f64),
+            longest_gap_ms: (&group.longest_gap).into(),
+        }
+    }
+}
+
+impl From<&figures::Sessions> for Sessions {
+    fn from(sessions: &figures::Sessions) -> Self {
+        let figures::Sessions { lost, resumed, anew, ref away } = *sessions;
+        Self { lost, resumed, anew, away_ms: away.into() }
+    }
+}
+
 impl From<[u64; 3]> for FramingShare {
     fn from(packets: [u64; 3]) -> Self {
         let all = packets.iter().sum::<u64>() as f64;
@@ -146,6 +179,7 @@ impl From<&figures::Node> for Node {
         Self {
             node: node.name.clone(),
             role: node.role.clone(),
+            region: node.region.clone(),
             cpu_s: node.cpu_s,
             cores: node.cores,
             rss_peak_bytes: node.rss_peak_bytes,

@@ -48,6 +48,7 @@ pub(super) fn of(report: &Report) -> Vec<Remark> {
         failures(report),
         dropped(report),
         not_back(report),
+        away(report),
         strange(report),
         presence_gaps(report),
         late(report),
@@ -114,6 +115,14 @@ fn not_back(report: &Report) -> Option<String> {
     let storm = report.reconnect.as_ref()?;
     let missing = storm.cut.saturating_sub(storm.back);
     (missing > 0).then(|| format!("{missing} of {} who were cut off did not hear again.", storm.cut))
+}
+
+fn away(report: &Report) -> Option<String> {
+    let sessions = &report.sessions;
+    let away = sessions.lost.saturating_sub(sessions.resumed + sessions.anew);
+    (sessions.lost > 0).then(|| {
+        format!("{} listeners' WebSockets ended by themselves; {away} did not come back.", sessions.lost)
+    })
 }
 
 fn strange(report: &Report) -> Option<String> {
@@ -221,6 +230,7 @@ mod tests {
         report.failures = [("ice_timeout".to_owned(), 10)].into();
         report.listeners.dropped = 1;
         report.reconnect = Some(Reconnect { cut: 10, back: 9, ..Reconnect::default() });
+        report.sessions.lost = 3;
         report.audio.undecryptable = 5;
         report.presence.gaps = 1;
         report.load_generator.late_ticks = report.load_generator.ticks / 50;
@@ -228,7 +238,7 @@ mod tests {
         report.load_generator.handshake_wait_max_ms = 1_250.0;
         report.machine.optimised = false;
         let doubts = texts(&report, true);
-        assert_eq!(doubts.len(), 11, "{doubts:#?}");
+        assert_eq!(doubts.len(), 12, "{doubts:#?}");
         assert!(doubts[0].contains("do not agree"));
         assert!(doubts[1].contains("10 of 10000") && doubts[2].contains("ice_timeout 10×"));
     }

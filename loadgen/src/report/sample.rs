@@ -39,7 +39,7 @@ pub(crate) fn sample() -> Report {
 pub(crate) fn options() -> Options {
     let requirements = ["first_audio_ms.p99<1500", "audio.loss_ratio<=0.0005"];
     Options {
-        url: "http://127.0.0.1:7000".into(),
+        urls: vec!["http://127.0.0.1:7000".parse().unwrap()],
         signer: "dais".into(),
         keys: Keys::default(),
         rooms: 1,
@@ -111,6 +111,13 @@ fn make_up() -> Figures {
             seconds: STEADY as f64,
             ..Default::default()
         },
+        by_node: vec![
+            by_node("edge-1", "edge", 5_000, frames / 2, rng),
+            by_node("edge-2", "edge", 5_000, frames / 2, rng),
+            by_node("url-1", "signaling", 10_000, frames, rng),
+        ],
+        by_region: [("eu".to_owned(), by_node("", "edge", 10_000, frames, rng).heard)].into(),
+        sessions: Default::default(),
         presence: figures::Presence {
             lag: spread(2_000, 480_000.0, 0.5, rng),
             messages: 610_000,
@@ -127,6 +134,7 @@ fn make_up() -> Figures {
         nodes: vec![figures::Node {
             name: "up".into(),
             role: "up".into(),
+            region: None,
             cpu_s: 52.3,
             cores: 0.87,
             rss_peak_bytes: 412_000_000,
@@ -144,6 +152,14 @@ fn make_up() -> Figures {
         garbage: None,
         seconds,
     }
+}
+
+fn by_node(name: &str, role: &'static str, listeners: u64, frames: u64, rng: &mut StdRng) -> figures::ByNode {
+    let longest_gap = spread(listeners, 96_000.0, 0.12, rng);
+    let heard =
+        figures::Group { listeners, frames_expected: frames + 100, frames_received: frames, longest_gap };
+    let region = (role == "edge").then(|| "eu".to_owned());
+    figures::ByNode { name: name.into(), role, region, heard }
 }
 
 fn second(at: u64, talk: &mut f64, rng: &mut StdRng) -> figures::Second {

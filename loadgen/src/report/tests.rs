@@ -13,7 +13,8 @@ const PROMISED: &str = "schema version commit machine config wall_s failures nod
     audio.packets_per_s audio.bits_per_s audio.framing_share.ms_120 audio.sequence_wraps.listeners stage.latency_ms.p99 stage.loss_ratio presence.lag_ms.p50 \
     presence.messages_per_listener_s presence.bytes_per_listener_s presence.promotion_seen_ms.max \
     probes.connected probes.frames_received probes.loss_ratio load_generator.cpu_s \
-    load_generator.rss_peak_bytes load_generator.late_ticks";
+    load_generator.rss_peak_bytes load_generator.late_ticks \
+    by_node by_region.eu.loss_ratio sessions.lost sessions.resumed sessions.anew sessions.away_ms.p99 config.urls";
 
 fn lookup<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, name| value.get(name))
@@ -28,6 +29,11 @@ fn the_json_has_every_field_that_was_promised() {
     for field in ["node", "role", "cpu_s", "rss_peak_bytes", "cpu_us_per_packet", "packets"] {
         assert!(!report["nodes"][0][field].is_null(), "{field}");
     }
+    for field in ["node", "role", "region", "listeners", "frames_expected", "frames_received", "frames_lost"]
+    {
+        assert!(!report["by_node"][0][field].is_null(), "{field}");
+    }
+    assert!(!report["by_node"][0]["longest_gap_ms"]["p95"].is_null());
     assert_eq!(report["schema"], 1);
 }
 

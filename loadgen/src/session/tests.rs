@@ -3,6 +3,7 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::accept_async;
 
 use super::*;
+use crate::target::Target;
 
 /// A door with an appointment in it: what it answers to each message, WebSocket by WebSocket.
 type Script = Vec<Vec<Value>>;
@@ -24,10 +25,11 @@ async fn serve(listener: TcpListener, script: Script) -> Vec<Value> {
     asked
 }
 
-async fn door() -> (Target, TcpListener) {
+async fn door() -> (Node, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    (Target::find(&url).await.unwrap(), listener)
+    let mut target = Target::find(&[url.parse().unwrap()]).await.unwrap();
+    (target.nodes.remove(0), listener)
 }
 
 fn later(ms: u64) -> Value {
@@ -52,14 +54,14 @@ const HOME: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 
 #[tokio::test]
 async fn whoever_is_told_to_come_back_does_and_it_is_counted() {
-    let (target, listener) = door().await;
+    let (node, listener) = door().await;
     let expired = json!({ "type": "error", "code": "resume_invalid", "message": "too late" });
     let joining = vec![expired, welcome(), later(2), later(1), json!({ "type": "ok" })];
     let server = tokio::spawn(serve(listener, vec![vec![later(1)], joining]));
 
-    let board = std::sync::Arc::default();
+    let board = std::sync::Arc::new(crate::watch::Board::new(1));
     let mut watch = Watch::new(std::sync::Arc::clone(&board));
-    let (mut session, welcome) = Session::enter(&target, HOME, pass(), &mut watch).await.unwrap();
+    let (mut session, welcome) = Session::enter(&node, HOME, &mut pass(), &mut watch).await.unwrap();
     assert_eq!((welcome.presence_version, welcome.resume.as_str()), (7, "r2"));
     let answer = session.ask_patiently(ClientMessage::RaiseHand, &mut watch).await.unwrap();
     assert_eq!(answer.kind(), "ok");
@@ -73,21 +75,21 @@ async fn whoever_is_told_to_come_back_does_and_it_is_counted() {
 
 #[tokio::test]
 async fn an_appointment_that_is_too_far_off_is_a_no() {
-    let (target, listener) = door().await;
+    let (node, listener) = door().await;
     let server = tokio::spawn(serve(listener, vec![vec![later(121_000)]]));
-    let mut watch = Watch::new(std::sync::Arc::default());
-    let refused = Session::enter(&target, HOME, pass(), &mut watch).await;
-    assert_eq!(refused.err(), Some("unavailable".to_owned()));
+    let mut watch = Watch::new(std::sync::Arc::new(crate::watch::Board::new(1)));
+    let refused = Session::enter(&node, HOME, &mut pass(), &mut watch).await;
+    assert_eq!(refused.err().map(|refusal| refusal.code), Some("unavailable".to_owned()));
     assert_eq!(server.await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_no_without_an_appointment_is_one_at_once() {
-    let (target, listener) = door().await;
+    let (node, listener) = door().await;
     let no = json!({ "type": "error", "code": "banned", "message": "not here" });
     let server = tokio::spawn(serve(listener, vec![vec![no]]));
-    let mut watch = Watch::new(std::sync::Arc::default());
-    let refused = Session::enter(&target, HOME, pass(), &mut watch).await;
-    assert_eq!(refused.err(), Some("banned".to_owned()));
+    let mut watch = Watch::new(std::sync::Arc::new(crate::watch::Board::new(1)));
+    let refused = Session::enter(&node, HOME, &mut pass(), &mut watch).await;
+    assert_eq!(refused.err().map(|refusal| refusal.code), Some("banned".to_owned()));
     server.await.unwrap();
 }

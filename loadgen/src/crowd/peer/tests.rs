@@ -17,6 +17,7 @@ fn newcomer() -> (Peer, oneshot::Receiver<Result<u64, &'static str>>) {
     let newcomer = Newcomer {
         place: Place(0),
         room: 0,
+        via: Via::default(),
         own: None,
         credentials: Credentials::new(),
         answer,

@@ -68,8 +68,6 @@ impl Worker {
         let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) else { return };
         let (opener, sealer) = (Opener::new(keys.server()), Sealer::new(keys.client()));
         peer.connect(now_ns(), Keys { opener, sealer });
-        self.connected += 1;
-        self.ears.current.counts.joins += 1;
         self.timers.push(std::cmp::Reverse((peer.next_timer(), place)));
         self.handshakes.forget(Instant::now(), place);
     }
