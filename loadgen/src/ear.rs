@@ -40,6 +40,8 @@ pub(crate) enum Heard {
     Late,
     /// Not the first time.
     Again,
+    /// Not the first time, for the peer before this one brought it.
+    Before,
     /// Nobody said it.
     Unknown,
 }
@@ -53,6 +55,8 @@ pub(crate) struct Ear {
     /// Sending time of the first frame heard that was owed.
     first_ns: Option<u64>,
     has_heard: bool,
+    /// When this came over from another peer. That one has brought some of what was sent before.
+    moved_ns: u64,
     here: Part,
     /// Where they were before, in order: nearly always nowhere.
     before: Vec<Part>,
@@ -104,6 +108,12 @@ impl Ear {
         Self { ready_ns, here, ..Self::default() }
     }
 
+    /// From now on another peer brings what they hear.
+    pub(crate) fn comes_over(&mut self, now_ns: u64, via: Via) {
+        self.moved_ns = now_ns;
+        self.moves(now_ns, via);
+    }
+
     /// From now on other nodes are theirs.
     pub(crate) fn moves(&mut self, now_ns: u64, via: Via) {
         if via != self.here.via {
@@ -119,21 +129,25 @@ impl Ear {
         let found = room.find(csrc, hash, |said| known.is_none_or(|speaker| speaker.lacks(said.number)));
         let said = match found {
             Found::Frame(said) => Arc::as_ref(said),
-            Found::Again => return Heard::Again,
+            Found::Again => {
+                let before = room.find(csrc, hash, |said| said.at_ns < self.moved_ns);
+                return if matches!(before, Found::Frame(_)) { Heard::Before } else { Heard::Again };
+            }
             Found::Unknown => return Heard::Unknown,
         };
         if !said.heard.load(Ordering::Relaxed) {
             said.heard.store(true, Ordering::Relaxed);
         }
+        let latency_ns = now_ns.saturating_sub(said.at_ns);
+        let is_late = latency_ns > LATE_NS;
         let gap_ns = match index {
-            Some(index) => self.speakers[index].take(room, said, now_ns),
+            Some(index) => self.speakers[index].take(room, said, now_ns, is_late),
             None => {
                 self.speakers.push(Speaker::new(said, now_ns));
                 0
             }
         };
-        let latency_ns = now_ns.saturating_sub(said.at_ns);
-        if latency_ns > LATE_NS {
+        if is_late {
             return Heard::Late;
         }
         let part = self.part(now_ns - gap_ns);
@@ -231,8 +245,8 @@ impl Speaker {
         }
     }
 
-    /// Notes a frame; the gap before it.
-    fn take(&mut self, room: &Room, said: &Said, arrived_ns: u64) -> u64 {
+    /// Notes a frame; the gap before it. One that is too late to be played ends none.
+    fn take(&mut self, room: &Room, said: &Said, arrived_ns: u64, is_late: bool) -> u64 {
         if said.number < self.highest {
             self.seen |= 1 << (self.highest - said.number);
             return 0;
@@ -242,7 +256,11 @@ impl Speaker {
         let gap = arrived_ns.saturating_sub(self.arrived_ns).saturating_sub(paused);
         let off = ahead > 1 && gap > NOTABLE_NS && room.was_off_voice(self.highest, said);
         self.seen = if ahead < WINDOW { self.seen << ahead | 1 } else { 1 };
-        (self.highest, self.arrived_ns, self.paused_ns) = (said.number, arrived_ns, said.paused_ns);
+        self.highest = said.number;
+        if is_late {
+            return 0;
+        }
+        (self.arrived_ns, self.paused_ns) = (arrived_ns, said.paused_ns);
         if off { 0 } else { gap }
     }
 

@@ -138,6 +138,7 @@ impl Ears {
             }
             Heard::Late => self.tally.late += 1,
             Heard::Again => self.tally.duplicates += 1,
+            Heard::Before => {}
             Heard::Unknown => self.tally.unknown += 1,
         }
     }

@@ -319,7 +319,7 @@ impl Peer {
     pub(super) fn flow(&mut self, now_ns: u64, before: Option<&mut Self>) {
         if let Some(before) = before {
             std::mem::swap(&mut self.ear, &mut before.ear);
-            self.ear.moves(now_ns, self.via);
+            self.ear.comes_over(now_ns, self.via);
             if !self.ear.has_heard() {
                 (self.why, self.asked_ns) = (before.why, before.asked_ns);
             }

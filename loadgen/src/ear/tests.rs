@@ -184,3 +184,23 @@ fn who_has_fallen_deaf_for_good_has_a_gap_all_the_same() {
     assert_eq!(stays[0].longest_gap_ns, 65 * FRAME - 30 * MS);
     assert_eq!(other.close(Some(speech.room()), START + 2_000 * MS)[0].longest_gap_ns, FRAME);
 }
+
+#[test]
+fn a_frame_that_is_too_late_to_be_played_ends_no_gap() {
+    let (speech, mut ear) = (Speech::of(0..100), ear_from(START));
+    speech.hear(&mut ear, 0, 30);
+    (1..40).for_each(|frame| assert_eq!(speech.hear(&mut ear, frame, 1_500 - frame * 20), Heard::Late));
+    let Heard::Frame { gap_ns, .. } = speech.hear(&mut ear, 75, 30) else { panic!("it is heard") };
+    assert_eq!(gap_ns, 75 * FRAME);
+}
+
+#[test]
+fn what_the_peer_before_has_brought_is_no_duplicate_of_the_server() {
+    let (speech, mut ear) = (Speech::of(0..20), ear_from(START));
+    (0..10).for_each(|frame| assert_ne!(speech.hear(&mut ear, frame, 30), Heard::Unknown));
+    ear.comes_over(START + 11 * FRAME, FIRST);
+    assert_eq!(speech.hear(&mut ear, 8, 70), Heard::Before);
+    (10..20).for_each(|frame| assert_ne!(speech.hear(&mut ear, frame, 30), Heard::Unknown));
+    assert_eq!(speech.hear(&mut ear, 12, 70), Heard::Again);
+    assert_eq!(close(&mut ear, START + 2_000 * MS).received, 20);
+}
