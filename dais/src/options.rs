@@ -151,11 +151,7 @@ const TOKENS: &[Setting] = &[
 ];
 
 const LOADS: &[Setting] = &[
-    Setting::many(
-        "url",
-        "URL",
-        "Signaling to measure; people are spread over several [http://127.0.0.1:7000]",
-    ),
+    Setting::many("url", "URL", "Signaling nodes, people spread over them [http://127.0.0.1:7000]"),
     Setting::one("rooms", "N", "So many rooms, each with --listeners and --speakers [1]"),
     Setting::one("listeners", "N", "Listeners of each room, probes included [100]"),
     Setting::one("speakers", "N", "Speakers of each room [2]"),

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::clock::now_ns;
 use crate::crowd::Why;
 use crate::door::{Door, is_passing};
-use crate::media_peer::{MediaPeer, Part, at};
+use crate::media_peer::{Connected, MediaPeer, Part, at};
 use crate::run::{Run, record};
 use crate::session::{Code, Session};
 use crate::watch::{News, Watch};
@@ -23,8 +23,8 @@ const ON_STAGE: Duration = Duration::from_secs(10);
 
 /// What a listener is told to do.
 pub(crate) enum Order {
-    /// Leave for good, and say so when it is done.
-    Leave(oneshot::Sender<()>),
+    /// Leave for good; at the end of the run, say so when it is done.
+    Leave(Option<oneshot::Sender<()>>),
     /// Lose everything, and come back at once.
     Cut,
     /// Raise the hand, and tell the host who asks.
@@ -45,7 +45,7 @@ pub(crate) struct Listener {
 /// How a WebSocket ended.
 enum End {
     /// They were told to leave.
-    Left(oneshot::Sender<()>),
+    Left(Option<oneshot::Sender<()>>),
     /// They were told to lose everything.
     Cut,
     /// It ended by itself: they come back, and hear on meanwhile.
@@ -61,6 +61,8 @@ struct Present {
     media: MediaPeer,
     /// They have heard something.
     is_in: bool,
+    /// They are, since they were cut last.
+    is_back: bool,
     /// While on stage: until when.
     on_stage: Option<Instant>,
 }
@@ -77,18 +79,17 @@ impl Listener {
             let end = match self.stay(&mut session, &mut present).await {
                 End::Cut => {
                     drop(session);
-                    self.cut(&mut present);
+                    self.cut(&mut present.media, &mut present.is_back);
                     Box::pin(self.come_back(&mut present, true)).await.map(|(session, _)| session)
                 }
                 End::Lost(code) => {
                     drop(session);
                     Box::pin(self.lost(&mut present, &code)).await
                 }
-                End::Left(done) => {
+                end @ End::Left(_) => {
                     present.media.close();
                     Box::pin(session.leave()).await;
-                    let _ = done.send(());
-                    return;
+                    Err(end)
                 }
                 end @ End::Dropped(_) => Err(end),
             };
@@ -111,7 +112,7 @@ impl Listener {
         board.mark(door.node().into(), welcome.presence_version);
         record(&run.join, asked_ns, now_ns());
         let media = MediaPeer::new(Arc::clone(run), self.room, self.number, Part::Listens, asked_ns);
-        Ok((session, Present { door, watch, media, is_in: false, on_stage: None }))
+        Ok((session, Present { door, watch, media, is_in: false, is_back: true, on_stage: None }))
     }
 
     /// Reads and obeys until the end.
@@ -168,26 +169,23 @@ impl Listener {
     async fn connect(&self, session: &mut Session, present: &mut Present) -> Result<(), Code> {
         let signaling = present.door.node();
         let connected = present.media.connect(signaling, session, &mut present.watch).await?;
-        let Some(at_ns) = connected else { return Ok(()) };
+        let Some(Connected { why, asked_ns, at_ns }) = connected else { return Ok(()) };
         let counts = &self.run.counts;
-        if present.media.part() != Part::Listens {
-            if present.on_stage.is_none() {
-                present.on_stage = Some(Instant::now() + ON_STAGE);
-                counts.add(|counts| &counts.promotions);
-            }
-            return Ok(());
-        }
-        match present.media.why() {
+        match why {
             Why::Returns => counts.add(|counts| &counts.back),
             Why::Joins if self.is_first => {
-                record(&self.run.connected, present.media.asked_ns(), at_ns);
+                record(&self.run.connected, asked_ns, at_ns);
                 counts.last_join_ns.fetch_max(at_ns, Ordering::Relaxed);
                 counts.add(|counts| &counts.joined);
             }
             Why::Joins => counts.add(|counts| &counts.churned),
             Why::Moves => {}
         }
-        present.is_in = true;
+        (present.is_in, present.is_back) = (true, true);
+        if present.media.part() != Part::Listens && present.on_stage.is_none() {
+            present.on_stage = Some(Instant::now() + ON_STAGE);
+            counts.add(|counts| &counts.promotions);
+        }
         Ok(())
     }
 
@@ -201,10 +199,13 @@ impl Listener {
         let _ = session.ask(body, &mut present.watch).await;
     }
 
-    fn cut(&self, present: &mut Present) {
-        present.on_stage = None;
-        present.media.cut(Part::Listens);
-        self.run.counts.add(|counts| &counts.cut);
+    /// They are cut off from everything.
+    fn cut(&self, media: &mut MediaPeer, is_back: &mut bool) {
+        media.cut();
+        // Whoever is on the way already is not cut off twice.
+        if std::mem::replace(is_back, false) {
+            self.run.counts.add(|counts| &counts.cut);
+        }
     }
 
     /// The WebSocket has ended by itself.
@@ -221,18 +222,14 @@ impl Listener {
     /// Comes back in, for as long as it takes; whether everything is as it was.
     async fn come_back(&mut self, present: &mut Present, is_at_once: bool) -> Result<(Session, bool), End> {
         let (session, welcome) = {
-            let Present { door, watch, media, on_stage, .. } = present;
+            let Present { door, watch, media, is_back, .. } = &mut *present;
             let mut coming = std::pin::pin!(door.come_back(watch, is_at_once));
             loop {
                 tokio::select! {
                     back = &mut coming => break back.map_err(End::Dropped)?,
                     order = self.orders.recv() => match order {
                         Some(Order::Leave(done)) => return Err(End::Left(done)),
-                        Some(Order::Cut) => {
-                            *on_stage = None;
-                            media.cut(Part::Listens);
-                            self.run.counts.add(|counts| &counts.cut);
-                        }
+                        Some(Order::Cut) => self.cut(media, is_back),
                         // Nobody sees the hand of somebody who is away.
                         Some(Order::RaiseHand(_)) => {}
                         None => return Err(End::Cut),
@@ -251,15 +248,19 @@ impl Listener {
             End::Dropped(code) if present.is_in => {
                 self.run.failure(&code);
                 self.run.counts.add(|counts| &counts.dropped);
-                if present.media.why() == Why::Returns {
+                if !present.is_back {
                     self.run.counts.add(|counts| &counts.not_back);
                 }
             }
             End::Dropped(code) => self.failed(&code),
-            End::Left(done) => {
+            End::Left(Some(done)) => {
                 let _ = done.send(());
             }
-            End::Cut | End::Lost(_) => {}
+            // Nobody waits for them to come back.
+            End::Left(None) if !present.is_back => {
+                self.run.counts.cut.fetch_sub(1, Ordering::Relaxed);
+            }
+            End::Left(None) | End::Cut | End::Lost(_) => {}
         }
     }
 
@@ -276,10 +277,8 @@ fn welcome_back(present: &mut Present, welcome: &Welcome) {
     if !welcome.resumed {
         present.media.renew();
     }
-    let number = welcome.you.number;
-    present.media.want(number.map_or(Part::Listens, |own| Part::Speaks { own: own.0, index: None }));
-    if number.is_none() {
-        present.on_stage = None;
-    }
+    let part = welcome.you.number.map(|own| Part::Speaks { own: own.0, index: None });
+    present.on_stage = part.map(|_| present.on_stage.unwrap_or_else(|| Instant::now() + ON_STAGE));
+    present.media.want(part.unwrap_or(Part::Listens));
     present.media.signaled_by(present.door.node());
 }

@@ -48,9 +48,18 @@ pub(crate) struct MediaPeer {
     current: Option<(Part, Connection)>,
     /// When media are to be asked for, if they are.
     due: Option<Instant>,
+    /// Why they connect, and since when they wait for it.
     why: Why,
     asked_ns: u64,
     backoff: Backoff,
+}
+
+/// How somebody came to hear.
+pub(crate) struct Connected {
+    pub(crate) why: Why,
+    pub(crate) asked_ns: u64,
+    /// When the keys were there.
+    pub(crate) at_ns: u64,
 }
 
 impl MediaPeer {
@@ -66,16 +75,6 @@ impl MediaPeer {
         self.part
     }
 
-    /// Why they connect, or connected last.
-    pub(crate) fn why(&self) -> Why {
-        self.why
-    }
-
-    /// When they asked to join, or lost what they had.
-    pub(crate) fn asked_ns(&self) -> u64 {
-        self.asked_ns
-    }
-
     /// From now on this is wanted.
     pub(crate) fn want(&mut self, part: Part) {
         if part != self.part {
@@ -86,17 +85,13 @@ impl MediaPeer {
 
     /// Another one of the same is wanted, at once.
     pub(crate) fn renew(&mut self) {
-        if self.current.is_some() && self.due.is_none() {
-            (self.why, self.asked_ns) = (Why::Moves, now_ns());
-        }
         self.backoff.reset();
         self.due = Some(Instant::now());
     }
 
     /// They were cut off from everything, and come back.
-    pub(crate) fn cut(&mut self, part: Part) {
+    pub(crate) fn cut(&mut self) {
         self.close();
-        self.part = part;
         self.renew();
         (self.why, self.asked_ns) = (Why::Returns, now_ns());
     }
@@ -127,30 +122,30 @@ impl MediaPeer {
         at(self.due).await;
     }
 
-    /// Asks for media and connects; the time of it, or none where it is tried again later. An error where they
-    /// give up.
+    /// Asks for media and connects; none where it is tried again later. An error where they give up.
     pub(crate) async fn connect(
         &mut self,
         signaling: u16,
         session: &mut Session,
         watch: &mut Watch,
-    ) -> Result<Option<u64>, Code> {
+    ) -> Result<Option<Connected>, Code> {
         self.due = None;
         let part = self.part;
         match self.run.connect(self.crowd(part), self.wanted(signaling), session, watch).await {
             Ok(connection) => {
                 self.backoff.reset();
-                let at_ns = connection.at_ns;
+                let why = std::mem::replace(&mut self.why, Why::Moves);
+                let connected = Connected { why, asked_ns: self.asked_ns, at_ns: connection.at_ns };
                 // In the same crowd it has gone with the first packet.
                 self.close();
                 self.current = Some((part, connection));
-                Ok(Some(at_ns))
+                Ok(Some(connected))
             }
             Err(code) => self.failed(code, session),
         }
     }
 
-    fn failed(&mut self, code: Code, session: &Session) -> Result<Option<u64>, Code> {
+    fn failed(&mut self, code: Code, session: &Session) -> Result<Option<Connected>, Code> {
         let pause = self.backoff.pause();
         if session.is_lost() {
             self.due = Some(Instant::now());

@@ -61,6 +61,17 @@ test('people whose signaling node is gone go to the next one, and hear on meanwh
   }
 })
 
+test('people whose signaling node does not answer when they come join at the next one', async () => {
+  const cable = await Cable.to(town.url)
+  cable.cut()
+  const report = await load('--url', cable.url, '--url', town.url, '--duration', '2s')
+  cable.close()
+
+  isSound(report)
+  assert.deepEqual([report.failures, report.sessions.lost], [{}, 0])
+  assert.deepEqual(report.by_node.filter(node => node.role === 'signaling').map(node => node.node), ['url-2'])
+})
+
 test('whoever hears nothing for more than a second asks for media again, and hears again', async () => {
   const running = load(
     '--url', town.url, '--duration', '8s',

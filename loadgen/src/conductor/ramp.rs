@@ -109,8 +109,7 @@ impl Ramp {
         }
         let index = rand::rng().random_range(0..self.people.len());
         let person = self.people.swap_remove(index);
-        let (done, _) = oneshot::channel();
-        let _ = person.orders.send(Order::Leave(done));
+        let _ = person.orders.send(Order::Leave(None));
         self.join(person.room, false);
     }
 
@@ -136,7 +135,7 @@ impl Ramp {
     pub(super) async fn dismiss(&mut self) {
         let leave = self.people.drain(..).map(|person| {
             let (done, left) = oneshot::channel();
-            let _ = person.orders.send(Order::Leave(done));
+            let _ = person.orders.send(Order::Leave(Some(done)));
             left
         });
         for left in leave.collect::<Vec<_>>() {

@@ -41,11 +41,11 @@ impl Conductor<'_> {
         let by_region = self.by_region(&audience.accounts, &rooms, &regions);
         let probes = self.probes(&rooms, ended_ns).await;
         let cut = count(&self.run.counts.cut);
-        let reconnect = (cut > 0).then(|| Reconnect {
-            cut,
-            connected: count(&self.run.counts.back),
-            hears_again: audience.hears_again.clone(),
-        });
+        // Whoever was on stage comes back there.
+        let mut hears_again = audience.hears_again.clone();
+        hears_again.add(&stage.hears_again);
+        let reconnect =
+            (cut > 0).then(|| Reconnect { cut, connected: count(&self.run.counts.back), hears_again });
         let failures = self.failures(&audience);
         let mut per_second = self.seconds.finish();
         self.complete(&mut per_second, &owed, &audience);
