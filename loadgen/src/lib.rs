@@ -4,8 +4,8 @@
 //! ```text
 //!              ┌──────────── conductor ────────────┐  rooms, ramp, storms, the clock of the run
 //!              ▼                                   ▼
-//!   guests: one task for each WebSocket       crowds: one thread and one UDP socket for each share
-//!   token, join, description, presence        STUN, DTLS, SRTP, reports, talk ─▶ ledger ─▶ ears
+//!   guests: one task for each person          crowds: one thread and one UDP socket for each share
+//!   door, WebSocket, presence, media peer     STUN, DTLS, SRTP, reports, talk ─▶ ledger ─▶ ears
 //!              └──────────────▶ Figures ◀──────────┘
 //!                                  ▼
 //!                     report: table, JSON, HTML, --require
