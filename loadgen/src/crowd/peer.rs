@@ -324,7 +324,7 @@ impl Peer {
                 (self.why, self.asked_ns) = (before.why, before.asked_ns);
             }
         }
-        self.next_look_ns = now_ns + SILENCE_NS;
+        self.next_look_ns = self.heard_ns + SILENCE_NS;
         if let Some(connected) = self.connected.take() {
             let _ = connected.send(Ok(self.ready_ns));
         }

@@ -162,7 +162,8 @@ impl Worker {
             self.ears.count_wraps(before);
         }
         let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) else { return };
-        peer.flow(self.ears.tick_ns, before.as_deref_mut());
+        // Not when this pass began: the peer before may have brought what was said since.
+        peer.flow(now_ns(), before.as_deref_mut());
         if self.ears.is_closed {
             peer.forget();
         }
