@@ -111,7 +111,7 @@ fn signaling_needs_a_store_and_a_key_where_that_is_elsewhere() {
     let signaling = |args: &[&str]| {
         let mut values = values("signaling", args);
         let store = Store::read(&mut values);
-        (mistakes(&values), store)
+        (values.check().map_or_else(|mistakes| mistakes.to_string(), |()| String::new()), store)
     };
     assert!(signaling(&[]).0.contains("--redis: is needed"));
     assert!(signaling(&["--redis", "nats://10.0.0.1"]).0.contains("--redis: must be redis://"));
