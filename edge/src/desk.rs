@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use media::listeners::{AdmitListener, ListenersCommand};
 use node::Duty;
-use protocol::node::{Admit, NodeKind, Stage};
+use protocol::node::{Admit, NodeKind, RoomOrigin, Stage};
 use protocol::{ApiError, Code, PeerId, RoomId};
 use transport::ShardHandle;
 use transport::queue::Full;
@@ -36,6 +36,12 @@ impl Duty for Listening {
 
     fn stage(&mut self, _stage: Stage) -> Result<(), ApiError> {
         Err(ApiError::new(Code::BadRequest, "an edge has no stage"))
+    }
+
+    fn origin(&mut self, RoomOrigin { room, origin, epoch }: RoomOrigin) -> bool {
+        // Full: it is told again in a second.
+        let _full = self.queue.push(Input::Moved { room, origin, epoch });
+        false
     }
 
     fn close(&mut self, room: &RoomId) -> Result<(), ApiError> {

@@ -81,8 +81,18 @@ pub async fn start(
     let connected = metrics.gauge("dais_edge_listeners", "Listeners who are connected.");
     let me = Member { node: config.node.clone(), region: config.region.clone() };
     let listening = Listening { shards: shards.clone(), queue: queue.clone() };
-    let opening =
-        Opening { duty: listening, config, reach, bus, changes, link, metrics: metrics.clone(), connected };
+    let (tell_heard, hears) = watch::channel(Vec::new());
+    let opening = Opening {
+        duty: listening,
+        config,
+        reach,
+        bus,
+        changes,
+        link,
+        metrics: metrics.clone(),
+        connected,
+        hears,
+    };
     let desk = Desk::open(opening).await?;
     let name = me.node.clone();
     tasks.part(format!("{name} desk"), desk.run(tasks.shutdown().clone(), done));
@@ -91,8 +101,15 @@ pub async fn start(
     let taken = queue.clone();
     let tell = move |id, child| relay::child_told(&taken, id, child);
     node::serve::children(&name, links.clone(), ids.clone(), &tasks, &metrics, tell);
-    let tools =
-        Tools { queue, shards: shards.clone(), links: links.clone(), ids, tasks: tasks.clone(), live };
+    let tools = Tools {
+        queue,
+        shards: shards.clone(),
+        links: links.clone(),
+        ids,
+        tasks: tasks.clone(),
+        live,
+        hears: tell_heard,
+    };
     tasks.part(format!("{name} relay"), async move {
         Relay::new(tools, Rooms::new(me, rng()), RelayMeters::new(metrics)).run(ended).await;
         links.close().await;

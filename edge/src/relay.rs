@@ -38,6 +38,12 @@ pub(crate) enum Input {
         origin: NodeId,
         epoch: Epoch,
     },
+    /// Where a room comes from now, if it is one of ours.
+    Moved {
+        room: RoomId,
+        origin: NodeId,
+        epoch: Epoch,
+    },
     /// A shard has its first listener of a room.
     Wanted(usize, RoomId),
     /// A shard has none any more.
@@ -118,6 +124,7 @@ pub(crate) struct Tools {
     pub(crate) ids: Ids,
     pub(crate) tasks: Tasks,
     pub(crate) live: watch::Receiver<Live>,
+    pub(crate) hears: watch::Sender<Vec<NodeId>>,
 }
 
 /// The relay of one edge.
@@ -164,6 +171,7 @@ impl Relay {
         let Self { rooms, out, .. } = self;
         match input {
             Input::Known { room, origin, epoch } => rooms.known(now, &room, &origin, epoch),
+            Input::Moved { room, origin, epoch } => rooms.moved(now, &room, &origin, epoch, out),
             Input::Wanted(shard, room) => rooms.wanted(now, shard, &room, out),
             Input::Unwanted(shard, room) => rooms.unwanted(now, shard, &room, out),
             Input::Close(room) => rooms.close(&room, out),
@@ -180,15 +188,29 @@ impl Relay {
             Input::ParentUp(id, handle) => {
                 rooms.parent_up(now, &handle.remote().node, id, out);
                 self.parents.insert(id, handle);
+                self.tell_whom_we_hear();
             }
             Input::ParentSaid(id, message) => rooms.parent_said(now, id, message, out),
             Input::ParentLost(id) => {
                 let handle = self.parents.remove(&id);
                 self.meters.forget(id, handle.as_ref().map(|handle| handle.remote().node.as_str()));
                 rooms.parent_lost(now, id, out);
+                self.tell_whom_we_hear();
             }
             Input::ParentFailed(node) => rooms.parent_failed(now, &node, out),
         }
+    }
+
+    fn tell_whom_we_hear(&self) {
+        let origins = self.parents.values().map(LinkHandle::remote).filter(|it| it.kind == NodeKind::Origin);
+        let mut origins: Vec<NodeId> = origins.map(|remote| remote.node.clone()).collect();
+        origins.sort_unstable();
+        origins.dedup();
+        self.tools.hears.send_if_modified(|hears| {
+            let is_news = *hears != origins;
+            *hears = origins;
+            is_news
+        });
     }
 
     fn relay(&mut self, audio: Audio) {

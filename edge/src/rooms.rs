@@ -112,6 +112,14 @@ impl Rooms {
         }
     }
 
+    /// Where a room comes from now, if it is one of ours.
+    pub(crate) fn moved(&mut self, now: Instant, id: &RoomId, origin: &NodeId, epoch: Epoch, out: &mut Out) {
+        if self.rooms.get(id).is_some_and(|room| epoch > room.epoch) {
+            self.known(now, id, origin, epoch);
+            self.place_unplaced(now, usize::MAX, out);
+        }
+    }
+
     /// A shard has its first listener of a room.
     pub(crate) fn wanted(&mut self, now: Instant, shard: usize, id: &RoomId, out: &mut Out) {
         if let Some(room) = self.rooms.get_mut(id) {

@@ -1,22 +1,26 @@
 //! What an origin does about requests: each room on the shard that its name falls to.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use media::speakers::{AdmitSpeaker, SpeakersCommand};
 use node::Duty;
-use protocol::node::{Admit, NodeKind, Stage};
-use protocol::{ApiError, Code, Epoch, PeerId, RoomId};
+use protocol::node::{Admit, NodeKind, RoomOrigin, Stage};
+use protocol::{ApiError, Code, Epoch, NodeId, PeerId, RoomId};
 use transport::ShardHandle;
 use transport::queue::Full;
 
-use crate::KIND;
 use crate::relay::{Input, RelayQueue};
+use crate::{KIND, MAX_ROOMS};
 
 /// Hands requests to the shards, and tells the relay which rooms there are.
 pub(crate) struct Speaking {
-    pub(crate) shards: Vec<ShardHandle<SpeakersCommand>>,
-    pub(crate) queue: Arc<RelayQueue>,
+    me: NodeId,
+    shards: Vec<ShardHandle<SpeakersCommand>>,
+    queue: Arc<RelayQueue>,
+    /// The rooms that it was given, each with the epoch: at most as many as the shards take.
+    rooms: HashMap<RoomId, Epoch>,
 }
 
 impl Duty for Speaking {
@@ -44,20 +48,33 @@ impl Duty for Speaking {
         self.shards[shard].send(SpeakersCommand::Stage(stage)).map_err(busy)
     }
 
+    fn origin(&mut self, RoomOrigin { room, origin, epoch }: RoomOrigin) -> bool {
+        origin != self.me && self.rooms.get(&room).is_some_and(|ours| epoch > *ours)
+    }
+
     fn close(&mut self, room: &RoomId) -> Result<(), ApiError> {
+        self.rooms.remove(room);
         self.shards[self.shard(room)].send(SpeakersCommand::Close(room.clone())).map_err(busy)?;
         self.queue.push(Input::Close(room.clone())).map_err(busy)
     }
 }
 
 impl Speaking {
+    pub(crate) fn new(me: NodeId, shards: Vec<ShardHandle<SpeakersCommand>>, queue: Arc<RelayQueue>) -> Self {
+        Self { me, shards, queue, rooms: HashMap::new() }
+    }
+
     fn shard(&self, room: &RoomId) -> usize {
         let mut hasher = DefaultHasher::new();
         room.hash(&mut hasher);
         (hasher.finish() % self.shards.len() as u64) as usize
     }
 
-    fn open(&self, room: &RoomId, epoch: Epoch) -> Result<(), ApiError> {
+    fn open(&mut self, room: &RoomId, epoch: Epoch) -> Result<(), ApiError> {
+        if self.rooms.len() < MAX_ROOMS * self.shards.len() || self.rooms.contains_key(room) {
+            let known = self.rooms.entry(room.clone()).or_default();
+            *known = epoch.max(*known);
+        }
         self.queue.push(Input::Open { room: room.clone(), epoch }).map_err(busy)
     }
 }
@@ -76,8 +93,8 @@ mod tests {
     #[test]
     fn a_full_shard_still_ends_peers_and_does_not_say_that_it_has_closed_a_room() {
         let (_shard, handle) = Shard::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let mut speaking =
-            Speaking { shards: vec![handle.clone()], queue: Arc::new(Queue::new(Notify::new())) };
+        let me = NodeId::new("origin-1").unwrap();
+        let mut speaking = Speaking::new(me, vec![handle.clone()], Arc::new(Queue::new(Notify::new())));
         let room = RoomId::new("hall").unwrap();
         assert_eq!(speaking.close(&room), Ok(()));
         while handle.send(SpeakersCommand::Remove(PeerId(1))).is_ok() {}

@@ -24,7 +24,7 @@ use protocol::node::NodeKind;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use service::shutdown;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use transport::shard::Observer;
 use transport::{Links, Queue, ShardHandle};
 
@@ -63,10 +63,21 @@ pub async fn start(config: Config, surroundings: Surroundings) -> anyhow::Result
     let origin = Origin { media: reach.shards.clone(), link: links.local_addr() };
     let link = config.link_addr(origin.link);
     let connected = metrics.gauge("dais_origin_speakers", "Speakers who are connected.");
-    let speaking = Speaking { shards: shards.clone(), queue: queue.clone() };
+    let speaking = Speaking::new(config.node.clone(), shards.clone(), queue.clone());
+    // An origin has no parents.
+    let (_nobody, hears) = watch::channel(Vec::new());
     let name = config.node.clone();
-    let opening =
-        Opening { duty: speaking, config, reach, bus, changes, link, metrics: metrics.clone(), connected };
+    let opening = Opening {
+        duty: speaking,
+        config,
+        reach,
+        bus,
+        changes,
+        link,
+        metrics: metrics.clone(),
+        connected,
+        hears,
+    };
     let desk = Desk::open(opening).await?;
     tasks.part(format!("{name} desk"), desk.run(tasks.shutdown().clone(), done));
 

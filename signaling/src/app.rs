@@ -16,6 +16,7 @@ use crate::config::SignalingConfig;
 use crate::counters::Counters;
 use crate::limits::Gates;
 use crate::media;
+use crate::origins::Origins;
 use crate::rooms::Rooms;
 
 /// Between two questions to a store that does not answer. Spread: many wait for it.
@@ -39,6 +40,7 @@ pub(crate) struct App {
     /// Free WHIP and WHEP sessions.
     pub(crate) whip_sessions: Arc<Semaphore>,
     pub(crate) rooms: Rooms,
+    pub(crate) origins: Origins,
     /// Differs after each start, and only grows.
     pub(crate) boot: u64,
     pub(crate) start: Instant,

@@ -25,6 +25,7 @@ mod limits;
 mod live;
 mod media;
 mod origin;
+mod origins;
 mod presence;
 mod rooms;
 mod server;

@@ -23,8 +23,9 @@ use crate::config::SignalingConfig;
 use crate::counters::Counters;
 use crate::limits::Gates;
 use crate::live::Input;
+use crate::origins::Origins;
 use crate::rooms::Rooms;
-use crate::{answer, api, connection, upkeep, web, whip};
+use crate::{answer, api, connection, origins, upkeep, web, whip};
 
 /// What signaling is built on.
 pub struct Parts {
@@ -57,6 +58,7 @@ impl Server {
             connections: Arc::new(Semaphore::new(config.limits.connections)),
             whip_sessions: Arc::new(Semaphore::new(config.limits.whip_sessions)),
             rooms: Rooms::default(),
+            origins: Origins::default(),
             boot: now_ms(),
             start: Instant::now(),
             load: AtomicU64::new(1),
@@ -82,6 +84,7 @@ impl Server {
         tokio::select! {
             result = self.listener.serve(router, async { shutdown.begun().await }) => result,
             result = upkeep::run(&app) => result,
+            () = origins::tell(&app) => Ok(()),
             result = hear_events(&app) => result,
             result = watch_nodes(&app) => result,
         }

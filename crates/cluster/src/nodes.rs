@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use protocol::id::NodeId;
-use protocol::node::{Announcement, NODES, NodeKind};
+use protocol::node::{self, Announcement, NODES, NodeKind, Request};
 use room::Fleet;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -17,6 +19,9 @@ use crate::{Bus, BusError};
 
 /// How often silence is looked for.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How long an origin may take to answer that no edge hears any more.
+const ANSWER: Duration = Duration::from_millis(500);
 
 /// What every live node said last. A node that is missing is gone; one with a higher `boot` than
 /// before has forgotten all its peers.
@@ -44,6 +49,7 @@ impl Nodes {
     /// Listens until the bus is gone.
     pub async fn run(&self, bus: &dyn Bus) -> Result<(), BusError> {
         let mut announcements = bus.subscribe(NODES).await?;
+        let mut asked = FuturesUnordered::new();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -52,8 +58,10 @@ impl Nodes {
                     Some(message) => self.heard(&message.payload),
                     None => return Err(BusError::Down("the subscription ended".into())),
                 },
+                Some(answer) = asked.next() => self.asked(answer),
                 _ = tick.tick() => self.look_for_silence(bus.is_up()),
             }
+            asked.extend(self.fleet().suspects().into_iter().map(|node| ping(bus, node)));
         }
     }
 
@@ -105,6 +113,13 @@ impl Nodes {
         }
     }
 
+    fn asked(&self, (node, is_there): (NodeId, bool)) {
+        if !is_there && self.fleet().unanswered(self.now_ms(), &node).is_some() {
+            tracing::warn!(%node, "no edge hears this origin, and it does not answer: taken for gone");
+            self.show();
+        }
+    }
+
     fn show(&self) {
         let live = self.fleet().live().map(|said| (said.node.clone(), said.clone())).collect();
         self.live.send_replace(Arc::new(live));
@@ -117,6 +132,13 @@ impl Nodes {
     fn fleet(&self) -> MutexGuard<'_, Fleet> {
         self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a node answers.
+async fn ping(bus: &dyn Bus, node: NodeId) -> (NodeId, bool) {
+    let ask = serde_json::to_vec(&Request::Ping).unwrap_or_default();
+    let answer = bus.request(&node::subject(&node), ask.into(), ANSWER).await;
+    (node, answer.is_ok())
 }
 
 #[cfg(test)]
@@ -134,6 +156,7 @@ mod tests {
             peers: 0,
             capacity: 10,
             admits: true,
+            hears: Vec::new(),
         };
         serde_json::to_vec(&announcement).unwrap().into()
     }

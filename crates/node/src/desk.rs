@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   node.<id> ──▶ Request ──▶ Duty ──▶ shard
+//!   origins   ──▶ Origins ──▶ Duty             where rooms come from
 //!   node.<id> ◀── Response ◀── Change ◀── shard        an admission waits for its shard's answer
 //!   events    ◀── Event    ◀── Change
 //!   nodes     ◀── Announcement, every second
@@ -17,12 +18,15 @@ use std::time::Duration;
 
 use cluster::{Bus, BusError, Message, Subscription};
 use media::Credentials;
-use protocol::node::{self, Admit, Announcement, Event, NodeKind, PeerEvent, Request, Response, Stage};
-use protocol::{ApiError, Code, Offer, PeerId, RoomId};
+use protocol::node::{
+    self, Admit, Announcement, Event, MAX_ORIGINS, NodeKind, Origins, PeerEvent, Request, Response,
+    RoomOrigin, Stage,
+};
+use protocol::{ApiError, Code, NodeId, Offer, PeerId, RoomId};
 use serde::Serialize;
 use service::metrics::{IntCounter, IntGauge};
 use service::{Metrics, Shutdown, shutdown};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::{Config, Reach, meters};
@@ -73,6 +77,9 @@ pub trait Duty: Send + 'static {
     /// Takes the state of a stage.
     fn stage(&mut self, stage: Stage) -> Result<(), ApiError>;
 
+    /// A room comes from this origin now. Whether it was ours until then: it is to be closed.
+    fn origin(&mut self, room: RoomOrigin) -> bool;
+
     /// Forgets a room and its peers. No changes follow. After an error it has to be asked again.
     fn close(&mut self, room: &RoomId) -> Result<(), ApiError>;
 }
@@ -95,6 +102,8 @@ pub struct Opening<D> {
     pub metrics: Metrics,
     /// Shows how many peers are connected.
     pub connected: IntGauge,
+    /// The origins to which it has links.
+    pub hears: watch::Receiver<Vec<NodeId>>,
 }
 
 /// The desk of one node.
@@ -104,6 +113,8 @@ pub struct Desk<D> {
     reach: Reach,
     bus: Arc<dyn Bus>,
     requests: Subscription,
+    origins: Subscription,
+    hears: watch::Receiver<Vec<NodeId>>,
     changes: mpsc::Receiver<Change>,
     link: SocketAddr,
     boot: u64,
@@ -114,6 +125,7 @@ pub struct Desk<D> {
     admits: bool,
     connected: IntGauge,
     bad_requests: IntCounter,
+    bad_origins: IntCounter,
 }
 
 /// One peer.
@@ -128,7 +140,8 @@ struct Seat {
 impl<D: Duty> Desk<D> {
     /// Opens the desk: from now on requests wait for [`run`](Self::run).
     pub async fn open(opening: Opening<D>) -> anyhow::Result<Self> {
-        let Opening { duty, config, reach, bus, changes, link, metrics, connected } = opening;
+        let Opening { duty, config, reach, bus, changes, link, metrics, connected, hears } = opening;
+        let origins = bus.subscribe(node::ORIGINS).await?;
         let requests = bus.subscribe(&node::subject(&config.node)).await?;
         let boot = crate::boot();
         let loads = vec![0; reach.shards.len()];
@@ -138,6 +151,8 @@ impl<D: Duty> Desk<D> {
             reach,
             bus,
             requests,
+            origins,
+            hears,
             changes,
             link,
             boot,
@@ -148,6 +163,7 @@ impl<D: Duty> Desk<D> {
             admits: true,
             connected,
             bad_requests: meters::bad_input(&metrics, "node_request"),
+            bad_origins: meters::bad_input(&metrics, "origins"),
         })
     }
 
@@ -162,6 +178,8 @@ impl<D: Duty> Desk<D> {
                     Some(message) => self.request(message).await,
                     None => anyhow::bail!("the bus is gone"),
                 },
+                Some(message) = self.origins.recv() => self.rooms_come_from(&message.payload).await,
+                Ok(()) = self.hears.changed() => self.announce().await,
                 Some(change) = self.changes.recv() => self.change(change).await,
                 _ = announce.tick() => self.announce().await,
                 () = shutdown.begun(), if self.admits => {
@@ -186,6 +204,7 @@ impl<D: Duty> Desk<D> {
                 Ok(()) => return,
                 Err(error) => Response::Refused(error),
             },
+            Ok(Request::Ping) => Response::Done,
             Ok(Request::Remove { peer }) => self.remove(peer),
             Ok(Request::Stage(stage)) => {
                 self.duty.stage(stage).map_or_else(Response::Refused, |()| Response::Done)
@@ -231,6 +250,24 @@ impl<D: Duty> Desk<D> {
             self.end(peer, ApiError::new(Code::Ended, "the room is over")).await;
         }
         Response::Done
+    }
+
+    /// Whoever has been replaced as an origin lets go: its speakers come back at the new one.
+    async fn rooms_come_from(&mut self, payload: &[u8]) {
+        let Ok(Origins { rooms }) = serde_json::from_slice(payload) else { return self.bad_origins.inc() };
+        for origin in rooms.into_iter().take(MAX_ORIGINS) {
+            let room = origin.room.clone();
+            if !self.duty.origin(origin) {
+                continue;
+            }
+            tracing::warn!(%room, "another origin has taken over: its speakers are let go");
+            if self.duty.close(&room).is_ok() {
+                for peer in self.peers_where(|seat| seat.room == room) {
+                    self.end(peer, ApiError::new(Code::Unavailable, "another origin has taken over")).await;
+                    self.tell(room.clone(), peer, PeerEvent::Gone).await;
+                }
+            }
+        }
     }
 
     /// Refuses those who still wait to be admitted: where they are sent to next, they are sooner.
@@ -311,6 +348,7 @@ impl<D: Duty> Desk<D> {
             peers: self.peers.len() as u32,
             capacity: self.config.capacity,
             admits: self.admits,
+            hears: self.hears.borrow().clone(),
         };
         self.publish(node::NODES, &announcement).await;
     }

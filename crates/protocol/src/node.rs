@@ -4,6 +4,7 @@
 //!   node.<id>   request/reply   signaling → origin, edge    Request → Response
 //!   nodes       publish         origin, edge → everybody    Announcement, every second
 //!   events      publish         origin, edge → signaling    Event
+//!   origins     publish         signaling → origin, edge    Origins, when one changes and every second
 //!   room.<id>   publish         signaling ↔ signaling       what is known of a room: signaling's own
 //! ```
 //!
@@ -24,6 +25,12 @@ pub const NODES: &str = "nodes";
 /// Subject of the events.
 pub const EVENTS: &str = "events";
 
+/// Subject on which it is told where rooms come from.
+pub const ORIGINS: &str = "origins";
+
+/// Most rooms in one [`Origins`].
+pub const MAX_ORIGINS: usize = 500;
+
 /// Subject on which one node takes requests.
 pub fn subject(node: &NodeId) -> String {
     format!("node.{}", token(node.as_str()))
@@ -43,6 +50,8 @@ fn token(name: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Request {
+    /// Answer: is anybody there?
+    Ping,
     /// Make a peer.
     Admit(Box<Admit>),
     /// End a peer.
@@ -138,6 +147,27 @@ pub struct Announcement {
     pub capacity: u32,
     /// Takes newcomers: not while it drains.
     pub admits: bool,
+    /// Origins to which it has a link that is up; told at once when that changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hears: Vec<NodeId>,
+}
+
+/// Where some rooms come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origins {
+    /// At most [`MAX_ORIGINS`].
+    pub rooms: Vec<RoomOrigin>,
+}
+
+/// Where a room comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomOrigin {
+    /// The room.
+    pub room: RoomId,
+    /// Its origin.
+    pub origin: NodeId,
+    /// Of that; a higher one is newer.
+    pub epoch: Epoch,
 }
 
 /// What a node is.

@@ -2,13 +2,17 @@
 //!
 //! ```text
 //!   heard(announcement) ─▶ Fleet ─▶ place(kind, region, …)     least loaded, near ones first
-//!   tick(now, bus is up) ─▶   └──▶ live()
+//!   tick(now, bus is up) ─▶   ├──▶ live()
+//!   unanswered(origin) ──▶    └──▶ suspects()                  origins that are to be asked
 //! ```
+//!
+//! An origin is not taken for gone while an edge still hears it over its link: silence on the bus says that
+//! the bus is cut. Where the last edge has lost it, it is asked, and gone if it does not answer.
 //!
 //! Announcements come every second; between two of them many newcomers may be placed, so a node is
 //! charged for those it was given since. Times are ms of any clock that only grows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::id::NodeId;
 use protocol::node::{Announcement, NodeKind};
@@ -19,6 +23,9 @@ pub const SILENCE_MS: u64 = 3_500;
 /// How long the bus must have been up before silence proves anything: nodes that could not reach it
 /// either need as long to be heard again.
 pub const SETTLE_MS: u64 = 5_000;
+
+/// How old an edge's word about whom it hears may be: two announcements, and a little.
+const FRESH_MS: u64 = 2_500;
 
 /// Most nodes that are remembered.
 pub const MAX_NODES: usize = 1_000;
@@ -31,6 +38,8 @@ pub struct Fleet {
     up_since: Option<u64>,
     /// Announcements not taken because [`MAX_NODES`] are known.
     refused: u64,
+    /// Origins that the last edge has lost, and that have not been asked.
+    suspects: BTreeSet<NodeId>,
 }
 
 #[derive(Debug)]
@@ -60,6 +69,18 @@ impl Fleet {
     /// Takes an announcement. True where the node is new here, or started anew.
     pub fn heard(&mut self, now: u64, announcement: Announcement) -> bool {
         let full = self.nodes.len() >= MAX_NODES;
+        let heard_before = self.nodes.get(&announcement.node).map(|it| it.announcement.hears.clone());
+        let hears = announcement.hears.clone();
+        let is_new = self.note(now, announcement, full);
+        for origin in heard_before.unwrap_or_default() {
+            if !hears.contains(&origin) && self.nodes.contains_key(&origin) && !self.is_heard(now, &origin) {
+                self.suspects.insert(origin);
+            }
+        }
+        is_new
+    }
+
+    fn note(&mut self, now: u64, announcement: Announcement, full: bool) -> bool {
         match self.nodes.get_mut(&announcement.node) {
             // A message of a former life, overtaken by the present one's.
             Some(heard) if announcement.boot < heard.announcement.boot => false,
@@ -91,8 +112,29 @@ impl Fleet {
         if now.saturating_sub(up_since) < SETTLE_MS {
             return Vec::new();
         }
-        let silent = |_: &NodeId, heard: &mut Heard| now.saturating_sub(heard.at) > SILENCE_MS;
-        self.nodes.extract_if(.., silent).map(|(_, heard)| heard.announcement).collect()
+        let silent = |heard: &Heard| now.saturating_sub(heard.at) > SILENCE_MS;
+        let silent: Vec<_> = self.nodes.iter().filter(|(_, heard)| silent(heard)).map(|(id, _)| id).collect();
+        let lost: Vec<_> = silent.into_iter().filter(|node| !self.is_heard(now, node)).cloned().collect();
+        lost.iter().filter_map(|node| self.nodes.remove(node)).map(|heard| heard.announcement).collect()
+    }
+
+    /// Origins that are to be asked whether they are there, each once.
+    pub fn suspects(&mut self) -> Vec<NodeId> {
+        std::mem::take(&mut self.suspects).into_iter().collect()
+    }
+
+    /// An origin that was asked has not answered: it is gone, unless an edge hears it again.
+    pub fn unanswered(&mut self, now: u64, origin: &NodeId) -> Option<Announcement> {
+        if self.is_heard(now, origin) {
+            return None;
+        }
+        self.nodes.remove(origin).map(|heard| heard.announcement)
+    }
+
+    /// Whether an edge has a link to this origin.
+    fn is_heard(&self, now: u64, origin: &NodeId) -> bool {
+        let is_fresh = |heard: &Heard| now.saturating_sub(heard.at) <= FRESH_MS;
+        self.nodes.values().any(|heard| is_fresh(heard) && heard.announcement.hears.contains(origin))
     }
 
     /// Everybody who is not known to be gone.
@@ -150,6 +192,7 @@ mod tests {
             peers,
             capacity: 10,
             admits: true,
+            hears: Vec::new(),
         }
     }
 
@@ -208,6 +251,42 @@ mod tests {
         assert_eq!(fleet.tick(25_900, true), []);
         assert_eq!(fleet.tick(26_000, true), [edge("a", "here", 0)]);
         assert_eq!(fleet.live().count(), 0);
+    }
+
+    fn origin(name: &str) -> Announcement {
+        Announcement { kind: NodeKind::Origin, ..edge(name, "here", 0) }
+    }
+
+    fn hearing(name: &str, origins: &[&str]) -> Announcement {
+        let hears = origins.iter().map(|origin| NodeId::new(origin).unwrap()).collect();
+        Announcement { hears, ..edge(name, "here", 0) }
+    }
+
+    #[test]
+    fn an_origin_is_asked_once_the_last_edge_has_lost_it_and_gone_if_it_does_not_answer() {
+        let mut fleet = fleet(&[origin("o"), hearing("a", &["o"]), hearing("b", &["o"])]);
+        fleet.heard(100, hearing("a", &[]));
+        assert_eq!(fleet.suspects(), [], "b still hears it");
+        fleet.heard(200, hearing("b", &[]));
+        let o = NodeId::new("o").unwrap();
+        assert_eq!((fleet.suspects(), fleet.suspects()), (vec![o.clone()], vec![]));
+        fleet.heard(300, hearing("b", &["o"]));
+        assert_eq!(fleet.unanswered(400, &o), None, "b hears it again");
+        fleet.heard(500, hearing("b", &[]));
+        assert_eq!(fleet.suspects(), std::slice::from_ref(&o));
+        assert_eq!(fleet.unanswered(600, &o), Some(origin("o")));
+        assert_eq!(fleet.get(&o), None);
+    }
+
+    #[test]
+    fn an_origin_that_is_silent_on_the_bus_stays_while_an_edge_hears_it() {
+        let mut fleet = fleet(&[origin("o"), hearing("a", &["o"])]);
+        assert_eq!(fleet.tick(0, true), []);
+        for second in 1..20 {
+            fleet.heard(second * 1_000, hearing("a", &["o"]));
+            assert_eq!(fleet.tick(second * 1_000, true), [], "its link says that it is there");
+        }
+        assert_eq!(fleet.tick(22_000, true), [origin("o")], "nobody says so any more");
     }
 
     #[test]

@@ -121,6 +121,7 @@ impl World {
             peers: 0,
             capacity: 100,
             admits: true,
+            hears: Vec::new(),
         };
         let mut live: BTreeMap<_, _> = (**self.live.borrow()).clone();
         live.insert(said.node.clone(), said);
@@ -228,7 +229,8 @@ impl TestEdge {
         let tell = move |id, child| child_told(&taken, id, child);
         node::serve::children(&name(node), links.clone(), ids.clone(), &tasks, &metrics, tell);
         let (shards, live) = (vec![handle.clone()], world.live.subscribe());
-        let tools = Tools { queue: queue.clone(), shards, links: links.clone(), ids, tasks, live };
+        let (hears, _) = watch::channel(Vec::new());
+        let tools = Tools { queue: queue.clone(), shards, links: links.clone(), ids, tasks, live, hears };
         let rooms = Rooms::new(member(node), StdRng::seed_from_u64(1));
         let relay = Relay::new(tools, rooms, RelayMeters::new(metrics));
         tokio::spawn(async move {

@@ -71,5 +71,6 @@ fn announcement(name: &NodeId, kind: NodeKind) -> Announcement {
         peers: 0,
         capacity: 100_000,
         admits: true,
+        hears: Vec::new(),
     }
 }

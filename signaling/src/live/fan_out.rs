@@ -64,6 +64,8 @@ impl LiveRoom {
         }
         let now = self.app.elapsed_ms();
         self.presence.board(|board| board.stage(now, &room));
+        let origin = room.origin().filter(|_| room.state() != RoomState::Ended);
+        self.app.origins.set(&self.id, origin);
         self.push.want(room.node_stage().zip(room.origin().map(|(node, _)| node.clone())));
         self.people.count(&self.app.counters, self.room.as_deref());
     }

@@ -199,6 +199,7 @@ impl LiveRoom {
             }
             self.keep_up().await;
             if self.is_over(draining) && self.app.rooms.retire(&self.id, &mut self.inbox) {
+                self.app.origins.set(&self.id, None);
                 return;
             }
         }

@@ -186,5 +186,6 @@ fn announcement(text: &str, kind: NodeKind, boot: u64) -> Announcement {
         peers: 0,
         capacity: 1_000,
         admits: true,
+        hears: Vec::new(),
     }
 }
