@@ -8,7 +8,10 @@ use cluster::{Bus, MemoryBus};
 use media::dtls::Certificate;
 use node::{Config, Surroundings};
 use protocol::message::RoomState;
-use protocol::node::{self as wire, Admit, NodeKind, Request, Response, Stage, StageSpeaker};
+use protocol::node::{
+    self as wire, Admit, Event, NodeKind, Origins, PeerEvent, Request, Response, RoomOrigin, Stage,
+    StageSpeaker,
+};
 use protocol::{Code, Epoch, Identity, NodeId, RoomId, SpeakerNumber};
 use service::{Registry, Tasks, shutdown};
 use transport::Authority;
@@ -106,4 +109,27 @@ async fn a_stage_is_taken_and_a_room_closed() {
     };
     assert_eq!(ask(&bus, &Request::Stage(stage)).await, Response::Done);
     assert_eq!(ask(&bus, &Request::Close { room }).await, Response::Done);
+}
+
+#[tokio::test]
+async fn an_origin_that_was_replaced_lets_its_speakers_go_and_no_other() {
+    let bus = MemoryBus::new();
+    let (_origin, _tasks, _drain) = start(&bus).await;
+    let mut events = bus.subscribe(wire::EVENTS).await.unwrap();
+    let admitted = ask(&bus, &admit("anna", Some(SpeakerNumber(1)))).await;
+    let Response::Admitted { peer, .. } = admitted else { panic!("{admitted:?}") };
+    let room = RoomId::new("all-hands").unwrap();
+    let tell = async |origin: &str, epoch| {
+        let told = RoomOrigin { room: room.clone(), origin: name(origin), epoch: Epoch(epoch) };
+        let told = serde_json::to_vec(&Origins { rooms: vec![told] }).unwrap();
+        bus.publish(wire::ORIGINS, told.into()).await.unwrap();
+        // Taken in order: what was told before has been heard.
+        assert_eq!(ask(&bus, &Request::Ping).await, Response::Done);
+    };
+    bus.publish(wire::ORIGINS, "nonsense".into()).await.unwrap();
+    tell("origin-2", 1).await;
+    tell("origin-1", 2).await;
+    tell("origin-2", 2).await;
+    let event: Event = serde_json::from_slice(&events.recv().await.unwrap().payload).unwrap();
+    assert_eq!((event.peer, event.what), (peer, PeerEvent::Gone));
 }

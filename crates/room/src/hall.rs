@@ -64,6 +64,8 @@ pub enum Operation {
         identity: Identity,
         /// Which.
         session: Session,
+        /// They have asked for media, as everybody does who came to listen.
+        had_media: bool,
     },
     /// A session's socket was there all the time: its node was silent, and was taken for gone. Nothing happens
     /// where the session is not the identity's current one.

@@ -24,6 +24,10 @@ pub const INVITATION_MS: u64 = 30_000;
 /// How long a seat, a hand and a resume ticket outlive a cut.
 pub const AWAY_MS: u64 = 60_000;
 
+/// The same for somebody who never asked for media and is not on stage: long enough to load a page again, and
+/// so short that whoever only comes and goes, again and again, fills no room.
+pub const BRIEF_MS: u64 = 5_000;
+
 /// How long an empty room lives.
 pub const EMPTY_MS: u64 = 10 * 60_000;
 

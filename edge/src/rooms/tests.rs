@@ -294,6 +294,24 @@ fn a_newer_origin_is_followed_and_an_older_one_is_not() {
 }
 
 #[test]
+fn where_a_room_comes_from_now_is_followed_at_once_and_of_no_concern_where_nobody_hears_it() {
+    let mut script = Script::new("edge-1", &["edge-1"]);
+    let mut links = topology(&["edge-1"]);
+    links.links.insert(node("origin-2"), "127.0.0.1:7300".parse().unwrap());
+    script.rooms.topology(links);
+    let now = script.at(0);
+    script.rooms.moved(now, &room(), &node("origin-2"), Epoch(9), &mut script.out);
+    assert_eq!(script.rooms.len(), 0);
+    script.listen(0);
+    script.link(5, "origin", UP);
+    script.take();
+    script.rooms.moved(now, &room(), &node("origin-2"), Epoch(1), &mut script.out);
+    assert_eq!(script.dialled(), [""; 0], "that is no newer one");
+    script.rooms.moved(now, &room(), &node("origin-2"), Epoch(2), &mut script.out);
+    assert_eq!(script.dialled(), ["origin-2"]);
+}
+
+#[test]
 fn rooms_without_a_parent_do_not_keep_the_others_from_theirs() {
     let mut script = Script::new("edge-1", &["edge-1"]);
     let now = script.at(0);

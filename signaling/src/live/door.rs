@@ -18,7 +18,7 @@ use crate::rooms::{Entered, Member, Reply};
 /// How somebody goes.
 #[derive(Clone, Copy)]
 enum Going {
-    Cut,
+    Cut { had_media: bool },
     Left,
 }
 
@@ -69,7 +69,7 @@ impl LiveRoom {
             Body::Whip { key, place } => Contact::Whip { key, _place: place },
         };
         let (listen, speak) = kept.unwrap_or_default();
-        let here = Here { number: session.number, contact, listen, speak };
+        let here = Here { number: session.number, contact, listen, speak, had_media: is_resumed };
         let member = self.seat(&arrival, here);
         Ok(Entered { member, presence: self.presence.reader(seen), is_full })
     }
@@ -149,10 +149,13 @@ impl LiveRoom {
     pub(super) async fn cut(&mut self, who: &Member) {
         let Some(here) = self.people.current(who) else { return };
         here.contact = Contact::Away;
+        let had_media = here.had_media;
         let session = self.app.session_of(who.number);
-        match self.app.halls.cut(&self.id, &who.identity, &session).await {
+        match self.app.halls.cut(&self.id, &who.identity, &session, had_media).await {
             Ok(acted) => self.spread(acted).await,
-            Err(StoreError::Unavailable(_)) => self.note_later(&who.identity, session, Going::Cut),
+            Err(StoreError::Unavailable(_)) => {
+                self.note_later(&who.identity, session, Going::Cut { had_media })
+            }
             Err(error) => tracing::warn!(%error, "a cut is not noted: the participant stays"),
         }
     }
@@ -210,7 +213,7 @@ impl LiveRoom {
         self.app.tasks.errand("somebody who is gone", async move {
             let noted = loop {
                 let answer = match going {
-                    Going::Cut => app.halls.cut(&room, &identity, &session).await,
+                    Going::Cut { had_media } => app.halls.cut(&room, &identity, &session, had_media).await,
                     Going::Left => app.halls.leave(&room, &identity, &session).await,
                 };
                 if !app.must_ask_again(&answer).await {

@@ -69,6 +69,7 @@ impl LiveRoom {
         if purpose == Purpose::Speak && !on_stage {
             return Err(not_on_stage());
         }
+        here.had_media = true;
         let place = here.peer(purpose);
         if place.as_ref().is_some_and(|other| other.turn > turn) {
             return Err(ApiError::new(Code::Conflict, "a later request has replaced this one"));

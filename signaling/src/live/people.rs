@@ -32,6 +32,8 @@ pub(super) struct Here {
     pub(super) contact: Contact,
     pub(super) listen: Option<Peer>,
     pub(super) speak: Option<Peer>,
+    /// They have asked for media, here or before they came back.
+    pub(super) had_media: bool,
 }
 
 /// How they are reached.

@@ -1,11 +1,11 @@
 //! Who gets media from where, and what happens when it is lost.
 
-use protocol::node::Request;
+use protocol::node::{ORIGINS, Origins, Request};
 use protocol::token::Role;
 use serde_json::json;
 
 use crate::client::offer;
-use crate::venue::Venue;
+use crate::venue::{ROOM, Venue};
 
 #[tokio::test]
 async fn listeners_are_spread_over_the_edges_and_speakers_go_to_the_origin() {
@@ -184,9 +184,17 @@ async fn a_lost_origin_is_replaced_by_a_higher_epoch() {
     let mut sam = venue.join(Role::Speaker, "sam").await;
     sam.media("speak").await;
     let first = venue.origin.stage(|_| true).await;
+    let mut told = venue.hears(ORIGINS).await;
     venue.origin.restart();
     assert_eq!(sam.until("moved").await["why"], "node_lost");
     let second = venue.origin.stage(|stage| stage.epoch > first.epoch).await;
     assert_eq!(second.speakers, first.speakers);
+    let mut epoch = first.epoch;
+    while epoch < second.epoch {
+        let message = told.recv().await.unwrap();
+        let origins: Origins = serde_json::from_slice(&message.payload).unwrap();
+        assert_eq!(origins.rooms[0].room.as_str(), ROOM);
+        epoch = origins.rooms[0].epoch;
+    }
     venue.close().await;
 }

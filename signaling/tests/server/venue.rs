@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::store::{Limits as StoreLimits, MemoryStore};
-use cluster::{MemoryBus, Nodes};
+use cluster::{Bus, MemoryBus, Nodes, Subscription};
 use protocol::node::NodeKind;
 use protocol::token::{Claims, Keys, Role};
 use protocol::{Identity, NodeId, RoomId};
@@ -109,6 +109,11 @@ impl Venue {
     }
 
     /// The edge that a `media` answer names.
+    /// What is published on a subject from now on.
+    pub(crate) async fn hears(&self, subject: &str) -> Subscription {
+        self.parts.bus.subscribe(subject).await.unwrap()
+    }
+
     pub(crate) fn edge_of(&self, media: &Value) -> &Node {
         self.edges.iter().find(|edge| media["node"] == edge.name).expect("an edge")
     }

@@ -138,7 +138,7 @@ pub async fn a_cut_of_a_former_session_means_nothing(fresh: &impl AsyncFn(Limits
     opened(store).await;
     enter(store, "hanna", Role::Host, 7).await.unwrap();
     let before = store.room(&town()).await;
-    let cut = store.cut(&town(), &id("hanna"), &session(1)).await.unwrap();
+    let cut = store.cut(&town(), &id("hanna"), &session(1), true).await.unwrap();
     let left = store.leave(&town(), &id("hanna"), &session(1)).await.unwrap();
     assert_eq!((cut.gone.len(), left.gone.len()), (0, 0));
     assert_eq!(store.room(&town()).await, before);
@@ -220,6 +220,6 @@ pub async fn what_is_not_there_is_an_error(fresh: &impl AsyncFn(Limits) -> Groun
     let act = store.act(&town(), &Actor::Admin, &Action::End).await;
     assert_eq!(act, Err(HallError::NoRoom.into()));
     assert_eq!(store.people(&town(), None, 1).await, Err(HallError::NoRoom.into()));
-    assert_eq!(store.cut(&town(), &id("lea"), &session(1)).await, Err(HallError::NoRoom.into()));
+    assert_eq!(store.cut(&town(), &id("lea"), &session(1), true).await, Err(HallError::NoRoom.into()));
     assert_eq!(store.resume(&town(), "nonsense", &session(1)).await, Err(HallError::Ticket.into()));
 }

@@ -111,9 +111,16 @@ impl Halls {
         self.let_in(room, secret, &Operation::Resume { ticket, session: session.clone(), secret }).await
     }
 
-    /// A session's socket is gone without a word.
-    pub async fn cut(&self, room: &RoomId, who: &Identity, session: &Session) -> Result<Acted, StoreError> {
-        self.run(room, &Operation::Cut { identity: who.clone(), session: session.clone() }).await
+    /// A session's socket is gone without a word; `had_media` says that they had asked for media.
+    pub async fn cut(
+        &self,
+        room: &RoomId,
+        who: &Identity,
+        session: &Session,
+        had_media: bool,
+    ) -> Result<Acted, StoreError> {
+        let (identity, session) = (who.clone(), session.clone());
+        self.run(room, &Operation::Cut { identity, session, had_media }).await
     }
 
     /// Somebody goes for good.
@@ -167,7 +174,7 @@ impl Halls {
     pub async fn reap(&self) -> Result<Vec<Acted>, StoreError> {
         let mut happened = Vec::new();
         for Orphan { room, identity, session } in self.store.orphans(PORTION).await? {
-            match self.cut(&room, &identity, &session).await {
+            match self.cut(&room, &identity, &session, true).await {
                 Ok(acted) => happened.push(acted),
                 // They are gone by themselves.
                 Err(StoreError::Hall(_)) => {}

@@ -7,7 +7,7 @@ use protocol::message::{RemoveReason, RoomState};
 use protocol::token::Role;
 
 use super::{Cause, Commit, Compare, Decision, Due, Entry, HallError, Note, Operation, View};
-use crate::limits::{AWAY_MS, ENDED_MS, MAX_SEATS};
+use crate::limits::{AWAY_MS, BRIEF_MS, ENDED_MS, MAX_SEATS};
 use crate::person::{Tickets, Worth};
 use crate::room::{Delta, Head, Numbered, Standing, Tombstone};
 use crate::rules::{Draft, Settled};
@@ -40,7 +40,7 @@ impl Operation {
                 case.enter(arrival, session, tickets)
             }
             Self::Resume { ticket, session, secret } => case.resume(ticket, session, *secret),
-            Self::Cut { identity, session } => case.cut(identity, session),
+            Self::Cut { identity, session, had_media } => case.cut(identity, session, *had_media),
             Self::Return { identity, session } => case.return_(identity, session),
             Self::Leave { identity, session } => case.leave(identity, session),
             Self::Act { actor, action } => case.act(actor, action),
@@ -157,14 +157,15 @@ impl<'a> Case<'a> {
         self.enter(&arrival, session, Tickets::next(secret, *shown))
     }
 
-    fn cut(&self, identity: &Identity, session: &Session) -> Result<Decision, HallError> {
-        self.room()?;
+    fn cut(&self, identity: &Identity, session: &Session, had_media: bool) -> Result<Decision, HallError> {
+        let is_on_stage = self.room()?.place(identity).number.is_some();
         let person = self.view.person(identity);
         // The first cut counts: one that is told twice gives no more time.
         let Some(person) = person.filter(|it| it.session == *session && it.away_until.is_none()) else {
             return Ok(nothing(Answer::Done));
         };
-        let away = Present { away_until: Some(self.now + AWAY_MS), ..person.clone() };
+        let time = if had_media || is_on_stage { AWAY_MS } else { BRIEF_MS };
+        let away = Present { away_until: Some(self.now + time), ..person.clone() };
         Ok(self.changed(identity, away))
     }
 

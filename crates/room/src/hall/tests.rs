@@ -11,7 +11,7 @@ use protocol::message::{DeclineReason, Hand, RoomState, StageMember};
 use protocol::token::Role;
 
 use super::*;
-use crate::limits::{AWAY_MS, INVITATION_MS, MAX_STANDING};
+use crate::limits::{AWAY_MS, BRIEF_MS, INVITATION_MS, MAX_STANDING};
 use crate::{Outcome, Standing};
 
 /// A room with everybody who is in it, and a clock.
@@ -141,8 +141,12 @@ impl Town {
     }
 
     fn cut(&mut self, name: &str) {
+        self.cut_with(name, true);
+    }
+
+    fn cut_with(&mut self, name: &str, had_media: bool) {
         let session = self.current(name).unwrap();
-        self.run(&Operation::Cut { identity: id(name), session }).unwrap();
+        self.run(&Operation::Cut { identity: id(name), session, had_media }).unwrap();
     }
 
     fn act(&mut self, actor: &Actor, action: Action) -> Result<Outcome, Refusal> {

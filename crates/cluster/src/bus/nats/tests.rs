@@ -103,6 +103,22 @@ async fn ask(driven: &Driven) -> Result<Bytes, BusError> {
     timeout(PATIENCE, driven.request("room.a", Bytes::new(), PATIENCE)).await.expect("not until it is back")
 }
 
+/// A machine that is busy may lose the session once more: what is said into that is said again.
+async fn hears_of_the_gap_and_then_only_what_is_new(driven: &Driven, subscription: &mut Subscription) {
+    let mut was_told = false;
+    loop {
+        let _lost_again = say(driven, "new").await;
+        match timeout(Duration::from_millis(500), subscription.hear()).await {
+            Ok(Some(Heard::Gap)) => was_told = true,
+            Ok(heard) => {
+                assert_eq!(heard, Some(said("room.a", "new")));
+                return assert!(was_told, "that something may have been missed");
+            }
+            Err(_) => reached(driven).await,
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_comes_later_is_waited_for() {
     let mut server = RealServer::nats();
@@ -157,9 +173,7 @@ async fn a_lost_session_never_connects_again() {
     // Its client takes words until it has given up. They go nowhere.
     let give_up = async { while lost.client.publish("dais.room.a", "stale".into()).await.is_ok() {} };
     timeout(PATIENCE, give_up).await.expect("it gives up");
-    say(&driven, "new").await.unwrap();
-    assert_eq!(next(&mut subscription).await, Heard::Gap);
-    assert_eq!(next(&mut subscription).await, said("room.a", "new"));
+    hears_of_the_gap_and_then_only_what_is_new(&driven, &mut subscription).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -176,9 +190,7 @@ async fn a_server_that_stops_is_noticed_and_nobody_waits_for_it() {
     assert!(matches!(refused, Err(BusError::Down(_))));
     server.go_on();
     reached(&driven).await;
-    say(&driven, "new").await.unwrap();
-    assert_eq!(next(&mut subscription).await, Heard::Gap);
-    assert_eq!(next(&mut subscription).await, said("room.a", "new"));
+    hears_of_the_gap_and_then_only_what_is_new(&driven, &mut subscription).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -39,7 +39,7 @@ pub async fn whoever_was_at_a_node_that_is_gone_is_cut_once(fresh: &impl AsyncFn
         }
         for orphan in found {
             assert!(orphans.insert(orphan.identity.clone()), "asked for twice: {:?}", orphan.identity);
-            store.cut(&orphan.room, &orphan.identity, &orphan.session).await.unwrap();
+            store.cut(&orphan.room, &orphan.identity, &orphan.session, true).await.unwrap();
         }
         ground.advance(2_000);
         store.renew(&owner(2)).await.unwrap();

@@ -12,7 +12,7 @@ pub async fn whoever_does_not_come_back_is_gone_once(fresh: &impl AsyncFn(Limits
     opened(store).await;
     enter(store, "leo", Role::Listener, 3).await.unwrap();
     for (name, number) in [("lea", 2), ("leo", 3)] {
-        store.cut(&town(), &id(name), &session(number)).await.unwrap();
+        store.cut(&town(), &id(name), &session(number), true).await.unwrap();
     }
     assert_eq!(store.people(&town(), None, 9).await.unwrap().len(), 3, "held");
     ground.advance(AWAY_MS - MARGIN);

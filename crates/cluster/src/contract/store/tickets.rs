@@ -12,7 +12,7 @@ pub async fn a_ticket_brings_back_who_one_was(fresh: &impl AsyncFn(Limits) -> Gr
     let store = &ground.halls;
     opened(store).await;
     let lea = enter(store, "lea", Role::Listener, 3).await.unwrap();
-    store.cut(&town(), &id("lea"), &session(3)).await.unwrap();
+    store.cut(&town(), &id("lea"), &session(3), true).await.unwrap();
     ground.advance(AWAY_MS - MARGIN);
     let back = store.resume(&town(), &lea.ticket, &session(10)).await.unwrap();
     assert_eq!(back.arrival, lea.arrival);
@@ -65,7 +65,7 @@ pub async fn a_ticket_is_too_old_after_sixty_seconds(fresh: &impl AsyncFn(Limits
     let store = &ground.halls;
     let hanna = enter(store, "hanna", Role::Host, 1).await.unwrap();
     ground.advance(10 * AWAY_MS);
-    store.cut(&town(), &id("hanna"), &session(1)).await.unwrap();
+    store.cut(&town(), &id("hanna"), &session(1), true).await.unwrap();
     ground.advance(AWAY_MS);
     let late = store.resume(&town(), &hanna.ticket, &session(2)).await;
     assert_eq!(late, Err(HallError::Ticket.into()), "even before somebody expired it");

@@ -127,6 +127,20 @@ fn what_somebody_has_outlives_a_cut_for_sixty_seconds() {
 }
 
 #[test]
+fn whoever_only_comes_and_goes_is_held_for_seconds_unless_on_stage() {
+    let mut town = Town::new(8);
+    town.enter("sam", Role::Speaker).unwrap();
+    town.does("lea", Action::RaiseHand);
+    for who in ["lea", "sam"] {
+        town.cut_with(who, false);
+    }
+    assert_eq!(town.wait(BRIEF_MS - 1), []);
+    assert_eq!(town.wait(1), [Change::Hands { up: vec![], down: vec![id("lea")] }]);
+    assert_eq!(town.current("lea"), None);
+    assert_eq!(town.enter("sam", Role::Speaker), Ok(Answer::Seated { number: SpeakerNumber(2) }));
+}
+
+#[test]
 fn whoever_comes_back_in_time_has_their_seat_and_their_mute() {
     let mut town = Town::new(8);
     town.does("lea", Action::RaiseHand);
