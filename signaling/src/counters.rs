@@ -17,6 +17,7 @@ pub(crate) struct Counters {
     refused: IntCounterVec,
     bad_input: IntCounterVec,
     gaps: IntCounterVec,
+    store_up: IntGauge,
     lane_full: IntCounter,
     lingering_full: IntCounter,
     presence_lag: Histogram,
@@ -54,6 +55,8 @@ impl Counters {
                 "Times that messages of others may have been missed: the bus was away, or reading too slow.",
                 &["subject"],
             ),
+            store_up: metrics
+                .gauge("dais_store_up", "Whether the rooms' store answered when it was last asked."),
             lane_full: full.with_label_values(&["control_lane"]),
             lingering_full: full.with_label_values(&["lingering_peers"]),
             presence_lag: metrics.histogram(
@@ -102,6 +105,11 @@ impl Counters {
     /// Messages on such a subject may have been missed.
     pub(crate) fn gap(&self, subject: &'static str) {
         self.gaps.with_label_values(&[subject]).inc();
+    }
+
+    /// Whether the store answers.
+    pub(crate) fn store_up(&self, is_up: bool) {
+        self.store_up.set(i64::from(is_up));
     }
 
     pub(crate) fn lane_full(&self) {

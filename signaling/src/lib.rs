@@ -29,6 +29,7 @@ mod origins;
 mod presence;
 mod rooms;
 mod server;
+mod timed;
 mod upkeep;
 mod web;
 mod whip;

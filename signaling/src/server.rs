@@ -25,6 +25,7 @@ use crate::limits::Gates;
 use crate::live::Input;
 use crate::origins::Origins;
 use crate::rooms::Rooms;
+use crate::timed::Timed;
 use crate::{answer, api, connection, origins, upkeep, web, whip};
 
 /// What signaling is built on.
@@ -62,7 +63,7 @@ impl Server {
             boot: now_ms(),
             start: Instant::now(),
             load: AtomicU64::new(1),
-            halls: Halls::new(store, config.limits.room_participants),
+            halls: Halls::new(Arc::new(Timed::new(store, &metrics)), config.limits.room_participants),
             config,
             bus,
             nodes,

@@ -92,6 +92,7 @@ impl Upkeep<'_> {
     /// Says once that the store is gone, and once that it is back.
     fn note(&mut self, done: Result<(), StoreError>) {
         let is_down = done.is_err();
+        self.app.counters.store_up(!is_down);
         if is_down {
             self.held_since = None;
         }
