@@ -1,11 +1,12 @@
 //! `dais doctor`: looks at this machine the way `dais up` with the same options would, and says what to
 //! do about each thing that is not as it should be.
 //!
-//! It changes nothing and sends nothing. Whatever cannot be found out is said to be unknown, not fine.
+//! Where parts share servers (`--nats`, `--redis`), it asks those too. It changes nothing. Whatever cannot be found out is said to be unknown, not fine.
 
 mod clock;
 mod limits;
 mod ports;
+mod servers;
 
 use std::fmt;
 
@@ -13,7 +14,7 @@ use service::config::Values;
 
 use crate::addresses;
 use crate::failure::Failure;
-use crate::options::{Access, Media, Missing, Process, Web};
+use crate::options::{Access, Cluster, Media, Missing, Process, Store, Web};
 
 /// What was found about one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub(crate) fn run(mut values: Values) -> Result<(), Failure> {
     let media = Media::read(&mut values, web.is_local());
     let access = Access::read(&mut values, Missing::Invent);
     let process = Process::read(&mut values);
+    let bus = values.has("nats").then(|| Cluster::read(&mut values));
+    let store = if values.has("redis") { Store::read(&mut values) } else { None };
     values.check()?;
 
     let mut findings = ports::check(&web, &process, &media);
@@ -71,6 +74,7 @@ pub(crate) fn run(mut values: Values) -> Result<(), Failure> {
     findings.extend(check_addresses(&web, &media));
     findings.extend(limits::check());
     findings.push(clock::check());
+    findings.extend(servers::check(bus.as_ref(), store.as_ref())?);
     findings.iter().for_each(|finding| println!("{finding}"));
     match findings.iter().filter(|finding| finding.verdict == Verdict::Broken).count() {
         0 => Ok(()),

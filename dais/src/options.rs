@@ -77,9 +77,9 @@ const LOAD: Command = Command {
 
 const DOCTOR: Command = Command {
     name: "doctor",
-    about: "Check ports, addresses, limits and clock of this machine, and say what to do about each",
+    about: "Check ports, addresses, limits, clock and servers, and say what to do about each",
     example: "dais doctor --listen 0.0.0.0:7000",
-    settings: &[WEB, KEYS, MEDIA, PROCESS],
+    settings: &[WEB, KEYS, MEDIA, CLUSTER, STORE, PROCESS],
 };
 
 const WEB: &[Setting] = &[

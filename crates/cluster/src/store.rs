@@ -25,7 +25,7 @@ use room::{Owner, Refusal, Session};
 
 pub use halls::{Acted, Entered, Halls};
 pub use memory::MemoryStore;
-pub use redis::{NotRedis, RedisStore, RedisUrl};
+pub use redis::{Condition, NotRedis, RedisStore, RedisUrl};
 
 /// What a store takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

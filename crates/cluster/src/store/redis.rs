@@ -20,6 +20,7 @@
 //! and set values; they know no rule. Every operation has a time-out of ours, and a commit of which it is
 //! not known whether it was done is asked about again under its id, never done twice.
 
+mod condition;
 mod connection;
 mod wire;
 
@@ -35,6 +36,7 @@ use room::hall::{Commit, Committed, Conflict, Due, HallError, Loaded};
 use room::{Owner, Room};
 
 use super::{LEASE_MS, Limits, Listed, Orphan, Store, StoreError};
+pub use condition::Condition;
 use connection::Connection;
 pub use connection::{NotRedis, RedisUrl};
 use wire::{Answer, Page, Row, Why};
