@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -19,6 +19,10 @@ const TRY: Duration = Duration::from_millis(800);
 
 /// How long an operation may take with all its tries.
 const ALTOGETHER: Duration = Duration::from_millis(2_500);
+
+/// How long a server that did not answer is left alone: whoever asks meanwhile is told so at once, so that not
+/// everybody who waits for a room waits for the server in turn.
+const REST: Duration = Duration::from_millis(500);
 
 /// Between two tries, and to a server that cannot be reached.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -63,6 +67,8 @@ pub(super) struct Connection {
     client: Client,
     /// Connects when it is first used, and again whenever it was cut.
     manager: Mutex<ConnectionManager>,
+    /// It did not answer, and is left alone until then.
+    rests: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone, Copy)]
@@ -84,7 +90,7 @@ impl Connection {
     pub(super) fn new(url: RedisUrl) -> RedisResult<Self> {
         let client = Client::open(url.0)?;
         let manager = Mutex::new(manage(&client)?);
-        Ok(Self { client, manager })
+        Ok(Self { client, manager, rests: Mutex::default() })
     }
 
     /// Asks something that may be asked twice.
@@ -108,15 +114,19 @@ impl Connection {
     }
 
     async fn insist(&self, ask: Ask<'_>) -> Result<Value, StoreError> {
+        if lock(&self.rests).is_some_and(|until| Instant::now() < until) {
+            return Err(StoreError::Unavailable("it did not answer a moment ago".into()));
+        }
         let deadline = Instant::now() + ALTOGETHER;
         loop {
-            let manager = self.manager.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let manager = lock(&self.manager).clone();
             let error = match timeout_at(deadline.min(Instant::now() + TRY), ask.of(manager)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => self.judge(error)?,
                 Err(_) => StoreError::Unavailable("it is silent".into()),
             };
             if Instant::now() + PAUSE >= deadline {
+                *lock(&self.rests) = Some(Instant::now() + REST);
                 return Err(error);
             }
             tokio::time::sleep(PAUSE).await;
@@ -130,7 +140,7 @@ impl Connection {
             // No longer the primary: whoever is now is found under the same name.
             ErrorKind::Server(ServerErrorKind::ReadOnly) => {
                 if let Ok(manager) = manage(&self.client) {
-                    *self.manager.lock().unwrap_or_else(PoisonError::into_inner) = manager;
+                    *lock(&self.manager) = manager;
                 }
                 Ok(says)
             }
@@ -146,6 +156,10 @@ impl Connection {
             _ => Err(says),
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn manage(client: &Client) -> RedisResult<ConnectionManager> {
