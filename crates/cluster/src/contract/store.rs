@@ -43,15 +43,15 @@ impl Ground {
 /// As long before a deadline, in ms, nothing may have happened: a store's own time goes on beside the story's.
 const MARGIN: u64 = 10_000;
 
-fn town() -> RoomId {
+pub(crate) fn town() -> RoomId {
     RoomId::new("town").unwrap()
 }
 
-fn id(text: &str) -> Identity {
+pub(crate) fn id(text: &str) -> Identity {
     Identity::new(text).unwrap()
 }
 
-fn session(number: u64) -> Session {
+pub(crate) fn session(number: u64) -> Session {
     Session { node: NodeId::new("s1").unwrap(), boot: 1, number }
 }
 

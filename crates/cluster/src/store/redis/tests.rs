@@ -1,17 +1,16 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use protocol::id::NodeId;
 use protocol::message::RoomState;
 use protocol::token::Role;
-use room::{Action, Actor, Arrival, Plan, Session};
+use room::{Action, Actor, Arrival, Plan};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::Halls;
 use crate::contract::servers::Server;
-use crate::contract::store::Ground;
+use crate::contract::store::{Ground, id, session, town};
 
 async fn fresh(limits: Limits) -> Ground {
     let server = Server::redis();
@@ -24,18 +23,6 @@ crate::store_contract!(fresh);
 
 fn store(at: SocketAddr, limits: Limits) -> Arc<RedisStore> {
     RedisStore::new(format!("redis://{at}").parse().unwrap(), "dais", limits).unwrap()
-}
-
-fn town() -> RoomId {
-    RoomId::new("town").unwrap()
-}
-
-fn id(text: &str) -> Identity {
-    Identity::new(text).unwrap()
-}
-
-fn session(number: u64) -> Session {
-    Session { node: NodeId::new("s1").unwrap(), boot: 1, number }
 }
 
 async fn enter(halls: &Halls, name: &str, role: Role) -> Result<crate::Entered, StoreError> {
