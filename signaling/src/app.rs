@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicU16;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cluster::{Bus, Halls, Nodes, StoreError};
@@ -44,8 +44,8 @@ pub(crate) struct App {
     /// Differs after each start, and only grows.
     pub(crate) boot: u64,
     pub(crate) start: Instant,
-    /// How many times less often presence comes because there is more important work.
-    pub(crate) load: AtomicU64,
+    /// How far presence is held back because there is more important work, in thousandths: see [`crate::load`].
+    pub(crate) restraint: AtomicU16,
 }
 
 impl App {

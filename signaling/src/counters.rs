@@ -2,8 +2,9 @@
 
 use protocol::message::{ClientMessage, Quality, ServerMessage};
 use protocol::{ApiError, Code};
+use room::presence::{Busy, COUNTS_INTERVAL_MS, NAMED_INTERVAL_MS};
 use service::Metrics;
-use service::metrics::{Histogram, IntCounter, IntCounterVec, IntGauge, PEOPLE_SECONDS};
+use service::metrics::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, PEOPLE_SECONDS};
 
 use crate::presence::News;
 
@@ -22,6 +23,12 @@ pub(crate) struct Counters {
     lingering_full: IntCounter,
     presence_lag: Histogram,
     presence_merged: IntCounter,
+    presence_people: IntGauge,
+    store_people: IntGauge,
+    shares_refused: IntCounter,
+    busy: Gauge,
+    /// With names, and of counts only.
+    presence_interval: [Gauge; 2],
     concealed: Histogram,
 }
 
@@ -32,6 +39,11 @@ impl Counters {
             "dais_signaling_participants",
             "People who are in a room by this node, those who were just cut off included.",
             &["role"],
+        );
+        let intervals = metrics.levels(
+            "dais_presence_interval_seconds",
+            "Least time between two presence messages of a room, longer while threads are busy.",
+            &["people"],
         );
         Self {
             participants: ["host", "speaker", "listener"].map(|role| participants.with_label_values(&[role])),
@@ -66,6 +78,23 @@ impl Counters {
             ),
             presence_merged: metrics
                 .counter("dais_presence_merged_total", "Presence versions merged into a later message."),
+            presence_people: metrics.gauge(
+                "dais_presence_people",
+                "People in the rooms that are live at this node, at whichever node they are, as they are shown.",
+            ),
+            store_people: metrics.gauge(
+                "dais_store_people",
+                "People in all rooms as the store counts them, and limits them: those who were just cut off included.",
+            ),
+            shares_refused: full.with_label_values(&["presence_shares"]),
+            busy: metrics
+                .levels(
+                    "dais_signaling_busy_ratio",
+                    "Which part of their time the threads work that serve people.",
+                    &[],
+                )
+                .with_label_values::<&str>(&[]),
+            presence_interval: ["named", "counted"].map(|people| intervals.with_label_values(&[people])),
             concealed: metrics.histogram(
                 "dais_listener_concealed_ratio",
                 "Share of the audio that listeners' browsers had to make up, as they report it.",
@@ -90,6 +119,30 @@ impl Counters {
         self.sent_to("presence", 1);
         self.presence_lag.observe(news.lag().as_secs_f64());
         self.presence_merged.inc_by(news.merged);
+    }
+
+    /// For rooms to add their people to.
+    pub(crate) fn presence_people(&self) -> IntGauge {
+        self.presence_people.clone()
+    }
+
+    /// So many are in all rooms of the store.
+    pub(crate) fn store_people(&self, people: i64) {
+        self.store_people.set(people);
+    }
+
+    /// So many shares of presence were not taken because there are too many signaling nodes.
+    pub(crate) fn shares_refused(&self, shares: u64) {
+        self.shares_refused.inc_by(shares);
+    }
+
+    /// How busy threads are, and how often presence comes for it.
+    pub(crate) fn busy(&self, busy: Busy) {
+        self.busy.set(busy.mean());
+        let intervals = [NAMED_INTERVAL_MS, COUNTS_INTERVAL_MS];
+        for (gauge, interval) in self.presence_interval.iter().zip(intervals) {
+            gauge.set(busy.restraint().stretch(interval) as f64 / 1_000.0);
+        }
     }
 
     /// Something was answered with this error.

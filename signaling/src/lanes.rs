@@ -125,12 +125,14 @@ impl Lanes {
 mod tests {
     use protocol::NodeId;
     use room::presence::Board;
+    use service::metrics::IntGauge;
 
     use super::*;
     use crate::presence::Presence;
 
     fn presence() -> Arc<Presence> {
-        Presence::new(Board::new(NodeId::new("s").unwrap(), 1))
+        let people = IntGauge::new("people", "People.").unwrap();
+        Presence::new(Board::new(NodeId::new("s").unwrap(), 1, 0), people)
     }
 
     async fn written(lanes: &Lanes, reader: &mut Reader) -> String {

@@ -23,6 +23,7 @@ mod gzip;
 mod lanes;
 mod limits;
 mod live;
+mod load;
 mod media;
 mod origin;
 mod origins;

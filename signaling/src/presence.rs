@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::Utf8Bytes;
 use room::presence::{Board, Shown};
+use service::metrics::IntGauge;
 use tokio::sync::watch;
 
 use crate::encode;
@@ -17,12 +18,16 @@ use crate::encode;
 pub(crate) struct Presence {
     state: Mutex<State>,
     shown: watch::Sender<Edition>,
+    /// People in the rooms of this node, as shown.
+    people: IntGauge,
 }
 
 struct State {
     board: Board,
     /// Encoded deltas to the version that is shown, by the version they build on.
     texts: BTreeMap<u64, Utf8Bytes>,
+    /// What the gauge holds of this room.
+    counted: i64,
 }
 
 /// That a version is shown.
@@ -52,10 +57,10 @@ pub(crate) struct News {
 }
 
 impl Presence {
-    pub(crate) fn new(board: Board) -> Arc<Self> {
+    pub(crate) fn new(board: Board, people: IntGauge) -> Arc<Self> {
         let edition = Edition { version: 0, since: Instant::now() };
-        let state = State { board, texts: BTreeMap::new() };
-        Arc::new(Self { state: Mutex::new(state), shown: watch::Sender::new(edition) })
+        let state = State { board, texts: BTreeMap::new(), counted: 0 };
+        Arc::new(Self { state: Mutex::new(state), shown: watch::Sender::new(edition), people })
     }
 
     /// Works on the board.
@@ -63,11 +68,19 @@ impl Presence {
         work(&mut self.state().board)
     }
 
+    /// The room is not live here any more: its people are not counted.
+    pub(crate) fn close(&self) {
+        self.people.sub(std::mem::take(&mut self.state().counted));
+    }
+
     /// Shows a new version, if one is due.
     pub(crate) fn poll(&self, now_ms: u64) {
         let mut state = self.state();
         let Some(Shown { version, lag_ms }) = state.board.poll(now_ms) else { return };
         state.texts.clear();
+        let counts = state.board.counts();
+        let people = i64::from(counts.listeners) + i64::from(counts.speakers);
+        self.people.add(people - std::mem::replace(&mut state.counted, people));
         drop(state);
         let now = Instant::now();
         let since = now.checked_sub(Duration::from_millis(lag_ms)).unwrap_or(now);
@@ -81,7 +94,7 @@ impl Presence {
 
     /// The text that brings a client from `seen` to the version that it answers with.
     fn text(&self, seen: u64) -> Option<(u64, Utf8Bytes)> {
-        let State { board, texts } = &mut *self.state();
+        let State { board, texts, .. } = &mut *self.state();
         if let Some(text) = texts.get(&seen) {
             return Some((board.version(), text.clone()));
         }
@@ -134,9 +147,29 @@ mod tests {
         Person { identity: Identity::new(name).unwrap(), name: name.into() }
     }
 
+    fn presence() -> (Arc<Presence>, IntGauge) {
+        let people = IntGauge::new("people", "People.").unwrap();
+        (Presence::new(Board::new(NodeId::new("s").unwrap(), 1, 0), people.clone()), people)
+    }
+
+    /// Two a second, with two bytes of WebSocket around each, leave room for stage and welcome within 300.
+    #[test]
+    fn ten_thousand_people_are_told_in_few_bytes() {
+        let (presence, _) = presence();
+        for version in 0..10_000 {
+            presence.board(|board| board.join(version * 500, person(&format!("p{version}"))));
+            presence.poll(version * 500);
+        }
+        presence.board(|board| board.join(5_000_001, person("last")));
+        presence.poll(5_000_500);
+        let text = presence.reader(10_000).take().unwrap().text;
+        assert!(text.contains(r#""listeners":10001"#), "{text}");
+        assert!((text.len() + 2) * 2 <= 250, "{} bytes: {text}", text.len());
+    }
+
     #[test]
     fn clients_at_the_same_version_share_one_text_and_late_ones_get_it_merged() {
-        let presence = Presence::new(Board::new(NodeId::new("s").unwrap(), 1));
+        let (presence, people) = presence();
         let (mut quick, mut also_quick, mut late) =
             (presence.reader(0), presence.reader(0), presence.reader(0));
         presence.board(|board| board.join(0, person("anna")));
@@ -151,5 +184,8 @@ mod tests {
         let news = late.take().unwrap();
         assert_eq!(news.merged, 1);
         assert!(news.text.contains("anna") && news.text.contains("ben"));
+        assert_eq!(people.get(), 2);
+        presence.close();
+        assert_eq!(people.get(), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! The server: the routes, and the parts that run beside them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicU16;
 use std::time::Instant;
 
 use axum::Router;
@@ -26,7 +26,7 @@ use crate::live::Input;
 use crate::origins::Origins;
 use crate::rooms::Rooms;
 use crate::timed::Timed;
-use crate::{answer, api, connection, origins, upkeep, web, whip};
+use crate::{answer, api, connection, load, origins, upkeep, web, whip};
 
 /// What signaling is built on.
 pub struct Parts {
@@ -62,8 +62,8 @@ impl Server {
             origins: Origins::default(),
             boot: now_ms(),
             start: Instant::now(),
-            load: AtomicU64::new(1),
             halls: Halls::new(Arc::new(Timed::new(store, &metrics)), config.limits.room_participants),
+            restraint: AtomicU16::new(0),
             config,
             bus,
             nodes,
@@ -86,6 +86,7 @@ impl Server {
             result = self.listener.serve(router, async { shutdown.begun().await }) => result,
             result = upkeep::run(&app) => result,
             () = origins::tell(&app) => Ok(()),
+            result = load::run(&app) => result,
             result = hear_events(&app) => result,
             result = watch_nodes(&app) => result,
         }

@@ -5,11 +5,11 @@
 //! judges nobody until it has reached it for as long as a lease lasts: those whom it would cut may have had no
 //! chance to renew theirs either.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cluster::StoreError;
 use cluster::store::LEASE_MS;
+use protocol::RoomId;
 use room::Owner;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -23,11 +23,8 @@ const EXPIRY: Duration = Duration::from_millis(250);
 /// Between two renewals of the lease.
 const RENEWAL: Duration = Duration::from_millis(LEASE_MS / 5);
 
-/// Lateness of a timer that doubles the intervals of presence, in ms. A few are normal.
-const LATE_MS: u64 = 50;
-
-/// Most that presence is slowed down.
-const MOST_LOAD: u64 = 8;
+/// Rooms whose people are counted in the store at a time, once a renewal: a gauge is worth no more.
+const CENSUS: usize = 100;
 
 /// How often limits forget whoever has not been here lately.
 const FORGET: Duration = Duration::from_secs(10);
@@ -37,10 +34,16 @@ pub(crate) async fn run(app: &Shared) -> anyhow::Result<()> {
     let mut tick = interval(EXPIRY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let now = Instant::now();
-    let mut upkeep = Upkeep { app, renew_at: now, forget_at: now + FORGET, held_since: None, is_down: false };
+    let mut upkeep = Upkeep {
+        app,
+        renew_at: now,
+        forget_at: now + FORGET,
+        held_since: None,
+        is_down: false,
+        census: Census::default(),
+    };
     loop {
-        let scheduled = tick.tick().await;
-        app.load.store(load(scheduled.elapsed()), Ordering::Relaxed);
+        tick.tick().await;
         let done = upkeep.once(Instant::now()).await;
         upkeep.note(done);
     }
@@ -53,6 +56,14 @@ struct Upkeep<'a> {
     /// Since when the lease has been renewed without a gap.
     held_since: Option<Instant>,
     is_down: bool,
+    census: Census,
+}
+
+/// How many people the store has, counted a page of rooms at a time.
+#[derive(Default)]
+struct Census {
+    after: Option<RoomId>,
+    people: i64,
 }
 
 impl Upkeep<'_> {
@@ -64,6 +75,7 @@ impl Upkeep<'_> {
         if self.renew_at <= now {
             self.renew_at = now + RENEWAL;
             self.renew(now).await?;
+            self.count_people().await;
         }
         let mut happened = self.app.halls.expire().await?;
         if self.held_since.is_some_and(|since| since + Duration::from_millis(LEASE_MS) <= now) {
@@ -89,6 +101,19 @@ impl Upkeep<'_> {
         Ok(())
     }
 
+    /// For whoever compares it with what is shown. What cannot be read must not keep anything else from being
+    /// done: then it begins again.
+    async fn count_people(&mut self) {
+        let Census { after, people } = std::mem::take(&mut self.census);
+        let Ok(rooms) = self.app.halls.rooms(after.as_ref(), CENSUS).await else { return };
+        let here = rooms.iter().map(|room| i64::from(room.counts.listeners + room.counts.speakers));
+        let people = people + here.sum::<i64>();
+        match rooms.last().filter(|_| rooms.len() == CENSUS) {
+            Some(last) => self.census = Census { after: Some(last.info.room.clone()), people },
+            None => self.app.counters.store_people(people),
+        }
+    }
+
     /// Says once that the store is gone, and once that it is back.
     fn note(&mut self, done: Result<(), StoreError>) {
         let is_down = done.is_err();
@@ -103,9 +128,4 @@ impl Upkeep<'_> {
         }
         self.is_down = is_down;
     }
-}
-
-/// How busy the process is, told by how late a timer is: presence comes so many times less often.
-fn load(late: Duration) -> u64 {
-    (1 + late.as_millis() as u64 / LATE_MS).min(MOST_LOAD)
 }

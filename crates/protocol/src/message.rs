@@ -208,10 +208,13 @@ pub enum ServerMessage {
     Stage { version: u64, set: Vec<StageMember>, gone: Vec<Identity> },
     /// To hosts: hands in the order they went up.
     Hands { version: u64, up: Vec<Hand>, down: Vec<Identity> },
-    /// What changed around the stage since version `since`.
+    /// What changed around the stage since version `since`; the first of what is new in `version` did so
+    /// `age_ms` before that was made.
     Presence {
         version: u64,
         since: u64,
+        #[serde(default)]
+        age_ms: u64,
         counts: Counts,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         joined: Vec<Person>,

@@ -8,8 +8,10 @@
 //!
 //! Each signaling node has a board for each of its rooms. What changes between two versions is merged,
 //! and everybody who is at the same version gets the same delta, so it is encoded once. Versions are
-//! the board's own: a client that comes from another node starts from a fresh `welcome`.
+//! the board's own: a client that comes from another node starts from a fresh `welcome`. Time is in ms,
+//! each node's own, and only grows: between nodes there are ages and no times.
 
+mod pace;
 mod share;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,8 +20,9 @@ use protocol::id::{Identity, NodeId};
 use protocol::message::{Counts, Person, ServerMessage};
 
 use crate::Room;
+pub use pace::{Busy, COUNTS_INTERVAL_MS, NAMED_INTERVAL_MS, Restraint, SAMPLE_MS, SLOWEST_MS};
 use share::Others;
-pub use share::{HEARTBEAT_MS, MAX_SHARES, SHARE_TIMEOUT_MS, Share};
+pub use share::{HEARTBEAT_MS, MAX_SHARES, Part, SHARE_TIMEOUT_MS, Share};
 
 /// People up to which everybody is named: so many still fit a screen, and all their comings and goings
 /// are worth a message.
@@ -27,12 +30,6 @@ pub const NAMED: usize = 200;
 
 /// Named again once there are so few, so that a room at the limit does not go back and forth.
 pub const NAMED_AGAIN: usize = 180;
-
-/// Least time between two versions with names: four a second look immediate.
-pub const NAMED_INTERVAL_MS: u64 = 250;
-
-/// Least time between two versions of counts only.
-pub const COUNTS_INTERVAL_MS: u64 = 1_000;
 
 /// Versions that are remembered, for clients who are behind; whoever is further behind gets it all.
 pub const HISTORY: usize = 64;
@@ -42,7 +39,7 @@ pub const HISTORY: usize = 64;
 pub struct Shown {
     /// Its number.
     pub version: u64,
-    /// How long the first change in it had to wait.
+    /// How long ago the first change in it came about, at whichever node.
     pub lag_ms: u64,
 }
 
@@ -56,13 +53,15 @@ pub struct Board {
     hands: u32,
     shown: View,
     version: u64,
+    /// Of the version that is shown, when it came about.
+    lag_ms: u64,
     /// For each of the last versions, who came or went, and whether they had been there before.
     history: VecDeque<Vec<(Identity, bool)>>,
     /// Since when something has waited to be shown.
     waiting_since: Option<u64>,
     shown_at: Option<u64>,
     /// Stretches the intervals while there is more important work.
-    slower: u64,
+    restraint: Restraint,
     merged: u64,
 }
 
@@ -75,19 +74,20 @@ struct View {
 }
 
 impl Board {
-    /// An empty board of this node; `boot` differs after each of its starts and only grows.
-    pub fn new(node: NodeId, boot: u64) -> Self {
+    /// An empty board of this node; `boot` differs after each of its starts and should only grow.
+    pub fn new(node: NodeId, boot: u64, now: u64) -> Self {
         Self {
             own: BTreeMap::new(),
-            others: Others::new(node, boot),
+            others: Others::new(node, boot, now),
             stage: BTreeSet::new(),
             hands: 0,
             shown: View { audience: Some(BTreeMap::new()), ..View::default() },
             version: 0,
+            lag_ms: 0,
             history: VecDeque::new(),
             waiting_since: None,
             shown_at: None,
-            slower: 1,
+            restraint: Restraint::default(),
             merged: 0,
         }
     }
@@ -95,14 +95,14 @@ impl Board {
     /// Somebody who is not hidden has come to this node.
     pub fn join(&mut self, now: u64, person: Person) {
         self.own.insert(person.identity, person.name);
-        self.others.own_changed();
+        self.others.own_changed(now);
         self.changed(now);
     }
 
     /// Somebody has gone from this node: left, was put out, did not come back, or is elsewhere now.
     pub fn leave(&mut self, now: u64, identity: &Identity) {
         if self.own.remove(identity).is_some() {
-            self.others.own_changed();
+            self.others.own_changed(now);
             self.changed(now);
         }
     }
@@ -119,14 +119,24 @@ impl Board {
 
     /// Takes what another signaling node says. Older than what is known, it changes nothing.
     pub fn merge(&mut self, now: u64, share: Share) {
-        if self.others.merge(now, share) {
-            self.changed(now);
+        if let Some(since) = self.others.merge(now, share) {
+            self.changed(since);
         }
     }
 
-    /// Stretches all intervals so many times (1: none), while the node is under load.
-    pub fn slow_down(&mut self, times: u64) {
-        self.slower = times.max(1);
+    /// The bus is away: that nobody is heard says nothing about anybody.
+    pub fn deaf(&mut self, now: u64) {
+        self.others.excuse(now);
+    }
+
+    /// Shares may have been missed, here and by the others: all tell theirs again.
+    pub fn missed(&mut self) {
+        self.others.missed();
+    }
+
+    /// How far the intervals are stretched from now on.
+    pub fn restrain(&mut self, restraint: Restraint) {
+        self.restraint = restraint;
     }
 
     /// Makes a new version, if something has changed and the pace allows. Then everybody's
@@ -145,18 +155,23 @@ impl Board {
         self.shown = view;
         self.version += 1;
         self.shown_at = Some(now);
-        Some(Shown { version: self.version, lag_ms: now.saturating_sub(waiting_since) })
+        self.lag_ms = now.saturating_sub(waiting_since);
+        Some(Shown { version: self.version, lag_ms: self.lag_ms })
     }
 
     /// What the other signaling nodes must be told, if anything now.
     pub fn share(&mut self, now: u64) -> Option<Share> {
-        let interval = self.interval();
-        self.others.share(now, &self.own, interval)
+        self.others.share(now, &self.own, self.restraint)
+    }
+
+    /// What they are told last: nobody is here any more.
+    pub fn farewell(&mut self) -> Share {
+        self.others.farewell()
     }
 
     /// When to call [`poll`](Self::poll) and [`share`](Self::share) again.
     pub fn next_deadline(&self) -> Option<u64> {
-        [self.due(), self.others.next_deadline(self.interval())].into_iter().flatten().min()
+        [self.due(), Some(self.others.next_deadline(self.restraint))].into_iter().flatten().min()
     }
 
     /// What has changed since a version, as everybody at that version is told; none where nothing has.
@@ -180,6 +195,7 @@ impl Board {
         Some(ServerMessage::Presence {
             version: self.version,
             since,
+            age_ms: self.lag_ms,
             counts: self.shown.counts,
             joined,
             left,
@@ -221,9 +237,9 @@ impl Board {
         self.others.refused
     }
 
-    fn changed(&mut self, now: u64) {
+    fn changed(&mut self, since: u64) {
         self.merged += u64::from(self.waiting_since.is_some());
-        self.waiting_since.get_or_insert(now);
+        self.waiting_since = Some(self.waiting_since.map_or(since, |earlier| earlier.min(since)));
     }
 
     /// When the next version may come.
@@ -234,7 +250,7 @@ impl Board {
 
     fn interval(&self) -> u64 {
         let interval = if self.shown.audience.is_some() { NAMED_INTERVAL_MS } else { COUNTS_INTERVAL_MS };
-        interval.saturating_mul(self.slower)
+        self.restraint.stretch(interval)
     }
 
     fn view(&self) -> View {

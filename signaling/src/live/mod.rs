@@ -28,7 +28,7 @@ use cluster::{Acted, Heard, Subscription};
 use protocol::message::{ClientMessage, Counts, MoveReason, Purpose, RemoveReason, RequestId};
 use protocol::node::{Event, room_subject};
 use protocol::{ApiError, Code, Epoch, Identity, NodeId, PeerId, RoomId, SpeakerNumber};
-use room::presence::Board;
+use room::presence::{Board, Restraint};
 use room::{Action, Actor, Answer, Arrival, Plan, Room};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until};
@@ -152,10 +152,10 @@ impl LiveRoom {
         to_inbox: mpsc::Sender<Input>,
         inbox: mpsc::Receiver<Input>,
     ) -> Self {
-        let board = Board::new(app.config.node.clone(), app.boot);
+        let board = Board::new(app.config.node.clone(), app.boot, app.elapsed_ms());
         Self {
             people: People::default(),
-            presence: Presence::new(board),
+            presence: Presence::new(board, app.counters.presence_people()),
             push: StagePush::new(&app),
             room: None,
             unseated: Vec::new(),
@@ -200,7 +200,9 @@ impl LiveRoom {
             self.keep_up().await;
             if self.is_over(draining) && self.app.rooms.retire(&self.id, &mut self.inbox) {
                 self.app.origins.set(&self.id, None);
-                return;
+                let farewell = self.presence.board(|board| board.farewell());
+                self.presence.close();
+                return self.publish(&note::Note::Presence(farewell)).await;
             }
         }
     }
@@ -240,8 +242,14 @@ impl LiveRoom {
             self.hang_up(&identity).await;
         }
         let now = self.app.elapsed_ms();
-        let load = self.app.load.load(Ordering::Relaxed);
-        self.presence.board(|board| board.slow_down(load));
+        let restraint = Restraint::from_per_mille(self.app.restraint.load(Ordering::Relaxed));
+        let is_deaf = !self.app.bus.is_up();
+        self.presence.board(|board| {
+            board.restrain(restraint);
+            if is_deaf {
+                board.deaf(now);
+            }
+        });
         self.presence.poll(now);
         if let Some(share) = self.presence.board(|board| board.share(now)) {
             self.publish(&note::Note::Presence(share)).await;
@@ -280,6 +288,7 @@ impl LiveRoom {
     /// Notes of others may have been missed: what they told of is in the store.
     async fn catch_up(&mut self) {
         self.app.counters.gap("room");
+        self.presence.board(Board::missed);
         self.reload().await;
     }
 

@@ -69,7 +69,12 @@ impl LiveRoom {
             Ok(Note::Acted { .. } | Note::HandOver { .. }) => {}
             Ok(Note::Presence(share)) => {
                 let now = self.app.elapsed_ms();
-                self.presence.board(|board| board.merge(now, share));
+                let refused = self.presence.board(|board| {
+                    let before = board.refused();
+                    board.merge(now, share);
+                    board.refused() - before
+                });
+                self.app.counters.shares_refused(refused);
             }
             Err(_) => self.app.counters.bad("bus_room"),
         }

@@ -1,10 +1,11 @@
 //! Two signaling nodes of one system: whoever is at either of them is in the same room.
 
 use protocol::token::Role;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::client::Client;
-use crate::venue::Venue;
+use crate::venue::{PATIENCE, Venue};
 
 #[tokio::test]
 async fn stage_hands_and_presence_are_the_same_at_both() {
@@ -22,6 +23,54 @@ async fn stage_hands_and_presence_are_the_same_at_both() {
     assert_eq!(ben.until("promoted").await["by"], "hanna");
     host.ask(json!({"type": "kick", "identity": "ben"})).await;
     assert_eq!(ben.removed().await, "kicked");
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn whoever_is_first_at_a_node_is_told_at_once_of_everybody_at_the_others() {
+    let venue = Venue::open().await;
+    let second = venue.another().await;
+    let _anna = venue.join(Role::Listener, "anna").await;
+    let token = venue.token(Role::Listener, Some("ben"));
+    let mut ben = Client::join(second, json!({"type": "join", "token": token})).await;
+    let mut presence = ben.until("presence").await;
+    while presence["counts"]["listeners"] != 2 {
+        presence = ben.until("presence").await;
+    }
+    assert!(presence["joined"].as_array().unwrap().iter().any(|person| person["identity"] == "anna"));
+    assert!(presence["age_ms"].is_u64(), "{presence}");
+
+    // What is shown, and what the store counts: the same, at either node.
+    let shown = venue.metric_is("dais_presence_people", &["node=\"signaling\""], 2.0);
+    let counted = venue.metric_is("dais_store_people", &["node=\"signaling\""], 2.0);
+    tokio::join!(shown, counted);
+    assert!(venue.metric("dais_presence_interval_seconds", &["people=\"named\""]) >= 2.0 * 0.25);
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn a_node_that_ends_in_order_says_that_nobody_is_there_any_more() {
+    let venue = Venue::open().await;
+    let mut words = venue.overhear().await;
+    let (second, trigger, tasks) = venue.another_that_ends().await;
+    let mut host = venue.join(Role::Host, "hanna").await;
+    let token = venue.token(Role::Listener, Some("ben"));
+    let mut ben = Client::join(second, json!({"type": "join", "token": token})).await;
+    while host.until("presence").await["counts"]["listeners"] != 1 {}
+    trigger.begin();
+    assert_eq!(ben.removed().await, "shutdown");
+    timeout(PATIENCE, tasks.watch()).await.expect("everything ends").unwrap();
+
+    // Nothing of it comes after this.
+    let mut last = Value::Null;
+    while last["part"]["people"] != 0 {
+        let word = timeout(PATIENCE, words.recv()).await.expect("a last share").unwrap();
+        let word: Value = serde_json::from_slice(&word.payload).unwrap();
+        if word["type"] == "presence" && word["node"] == "signaling-2" && word["version"] != last["version"] {
+            last = word;
+        }
+    }
+    while host.until("presence").await["counts"]["listeners"] != 0 {}
     venue.close().await;
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cluster::store::{Limits as StoreLimits, MemoryStore};
 use cluster::{Bus, MemoryBus, Nodes, Subscription};
-use protocol::node::NodeKind;
+use protocol::node::{NodeKind, room_subject};
 use protocol::token::{Claims, Keys, Role};
 use protocol::{Identity, NodeId, RoomId};
 use serde_json::{Value, json};
@@ -34,6 +34,7 @@ pub(crate) struct Venue {
 }
 
 /// What the nodes of the system have in common.
+#[derive(Clone)]
 struct Shared {
     store: Arc<MemoryStore>,
     bus: Arc<MemoryBus>,
@@ -104,8 +105,24 @@ impl Venue {
 
     /// Another signaling node of the same system.
     pub(crate) async fn another(&self) -> SocketAddr {
-        let address = "127.0.0.1:0".parse().unwrap();
-        self.parts.serve(SignalingConfig::new(name("signaling-2"), address, self.keys.clone())).await
+        self.parts.serve(self.config_of_another()).await
+    }
+
+    /// The same, in a process of its own: what ends it.
+    pub(crate) async fn another_that_ends(&self) -> (SocketAddr, shutdown::Trigger, Tasks) {
+        let (trigger, shutdown) = shutdown::channel();
+        let tasks = Tasks::new(shutdown);
+        let parts = Shared { tasks: tasks.clone(), ..self.parts.clone() };
+        (parts.serve(self.config_of_another()).await, trigger, tasks)
+    }
+
+    fn config_of_another(&self) -> SignalingConfig {
+        SignalingConfig::new(name("signaling-2"), "127.0.0.1:0".parse().unwrap(), self.keys.clone())
+    }
+
+    /// Hears what the signaling nodes tell each other about the room.
+    pub(crate) async fn overhear(&self) -> Subscription {
+        self.parts.bus.subscribe(&room_subject(&RoomId::new(ROOM).unwrap())).await.unwrap()
     }
 
     /// The edge that a `media` answer names.
@@ -160,6 +177,16 @@ impl Venue {
         let values =
             text.lines().filter(fits).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         values.sum()
+    }
+
+    /// Returns once it has come to this.
+    pub(crate) async fn metric_is(&self, metric: &str, labels: &[&str], wanted: f64) {
+        let reached = async {
+            while self.metric(metric, labels) != wanted {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{metric} is not {wanted}"));
     }
 
     /// Stops the server and waits for everything in it to end.
