@@ -132,6 +132,8 @@ struct Head<'a> {
     #[serde(default)]
     since: u64,
     #[serde(default)]
+    age_ms: u64,
+    #[serde(default)]
     number: u32,
     #[serde(default, borrow)]
     purpose: Cow<'a, str>,
@@ -182,7 +184,7 @@ impl Watch {
         self.count(text.len());
         let Ok(head) = serde_json::from_str::<Head<'_>>(text) else { return };
         match head.kind.as_ref() {
-            "presence" => self.presence(head.version, head.since),
+            "presence" => self.presence(head.version, head.since, head.age_ms),
             "stage" => self.stage(&head.set),
             "promoted" => self.news = Some(News::Promoted(head.number)),
             "demoted" => self.news = Some(News::Demoted),
@@ -192,7 +194,7 @@ impl Watch {
         }
     }
 
-    fn presence(&mut self, version: u64, since: u64) {
+    fn presence(&mut self, version: u64, since: u64, age_ms: u64) {
         self.board.messages.fetch_add(u64::from(self.counts), Ordering::Relaxed);
         if since > self.version {
             self.board.gaps.fetch_add(1, Ordering::Relaxed);
@@ -200,19 +202,22 @@ impl Watch {
         let before = std::mem::replace(&mut self.version, version);
         self.heard += 1;
         if self.heard.is_multiple_of(SAMPLED) {
-            self.time(before, version);
+            self.time(before, version, age_ms);
         }
     }
 
-    /// The longest that anybody waited who is counted in this version and was not in the one before.
-    fn time(&self, before: u64, version: u64) {
+    /// The longest that anybody waited who is counted in this version and was not in the one before: as seen
+    /// from here among those at this node, and as the node says of those at others.
+    fn time(&self, before: u64, version: u64, age_ms: u64) {
         let marks = locked(&self.board.marks[self.node]);
         // Whoever was welcomed before this participant, at a version that they had not been told, was so by
         // this node's earlier life.
         let oldest = marks.first(before..version, self.since_ns);
         drop(marks);
-        if let Some(at) = oldest {
-            locked(&self.board.lag).record(now_ns().saturating_sub(at) / 1_000);
+        let here = oldest.map(|at| now_ns().saturating_sub(at) / 1_000);
+        let there = (age_ms > 0).then(|| age_ms.saturating_mul(1_000));
+        if let Some(lag_us) = here.max(there) {
+            locked(&self.board.lag).record(lag_us);
         }
     }
 
@@ -290,6 +295,20 @@ mod tests {
         board.mark(1, 9);
         hear(&mut watch, 10);
         assert_eq!(locked(&board.lag).count(), 2);
+    }
+
+    #[test]
+    fn lag_is_no_less_than_the_node_says_of_people_at_others() {
+        let board = Arc::new(Board::new(1));
+        let mut watch = Watch::new(Arc::clone(&board));
+        watch.welcomed(0, 5);
+        board.mark(0, 5);
+        for _ in 0..SAMPLED {
+            watch.version = 5;
+            watch.hear(r#"{"type":"presence","version":6,"since":5,"age_ms":700,"counts":{}}"#);
+        }
+        let lag = locked(&board.lag);
+        assert_eq!((lag.count(), lag.max()), (1, 700_000));
     }
 
     #[test]
