@@ -170,8 +170,9 @@ impl Board {
     }
 
     /// When to call [`poll`](Self::poll) and [`share`](Self::share) again.
-    pub fn next_deadline(&self) -> Option<u64> {
-        [self.due(), Some(self.others.next_deadline(self.restraint))].into_iter().flatten().min()
+    pub fn next_deadline(&self) -> u64 {
+        let others = self.others.next_deadline(self.restraint);
+        self.due().map_or(others, |due| due.min(others))
     }
 
     /// What has changed since a version, as everybody at that version is told; none where nothing has.

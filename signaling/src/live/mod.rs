@@ -265,8 +265,7 @@ impl LiveRoom {
     fn due(&self) -> Instant {
         let now = self.app.elapsed_ms();
         let presence = self.presence.board(|board| board.next_deadline());
-        let presence = presence.map(|at| Duration::from_millis(at.saturating_sub(now)));
-        let presence = Instant::now() + presence.map_or(IDLE, |wait| wait.min(IDLE));
+        let presence = Instant::now() + Duration::from_millis(presence.saturating_sub(now)).min(IDLE);
         self.lingering.due().map_or(presence, |until| until.min(presence))
     }
 
