@@ -4,36 +4,58 @@ import { spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { createServer } from 'node:net'
 
+/** Debian's servers are where only root looks. */
+const ENV = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }
+
 export class Program {
+  /** Where its metrics are, if it has any. */
+  admin = ''
+  #command
+  #args
+  /** Whether a test has killed it, after which it need not end well. */
+  #isKilled = false
+
   /** @param {string} command @param {string[]} args */
   constructor(command, ...args) {
     this.name = [command.split('/').at(-1), args[0]].join(' ')
-    this.process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.#command = command
+    this.#args = args
     this.said = ''
-    for (const stream of [this.process.stdout, this.process.stderr]) {
+    this.#start()
+  }
+
+  #start() {
+    const started = this.process = spawn(this.#command, this.#args, { stdio: ['ignore', 'pipe', 'pipe'], env: ENV })
+    this.end = undefined
+    this.#isKilled = false
+    for (const stream of [started.stdout, started.stderr]) {
       stream.on('data', text => {
         this.said += text
         if (process.env.DAIS_SHOW) process.stderr.write(text)
       })
     }
     this.ended = new Promise(resolve => {
-      this.process.on('exit', (code, signal) => resolve(code ?? signal))
-      this.process.on('error', error => {
+      started.on('exit', (code, signal) => resolve(code ?? signal))
+      started.on('error', error => {
         this.said += `${error}\n`
         resolve(String(error))
       })
-    })
-    this.ended.then(how => { this.end = how })
+    }).then(how => this.end = how)
   }
 
-  /** Fails if it runs no more. */
+  get isRunning() {
+    return this.end === undefined
+  }
+
+  /** Fails if it runs no more, unless a test has killed it. */
   check() {
-    if (this.end !== undefined) throw new Error(`${this.name} ended with ${this.end}:\n${this.said.slice(-4000)}`)
+    if (!this.isRunning && !this.#isKilled) throw new Error(`${this.name} ended with ${this.end}:\n${this.said.slice(-4000)}`)
   }
 
   /** Ends it as an administrator would, and fails if it does not end well. */
   async stop() {
     this.process.kill('SIGTERM')
+    this.resume()
     const killer = setTimeout(() => this.process.kill('SIGKILL'), 15_000)
     const end = await this.ended
     clearTimeout(killer)
@@ -42,8 +64,24 @@ export class Program {
 
   /** Ends it without a word. */
   async kill() {
+    this.#isKilled = true
     this.process.kill('SIGKILL')
     await this.ended
+  }
+
+  /** Lets it stand still: it keeps its sockets, and answers nobody. */
+  pause() {
+    this.process.kill('SIGSTOP')
+  }
+
+  resume() {
+    this.process.kill('SIGCONT')
+  }
+
+  /** Starts it again as it was started, after it was killed. */
+  restart() {
+    if (this.isRunning) throw new Error(`${this.name} still runs`)
+    this.#start()
   }
 }
 

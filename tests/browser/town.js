@@ -1,84 +1,80 @@
-// A running town hall on free ports, its tokens and its metrics: `dais up`, or its parts as processes.
+// A running town hall on free ports, its tokens and its metrics, in the form that `DAIS_FORM` names: `up` or `cluster`.
 
 import { spawn } from 'node:child_process'
 import { createHmac } from 'node:crypto'
-import { fileURLToPath } from 'node:url'
 
-import { Program, eventually, freePorts } from './program.js'
+import { PROGRAM, cluster, up } from './forms.js'
+import { eventually } from './program.js'
 
 export { eventually }
 
-const path = text => fileURLToPath(new URL(`../../${text}`, import.meta.url))
-const PROGRAM = process.env.DAIS_BIN ?? path('target/release/dais')
-const NATS_CONF = path('docs/nats.conf')
+const FORMS = { up, cluster }
 const KEY = 'test'
 const SECRET = 'a secret for tests alone, of 32 bytes or more'
-/** Shards, and so UDP ports: one for each of the three nodes. */
-const SHARDS = 3
+/** The origin and two edges. */
+const NODES = 3
 
 export class Town {
-  /** Where people go. */
-  url = ''
-  /** UDP port of the origin; the two edges have the next ones. */
-  media = 0
-  /** Of each process. @type {string[]} */
-  admins = []
-  /** Processes of ours, the one that serves people first. @type {Program[]} */
-  programs = []
-  /** Servers of others, which need no goodbye. @type {Program[]} */
-  servers = []
+  /** @type {import('./forms.js').Form} */
+  #form
 
-  /** Starts `dais up` and waits until it admits people. @param {string[]} options more of the command line */
+  /** Starts it and waits until it admits people. @param {string[]} options more of the command line, each with its value */
   static async start(...options) {
     const town = new Town()
-    const [http, admin, link, media] = await freePorts(4)
-    town.#at(http, media)
-    town.#run(admin, 'up', '--listen', `127.0.0.1:${http}`, '--media', `127.0.0.1:${media}`,
-      '--link', `127.0.0.1:${link}`, '--shards', `${SHARDS}`, '--api-key', KEY, '--api-secret', SECRET, ...options)
-    await eventually('the program is ready', () => town.ready())
-    return town
-  }
-
-  /** Starts one signaling node, one origin and two edges as processes with a NATS server between them. */
-  static async inParts() {
-    const town = new Town()
-    const [http, admin, media, nats] = await freePorts(4)
-    town.#at(http, media)
-    town.servers.push(new Program('nats-server', '-c', NATS_CONF, '-a', '127.0.0.1', '-p', `${nats}`))
-    const bus = ['--nats', `nats://127.0.0.1:${nats}`]
-    town.#run(admin, 'signaling', '--listen', `127.0.0.1:${http}`, '--api-key', KEY, '--api-secret', SECRET, ...bus)
-    for (const [index, name] of ['origin-1', 'edge-1', 'edge-2'].entries()) {
-      const port = ['--media', `127.0.0.1:${media + index}`, '--shards', '1']
-      town.#run(admin + 1 + index, name.split('-')[0], '--node', name, ...port, ...bus)
-    }
+    const form = FORMS[process.env.DAIS_FORM || 'up']
+    if (!form) throw new Error(`DAIS_FORM is one of ${Object.keys(FORMS)}`)
+    town.#form = await form(['--api-key', KEY, '--api-secret', SECRET], options)
     await eventually('all parts are ready', () => town.ready())
-    await eventually('signaling has heard of all nodes', async () => await town.metric('dais_known_nodes', 'signaling-1') === 3)
+    await eventually('signaling has heard of all nodes', () => town.#isConnected())
     return town
   }
 
-  #at(http, media) {
-    this.url = `http://127.0.0.1:${http}`
-    this.media = media
+  /** Where people go. */
+  get url() {
+    return this.#form.url
   }
 
-  #run(admin, command, ...args) {
-    this.admins.push(`http://127.0.0.1:${admin}`)
-    this.programs.push(new Program(PROGRAM, command, '--admin', `127.0.0.1:${admin}`, ...args))
+  /** UDP port of the origin; the two edges have the next ones. */
+  get media() {
+    return this.#form.media
   }
 
-  /** Of the one process of `dais up`, or of signaling. */
+  /** A process by its name: `up`, or `signaling-2`, `origin-1`, `edge-1`, `nginx`, `redis`, `nats`. @param {string} name */
+  program(name) {
+    const program = this.#form.programs[name]
+    if (!program) throw new Error(`there is no ${name} among ${Object.keys(this.#form.programs)}`)
+    return program
+  }
+
+  get #programs() {
+    return Object.values(this.#form.programs)
+  }
+
+  /** Processes of ours; the others need no goodbye. */
+  get #parts() {
+    return this.#programs.filter(program => program.admin)
+  }
+
+  /** Of the one process of `dais up`. */
   get admin() {
-    return this.admins[0]
+    return this.program('up').admin
   }
 
   get process() {
-    return this.programs[0].process
+    return this.program('up').process
   }
 
   async ready() {
-    for (const program of [...this.servers, ...this.programs]) program.check()
-    const ready = this.admins.map(admin => fetch(`${admin}/ready`).then(answer => answer.ok, () => false))
+    this.#programs.forEach(program => program.check())
+    const ready = this.#parts.map(({ admin }) => fetch(`${admin}/ready`).then(answer => answer.ok, () => false))
     return (await Promise.all(ready)).every(Boolean)
+  }
+
+  /** Whether each signaling node among the parts has heard of all media nodes. */
+  async #isConnected() {
+    const signaling = Object.keys(this.#form.programs).filter(name => name.startsWith('signaling'))
+    const known = await Promise.all(signaling.map(name => this.metric('dais_known_nodes', `"${name}"`)))
+    return known.every(nodes => nodes === NODES)
   }
 
   /** @param {string} role @param {string} [sub] @param {object} [more] claims */
@@ -91,7 +87,8 @@ export class Town {
 
   /** The sum of a metric over its labels, or of those that match. @param {string} name @param {string} [label] */
   async metric(name, label = '') {
-    const pages = await Promise.all(this.admins.map(async admin => (await fetch(`${admin}/metrics`)).text()))
+    const running = this.#parts.filter(part => part.isRunning)
+    const pages = await Promise.all(running.map(async ({ admin }) => (await fetch(`${admin}/metrics`)).text()))
     const lines = pages.join('\n').split('\n').filter(line => line.startsWith(name) && /[ {]/.test(line[name.length] ?? ''))
     return lines.filter(line => line.includes(label)).reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
   }
@@ -110,12 +107,16 @@ export class Town {
 
   /** Signaling first, so that nobody is cut off before they know why. */
   async stop() {
+    const { programs, clear } = this.#form
+    const serves = name => name === 'up' || name.startsWith('signaling')
     try {
-      const [first, ...others] = this.programs
-      await first.stop()
-      await Promise.all(others.map(program => program.stop()))
+      for (const isFirst of [true, false]) {
+        const next = Object.entries(programs).filter(([name, { admin }]) => admin && serves(name) === isFirst)
+        await Promise.all(next.map(([, program]) => program.stop()))
+      }
     } finally {
-      await Promise.all([...this.programs, ...this.servers].map(program => program.kill()))
+      await Promise.all(this.#programs.map(program => program.kill()))
+      clear()
     }
   }
 }
