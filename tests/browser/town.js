@@ -24,8 +24,13 @@ export class Town {
     const form = FORMS[process.env.DAIS_FORM || 'up']
     if (!form) throw new Error(`DAIS_FORM is one of ${Object.keys(FORMS)}`)
     town.#form = await form(['--api-key', KEY, '--api-secret', SECRET], options)
-    await eventually('all parts are ready', () => town.ready())
-    await eventually('signaling has heard of all nodes', () => town.#isConnected())
+    try {
+      await eventually('all parts are ready', () => town.ready())
+      await eventually('signaling has heard of all nodes', () => town.#knowsAll())
+    } catch (error) {
+      await town.#kill()
+      throw error
+    }
     return town
   }
 
@@ -50,7 +55,7 @@ export class Town {
     return Object.values(this.#form.programs)
   }
 
-  /** Processes of ours; the others need no goodbye. */
+  /** Processes of ours. */
   get #parts() {
     return this.#programs.filter(program => program.admin)
   }
@@ -70,9 +75,9 @@ export class Town {
     return (await Promise.all(ready)).every(Boolean)
   }
 
-  /** Whether each signaling node among the parts has heard of all media nodes. */
-  async #isConnected() {
-    const signaling = Object.keys(this.#form.programs).filter(name => name.startsWith('signaling'))
+  /** Whether each signaling node has heard of all media nodes. `dais up` has them in itself, and counts none. */
+  async #knowsAll() {
+    const signaling = serving(this.#form.programs).filter(name => name !== 'up')
     const known = await Promise.all(signaling.map(name => this.metric('dais_known_nodes', `"${name}"`)))
     return known.every(nodes => nodes === NODES)
   }
@@ -105,18 +110,25 @@ export class Town {
     return out
   }
 
-  /** Signaling first, so that nobody is cut off before they know why. */
+  /**
+   * Ends those that serve people, and fails if they do not end well. Origins and edges would wait for people to go
+   * elsewhere, whom nobody sends there any more.
+   */
   async stop() {
-    const { programs, clear } = this.#form
-    const serves = name => name === 'up' || name.startsWith('signaling')
+    const { programs } = this.#form
     try {
-      for (const isFirst of [true, false]) {
-        const next = Object.entries(programs).filter(([name, { admin }]) => admin && serves(name) === isFirst)
-        await Promise.all(next.map(([, program]) => program.stop()))
-      }
+      this.#programs.forEach(program => program.check())
+      await Promise.all(serving(programs).map(name => programs[name].stop()))
     } finally {
-      await Promise.all(this.#programs.map(program => program.kill()))
-      clear()
+      await this.#kill()
     }
   }
+
+  async #kill() {
+    await Promise.all(this.#programs.map(program => program.kill()))
+    this.#form.clear()
+  }
 }
+
+/** Names of the processes that people join at. */
+const serving = programs => Object.keys(programs).filter(name => name === 'up' || name.startsWith('signaling'))
