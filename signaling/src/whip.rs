@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   POST offer ──▶ enter the room ──▶ media, as for everybody else ──▶ 201, answer, Location
-//!   DELETE Location ──▶ leave                 the peer is gone ──▶ leave
+//!   DELETE Location ──▶ leave, at any node    the peer is gone ──▶ leave
 //! ```
 //!
 //! The session's address has a key that nobody can guess; whoever has it may end the session.
@@ -25,7 +25,7 @@ use crate::address;
 use crate::answer::{Refused, body};
 use crate::app::Shared;
 use crate::entry::{Door, arrival};
-use crate::live::{Ask, Body, Enter, Input};
+use crate::live::{Ask, Body, Enter, Input, hang_up, no_session};
 use crate::media::{self, Asked};
 use crate::rooms::Member;
 
@@ -56,18 +56,20 @@ pub(crate) async fn play(
     post(&app, Kind::Whep, socket, &headers, &room, sent).await
 }
 
-/// `DELETE` of a session.
+/// `DELETE` of a session. It needs no token, so what cannot be a key is not asked about.
 pub(crate) async fn delete(
     State(app): State<Shared>,
+    ConnectInfo(socket): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     Path((room, key)): Path<(String, String)>,
 ) -> Result<StatusCode, Refused> {
-    let unknown = || Refused(ApiError::new(Code::NotFound, "there is no such session"));
-    let room = RoomId::new(&room).map_err(|_| unknown())?;
-    if !app.rooms.is_live(&room) {
-        return Err(unknown());
+    app.gates.requests.pass(&address::of_request(socket, &headers, &app.config.trusted_proxies))?;
+    let room = RoomId::new(&room).map_err(|_| no_session())?;
+    if !is_key(&key) {
+        return Err(Refused(no_session()));
     }
-    let ended = app.rooms.ask(&app, &room, |reply| Input::Hang(key.clone(), reply)).await;
-    ended.map(|()| StatusCode::OK).map_err(Refused)
+    hang_up(&app, &room, key).await?;
+    Ok(StatusCode::OK)
 }
 
 /// `OPTIONS`: what may be posted here.
@@ -186,4 +188,8 @@ impl Visit<'_> {
 
 fn key() -> String {
     rand::rng().sample_iter(Alphanumeric).take(KEY_CHARACTERS).map(char::from).collect()
+}
+
+fn is_key(text: &str) -> bool {
+    text.len() == KEY_CHARACTERS && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }

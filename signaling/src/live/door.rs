@@ -226,14 +226,11 @@ impl LiveRoom {
         });
     }
 
-    /// Ends the WHIP or WHEP session of a key.
-    pub(super) async fn hang(&mut self, key: &str) -> Result<(), ApiError> {
-        let (identity, _) = self
-            .people
-            .by_key(key)
-            .ok_or_else(|| ApiError::new(Code::NotFound, "there is no such session"))?;
+    /// Ends the WHIP or WHEP session of a key, if it is here.
+    pub(super) async fn hang(&mut self, key: &str) -> bool {
+        let Some(identity) = self.people.by_key(key) else { return false };
         self.hang_up(&identity).await;
-        Ok(())
+        true
     }
 
     /// Ends the session of somebody who has no socket.

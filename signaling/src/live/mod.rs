@@ -38,6 +38,7 @@ use crate::lanes::Lanes;
 use crate::presence::Presence;
 use crate::rooms::{Entered, Member, Reply};
 use lingering::Lingering;
+pub(crate) use note::{hang_up, no_session};
 use people::People;
 use stage_push::StagePush;
 
@@ -61,8 +62,6 @@ pub(crate) enum Input {
     },
     Cut(Member),
     Leave(Member),
-    /// The WHIP or WHEP session of this key ends.
-    Hang(String, Reply<()>),
     Permit(Member, Purpose, Reply<Permit>),
     Admitted(Member, Admitted, Reply<()>),
     Create(Actor, Plan, Reply<Looked>),
@@ -187,7 +186,7 @@ impl LiveRoom {
             tokio::select! {
                 Some(input) = self.inbox.recv() => self.take_some(input).await,
                 heard = next_note(&mut notes) => match heard {
-                    Heard::Message(note) => self.hear(&note.payload).await,
+                    Heard::Message(note) => self.hear(&note).await,
                     Heard::Gap => self.catch_up().await,
                 },
                 () = self.push.work() => {}
@@ -222,7 +221,6 @@ impl LiveRoom {
             Input::Say { who, body, id } => self.say(&who, body, id).await,
             Input::Cut(who) => self.cut(&who).await,
             Input::Leave(who) => self.leave(&who).await,
-            Input::Hang(key, reply) => answer(reply, self.hang(&key).await),
             Input::Permit(who, purpose, reply) => answer(reply, self.permit(&who, purpose).await),
             Input::Admitted(who, admitted, reply) => answer(reply, self.admitted(&who, admitted)),
             Input::Create(actor, plan, reply) => answer(reply, self.create(&actor, &plan).await),

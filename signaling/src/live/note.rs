@@ -1,13 +1,15 @@
 //! What the signaling nodes tell each other about a room, on `room.<id>`.
 
+use cluster::{BusError, Message};
 use protocol::node::room_subject;
-use protocol::{Identity, NodeId};
+use protocol::{ApiError, Code, Identity, NodeId, RoomId};
 use room::presence::Share;
 use room::{Change, Gone};
 use serde::{Deserialize, Serialize};
 
 use super::LiveRoom;
 use super::people::Peer;
+use crate::app::Shared;
 
 /// One of these.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,8 +39,34 @@ pub(super) enum Note {
         /// At the origin.
         speak: Option<Peer>,
     },
+    /// The WHIP or WHEP session of this key ends. Whoever has it answers, with nothing; nobody else does.
+    Hang {
+        /// As in its address.
+        key: String,
+    },
     /// Who is at one node.
     Presence(Share),
+}
+
+/// Ends the WHIP or WHEP session of a key at the node that has it, which may be this one: a balancer sends the
+/// end of a session anywhere.
+pub(crate) async fn hang_up(app: &Shared, room: &RoomId, key: String) -> Result<(), ApiError> {
+    let payload = serde_json::to_vec(&Note::Hang { key })
+        .map_err(|_| ApiError::new(Code::Internal, "a note cannot be written"))?;
+    match app.bus.request(&room_subject(room), payload.into(), app.config.times.node).await {
+        Ok(_) => Ok(()),
+        Err(BusError::NoResponder(_) | BusError::Timeout(_)) => Err(no_session()),
+        Err(error) => {
+            tracing::warn!(%error, "the end of a session cannot be told");
+            let says = "the other signaling nodes cannot be asked";
+            Err(ApiError::new(Code::Unavailable, says).retry_after_ms(2_000))
+        }
+    }
+}
+
+/// What is said of a session that nobody has.
+pub(crate) fn no_session() -> ApiError {
+    ApiError::new(Code::NotFound, "there is no such session")
 }
 
 impl LiveRoom {
@@ -52,8 +80,8 @@ impl LiveRoom {
     }
 
     /// Hears what another node tells; one's own notes come back too.
-    pub(super) async fn hear(&mut self, payload: &[u8]) {
-        match serde_json::from_slice(payload) {
+    pub(super) async fn hear(&mut self, message: &Message) {
+        match serde_json::from_slice(&message.payload) {
             Ok(Note::Acted { from, version, changes, gone, resumed }) if from != self.app.config.node => {
                 if self.room.as_ref().is_none_or(|room| room.version() < version) {
                     self.reload().await;
@@ -67,6 +95,13 @@ impl LiveRoom {
                 self.take_over(&identity, listen, speak);
             }
             Ok(Note::Acted { .. } | Note::HandOver { .. }) => {}
+            Ok(Note::Hang { key }) => {
+                if self.hang(&key).await
+                    && let Err(error) = message.respond(&*self.app.bus, Vec::new().into()).await
+                {
+                    tracing::warn!(%error, "nobody hears that a session has ended");
+                }
+            }
             Ok(Note::Presence(share)) => {
                 let now = self.app.elapsed_ms();
                 let refused = self.presence.board(|board| {

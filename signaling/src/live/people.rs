@@ -180,9 +180,9 @@ impl People {
     }
 
     /// Who has the WHIP or WHEP session of this key.
-    pub(super) fn by_key(&self, wanted: &str) -> Option<(Identity, u64)> {
+    pub(super) fn by_key(&self, wanted: &str) -> Option<Identity> {
         let has = |here: &Here| matches!(&here.contact, Contact::Whip { key, .. } if key == wanted);
-        self.here.iter().find(|(_, here)| has(here)).map(|(identity, here)| (identity.clone(), here.number))
+        self.here.iter().find(|(_, here)| has(here)).map(|(identity, _)| identity.clone())
     }
 
     /// Ends all sockets.

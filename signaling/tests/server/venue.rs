@@ -240,7 +240,7 @@ pub(crate) struct HttpAnswer {
 }
 
 impl Http<'_> {
-    async fn send(&self, address: SocketAddr) -> HttpAnswer {
+    pub(crate) async fn send(&self, address: SocketAddr) -> HttpAnswer {
         let mut head =
             format!("{} {} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n", self.method, self.path);
         for (name, value) in self.headers {

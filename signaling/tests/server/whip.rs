@@ -57,6 +57,27 @@ async fn a_publisher_takes_a_seat_and_leaves_it_by_delete() {
 }
 
 #[tokio::test]
+async fn a_session_is_ended_by_delete_at_any_node() {
+    let venue = Venue::open().await;
+    let second = venue.another().await;
+    let mut host = venue.join(Role::Host, "hanna").await;
+    let made = post(&venue, "/whip/hall", Role::Speaker, "obs", &sdp("sendonly")).await;
+    let path = made.header("location").unwrap();
+    let made_up = format!("/whip/hall/{}", "x".repeat(32));
+    let delete = |path| Http { method: "DELETE", path, ..Default::default() };
+    assert_eq!(delete("/whip/hall/nonsense").send(second).await.status, 404);
+    assert_eq!(delete(&made_up).send(second).await.status, 404);
+    assert_eq!(delete(path).send(second).await.status, 200);
+    loop {
+        if host.until("stage").await["gone"] == json!(["obs"]) {
+            break;
+        }
+    }
+    assert_eq!(venue.origin.removed().await, 1);
+    venue.close().await;
+}
+
+#[tokio::test]
 async fn demote_kick_and_a_lost_peer_end_a_session() {
     let venue = Venue::open().await;
     let mut host = venue.join(Role::Host, "hanna").await;
