@@ -97,7 +97,8 @@ class Interop(unittest.IsolatedAsyncioTestCase):
 
             await leave_low()
             await hears(one, HIGH)
-            for leave in (leave_one, leave_three, leave_high):
+            # Of two signaling nodes that take turns, these two hear the end of what began at the other.
+            for leave in (leave_three, leave_one, leave_high):
                 await leave()
 
 

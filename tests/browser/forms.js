@@ -89,8 +89,13 @@ function concerning(kind, options) {
   return theirs
 }
 
-/** The configuration of nginx: one process that needs nothing outside its directory, so that a kill ends all of it. */
-const balancer = (port, signaling) => `
+/**
+ * The configuration of nginx: one process that needs nothing outside its directory, so that a kill ends all of it.
+ * Sockets take turns by themselves: in turn with the files of a page, all people would be at the same node.
+ */
+const balancer = (port, signaling) => {
+  const servers = signaling.map(one => `server ${at(one)};`).join(' ')
+  return `
 daemon off;
 master_process off;
 pid nginx.pid;
@@ -103,22 +108,21 @@ http {
   fastcgi_temp_path fastcgi;
   uwsgi_temp_path uwsgi;
   scgi_temp_path scgi;
+  upstream sockets { ${servers} }
+  upstream requests { ${servers} }
+  proxy_http_version 1.1;
+  proxy_set_header Host $http_host;
+  proxy_set_header Upgrade $http_upgrade;
+  proxy_set_header Connection $connection_upgrade;
+  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+  proxy_connect_timeout 1s;
+  proxy_read_timeout 1h;
   map $http_upgrade $connection_upgrade { default upgrade; '' close; }
-  upstream signaling {
-    ${signaling.map(one => `server ${at(one)};`).join(' ')}
-  }
   server {
     listen ${at(port)};
-    location / {
-      proxy_pass http://signaling;
-      proxy_http_version 1.1;
-      proxy_set_header Host $http_host;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $connection_upgrade;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_connect_timeout 1s;
-      proxy_read_timeout 1h;
-    }
+    location = /v1/join { proxy_pass http://sockets; }
+    location / { proxy_pass http://requests; }
   }
 }
 `
+}
