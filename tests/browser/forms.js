@@ -15,6 +15,8 @@ const path = text => fileURLToPath(new URL(`../../${text}`, import.meta.url))
 export const PROGRAM = process.env.DAIS_BIN ?? path('target/release/dais')
 const NATS_CONF = path('docs/nats.conf')
 
+/** Needed where nodes tell clients an address that is not loopback's. */
+const CLUSTER_KEY = 'a key of the cluster for tests alone, of 32 bytes or more'
 const SIGNALING = ['signaling-1', 'signaling-2']
 /** Nodes with media, each with one shard, and so one UDP port. */
 const MEDIA = ['origin-1', 'edge-1', 'edge-2']
@@ -63,7 +65,7 @@ export async function cluster(key, options) {
     const own = kind === 'signaling'
       ? ['--listen', at(listen[index]), '--redis', `redis://${at(redis)}`, '--trusted-proxy', '127.0.0.0/8', ...key]
       : ['--media', at(media + index - SIGNALING.length), '--shards', '1']
-    const shared = ['--node', name, '--nats', `nats://${at(nats)}`]
+    const shared = ['--node', name, '--nats', `nats://${at(nats)}`, '--cluster-key', CLUSTER_KEY]
     programs[name] = dais(admin + index, kind, ...shared, ...own, ...concerning(kind, options))
   }
   const clear = () => rmSync(directory, { recursive: true, force: true })
