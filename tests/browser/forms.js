@@ -49,7 +49,7 @@ export async function up(key, options) {
 
 /** @param {string[]} key options with the key of the tokens @param {string[]} options @returns {Promise<Form>} */
 export async function cluster(key, options) {
-  const [http, admin, media, servers] = await freePorts(4)
+  const [http, admin, media, link, servers] = await freePorts(5)
   const [redis, nats, nginx] = [servers, servers + 1, servers + 2]
   const directory = mkdtempSync(join(tmpdir(), 'dais-'))
   const listen = SIGNALING.map((_, index) => http + index)
@@ -62,9 +62,10 @@ export async function cluster(key, options) {
   }
   for (const [index, name] of [...SIGNALING, ...MEDIA].entries()) {
     const kind = name.split('-')[0]
+    const node = index - SIGNALING.length
     const own = kind === 'signaling'
       ? ['--listen', at(listen[index]), '--redis', `redis://${at(redis)}`, '--trusted-proxy', '127.0.0.0/8', ...key]
-      : ['--media', at(media + index - SIGNALING.length), '--shards', '1']
+      : ['--media', at(media + node), '--link', at(link + node), '--shards', '1']
     const shared = ['--node', name, '--nats', `nats://${at(nats)}`, '--cluster-key', CLUSTER_KEY]
     programs[name] = dais(admin + index, kind, ...shared, ...own, ...concerning(kind, options))
   }
