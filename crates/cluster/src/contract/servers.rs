@@ -167,7 +167,10 @@ impl Kind {
             if process.try_wait().unwrap().is_some() {
                 return None;
             }
-            assert!(since.elapsed() < PATIENCE, "{} does not answer on {address}", self.program);
+            if since.elapsed() > PATIENCE {
+                let _gone = process.kill();
+                panic!("{} does not answer on {address}", self.program);
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
         Some(process)
