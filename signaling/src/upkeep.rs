@@ -77,13 +77,12 @@ impl Upkeep<'_> {
             self.renew(now).await?;
             self.count_people().await;
         }
-        let mut happened = self.app.halls.expire().await?;
-        if self.held_since.is_some_and(|since| since + Duration::from_millis(LEASE_MS) <= now) {
-            happened.extend(self.app.halls.reap().await?);
-        }
-        for acted in happened {
+        for acted in self.app.halls.expire().await? {
             let room = acted.room.id().clone();
             self.app.rooms.tell_or_start(self.app, &room, Input::Expired(acted)).await;
+        }
+        if self.held_since.is_some_and(|since| since + Duration::from_millis(LEASE_MS) <= now) {
+            self.app.halls.reap().await?;
         }
         Ok(())
     }

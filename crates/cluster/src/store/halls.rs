@@ -170,18 +170,19 @@ impl Halls {
         self.store.renew(owner).await
     }
 
-    /// Cuts the sessions of signaling nodes that are gone, some at a time.
-    pub async fn reap(&self) -> Result<Vec<Acted>, StoreError> {
-        let mut happened = Vec::new();
+    /// Cuts the sessions of signaling nodes that are gone, some at a time; how many. A cut changes nothing that
+    /// others must know.
+    pub async fn reap(&self) -> Result<usize, StoreError> {
+        let mut cut = 0;
         for Orphan { room, identity, session } in self.store.orphans(PORTION).await? {
             match self.cut(&room, &identity, &session, true).await {
-                Ok(acted) => happened.push(acted),
+                Ok(_) => cut += 1,
                 // They are gone by themselves.
                 Err(StoreError::Hall(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(happened)
+        Ok(cut)
     }
 
     /// A session was there all the time although its node was taken for gone: whose entry it is now, if there
@@ -288,7 +289,10 @@ impl Halls {
         };
         let before = loaded.room.as_ref();
         let is_next = committed.before == before.map_or(committed.before, |room| room.version());
-        if is_next && let Some(room) = commit.apply(before.map(|room| &**room), committed.number) {
+        // Of a room that is forgotten by it, nothing newer can be had.
+        if (is_next || commit.forget.is_some())
+            && let Some(room) = commit.apply(before.map(|room| &**room), committed.number)
+        {
             return Ok(Arc::new(room));
         }
         // Somebody else changed something beside it.
