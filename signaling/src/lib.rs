@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   server ─┬─ connection ─▶ entry ─▶ rooms ─▶ live   one task for each live room
-//!           ├─ api, whip ───▶ entry ───┘        │     decides nothing: the store does, by room::Room
+//!           ├─ api, whip ───▶ entry ───┘        │     decides nothing: room::hall does
 //!           └─ web                              ├─▶ lanes, presence   to the people
 //!              limits, answer, counters         └─▶ media             to the nodes
 //! ```

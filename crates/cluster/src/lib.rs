@@ -2,7 +2,8 @@
 //! what they tell each other.
 //!
 //! ```text
-//!   signaling ──▶ Store   whole operations: enter, act, resume, assign the origin, expire
+//!   signaling ──▶ Halls   whole operations: enter, act, resume, assign the origin, expire
+//!   Halls     ◀─▶ Store   load, compare and set
 //!   all nodes ◀─▶ Bus     publish, subscribe, request/reply
 //!   nodes     ◀── Bus     who is alive, and how busy
 //! ```

@@ -1,7 +1,7 @@
 //! What people do to a room, what comes of it, and why not.
 //!
 //! ```text
-//!   Actor + Action ──▶ Room::act ──▶ Outcome { version, answer, changes } │ Refusal
+//!   Actor + Action ──▶ hall::Operation::Act ──▶ Outcome { version, answer, changes } │ Refusal
 //! ```
 //!
 //! A [`Change`] is what signaling turns into messages: it names who it is about, never who is told.

@@ -7,8 +7,8 @@
 //!   media nodes' events ─────────▶┘                        └──▶ the origin: the stage, again on doubt
 //! ```
 //!
-//! What is allowed is decided in the store, by `room::Room`. Here nothing is decided; what the store
-//! answers is spread. The task waits for the store and never for a client or a media node.
+//! What is allowed is decided by `room::hall`, on what the store holds. Here nothing is decided; what came
+//! of it is spread. The task waits for the store and never for a client or a media node.
 
 mod door;
 mod fan_out;
