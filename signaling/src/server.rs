@@ -88,6 +88,7 @@ impl Server {
             () = origins::tell(&app) => Ok(()),
             result = load::run(&app) => result,
             result = hear_events(&app) => result,
+            result = whip::end_for_others(&app) => result,
             result = watch_nodes(&app) => result,
         }
     }

@@ -5,7 +5,9 @@
 //!   DELETE Location ──▶ leave, at any node    the peer is gone ──▶ leave
 //! ```
 //!
-//! The session's address has a key that nobody can guess; whoever has it may end the session.
+//! The session's address has a key that nobody can guess ([`session`]); whoever has it may end the session.
+
+mod session;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,19 +20,16 @@ use protocol::message::{Purpose, ServerMessage};
 use protocol::sdp::{Kind, Offered};
 use protocol::token::Role;
 use protocol::{ApiError, Code, RoomId};
-use rand::Rng;
-use rand::distr::Alphanumeric;
 
 use crate::address;
 use crate::answer::{Refused, body};
 use crate::app::Shared;
 use crate::entry::{Door, arrival};
-use crate::live::{Ask, Body, Enter, Input, hang_up, no_session};
+use crate::live::{Ask, Body, Enter, Input};
 use crate::media::{self, Asked};
 use crate::rooms::Member;
-
-/// Characters of a session's key: 190 bits.
-const KEY_CHARACTERS: usize = 32;
+use session::SessionName;
+pub(crate) use session::{end_for_others, no_session};
 
 const SDP: &str = "application/sdp";
 
@@ -56,19 +55,17 @@ pub(crate) async fn play(
     post(&app, Kind::Whep, socket, &headers, &room, sent).await
 }
 
-/// `DELETE` of a session. It needs no token, so what cannot be a key is not asked about.
+/// `DELETE` of a session. It needs no token, so what cannot name one is not asked about.
 pub(crate) async fn delete(
     State(app): State<Shared>,
     ConnectInfo(socket): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    Path((room, key)): Path<(String, String)>,
+    Path((room, name)): Path<(String, String)>,
 ) -> Result<StatusCode, Refused> {
     app.gates.requests.pass(&address::of_request(socket, &headers, &app.config.trusted_proxies))?;
     let room = RoomId::new(&room).map_err(|_| no_session())?;
-    if !is_key(&key) {
-        return Err(Refused(no_session()));
-    }
-    hang_up(&app, &room, key).await?;
+    let name = SessionName::parse(&name).ok_or_else(no_session)?;
+    session::end(&app, room, name).await?;
     Ok(StatusCode::OK)
 }
 
@@ -90,8 +87,8 @@ async fn post(
     let visit = Visit { app, door: Door { app, address }, kind };
     let offered = visit.offered(headers, sent).await?;
     let served = visit.serve(headers, room, &offered).await;
-    let (key, sdp) = served.map_err(Refused)?;
-    let location = visit.location(room, &key);
+    let (name, sdp) = served.map_err(Refused)?;
+    let location = visit.location(room, &name);
     let out = [(header::CONTENT_TYPE, SDP), (header::LOCATION, location.as_str())];
     Ok((StatusCode::CREATED, out, sdp).into_response())
 }
@@ -124,12 +121,12 @@ impl Visit<'_> {
         headers: &HeaderMap,
         room: &str,
         offered: &Offered,
-    ) -> Result<(String, String), ApiError> {
-        let key = key();
-        let member = self.enter(headers, room, &key).await?;
+    ) -> Result<(SessionName, String), ApiError> {
+        let name = SessionName::new(&self.app.config.node);
+        let member = self.enter(headers, room, name.key()).await?;
         let asked = Asked { purpose: self.purpose(), offer: offered.offer().clone(), turn: 1 };
         match media::admit(self.app, &member, asked).await {
-            Ok(ServerMessage::Media { answer, .. }) => Ok((key, offered.answer(&answer))),
+            Ok(ServerMessage::Media { answer, .. }) => Ok((name, offered.answer(&answer))),
             Ok(_) => Err(ApiError::new(Code::Internal, "no answer to the offer")),
             Err(error) => {
                 self.app.rooms.tell(&member.room, Input::Leave(member.clone())).await;
@@ -179,17 +176,9 @@ impl Visit<'_> {
         }
     }
 
-    fn location(&self, room: &str, key: &str) -> String {
+    fn location(&self, room: &str, name: &SessionName) -> String {
         let base = self.app.config.public_url.as_deref().unwrap_or_default().trim_end_matches('/');
         let kind = if self.kind == Kind::Whip { "whip" } else { "whep" };
-        format!("{base}/{kind}/{room}/{key}")
+        format!("{base}/{kind}/{room}/{name}")
     }
-}
-
-fn key() -> String {
-    rand::rng().sample_iter(Alphanumeric).take(KEY_CHARACTERS).map(char::from).collect()
-}
-
-fn is_key(text: &str) -> bool {
-    text.len() == KEY_CHARACTERS && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }

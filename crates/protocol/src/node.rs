@@ -6,6 +6,7 @@
 //!   events      publish         origin, edge → signaling    Event
 //!   origins     publish         signaling → origin, edge    Origins, when one changes and every second
 //!   room.<id>   publish         signaling ↔ signaling       what is known of a room: signaling's own
+//!   whip.<id>   request/reply   signaling → signaling       that a WHIP or WHEP session ends: signaling's own
 //! ```
 //!
 //! Subjects are tokens with dots between them, and names may hold dots: in a subject those are `%2E`.
@@ -34,6 +35,11 @@ pub const MAX_ORIGINS: usize = 500;
 /// Subject on which one node takes requests.
 pub fn subject(node: &NodeId) -> String {
     format!("node.{}", token(node.as_str()))
+}
+
+/// Subject on which one signaling node is asked to end a WHIP or WHEP session.
+pub fn whip_subject(node: &NodeId) -> String {
+    format!("whip.{}", token(node.as_str()))
 }
 
 /// Subject on which signaling nodes tell each other about one room.

@@ -14,6 +14,7 @@ use super::{Ask, Body, Enter, Input, LiveRoom};
 use crate::app::now_ms;
 use crate::entry;
 use crate::rooms::{Entered, Member, Reply};
+use crate::whip::no_session;
 
 /// How somebody goes.
 #[derive(Clone, Copy)]
@@ -227,10 +228,10 @@ impl LiveRoom {
     }
 
     /// Ends the WHIP or WHEP session of a key, if it is here.
-    pub(super) async fn hang(&mut self, key: &str) -> bool {
-        let Some(identity) = self.people.by_key(key) else { return false };
+    pub(super) async fn hang(&mut self, key: &str) -> Result<(), ApiError> {
+        let identity = self.people.by_key(key).ok_or_else(no_session)?;
         self.hang_up(&identity).await;
-        true
+        Ok(())
     }
 
     /// Ends the session of somebody who has no socket.

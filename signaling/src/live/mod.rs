@@ -38,7 +38,6 @@ use crate::lanes::Lanes;
 use crate::presence::Presence;
 use crate::rooms::{Entered, Member, Reply};
 use lingering::Lingering;
-pub(crate) use note::{hang_up, no_session};
 use people::People;
 use stage_push::StagePush;
 
@@ -62,6 +61,8 @@ pub(crate) enum Input {
     },
     Cut(Member),
     Leave(Member),
+    /// The WHIP or WHEP session of this key ends.
+    Hang(String, Reply<()>),
     Permit(Member, Purpose, Reply<Permit>),
     Admitted(Member, Admitted, Reply<()>),
     Create(Actor, Plan, Reply<Looked>),
@@ -221,6 +222,7 @@ impl LiveRoom {
             Input::Say { who, body, id } => self.say(&who, body, id).await,
             Input::Cut(who) => self.cut(&who).await,
             Input::Leave(who) => self.leave(&who).await,
+            Input::Hang(key, reply) => answer(reply, self.hang(&key).await),
             Input::Permit(who, purpose, reply) => answer(reply, self.permit(&who, purpose).await),
             Input::Admitted(who, admitted, reply) => answer(reply, self.admitted(&who, admitted)),
             Input::Create(actor, plan, reply) => answer(reply, self.create(&actor, &plan).await),

@@ -1,15 +1,14 @@
 //! What the signaling nodes tell each other about a room, on `room.<id>`.
 
-use cluster::{BusError, Message};
+use cluster::Message;
 use protocol::node::room_subject;
-use protocol::{ApiError, Code, Identity, NodeId, RoomId};
+use protocol::{Identity, NodeId};
 use room::presence::Share;
 use room::{Change, Gone};
 use serde::{Deserialize, Serialize};
 
 use super::LiveRoom;
 use super::people::Peer;
-use crate::app::Shared;
 
 /// One of these.
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,34 +38,8 @@ pub(super) enum Note {
         /// At the origin.
         speak: Option<Peer>,
     },
-    /// The WHIP or WHEP session of this key ends. Whoever has it answers, with nothing; nobody else does.
-    Hang {
-        /// As in its address.
-        key: String,
-    },
     /// Who is at one node.
     Presence(Share),
-}
-
-/// Ends the WHIP or WHEP session of a key at the node that has it, which may be this one: a balancer sends the
-/// end of a session anywhere.
-pub(crate) async fn hang_up(app: &Shared, room: &RoomId, key: String) -> Result<(), ApiError> {
-    let payload = serde_json::to_vec(&Note::Hang { key })
-        .map_err(|_| ApiError::new(Code::Internal, "a note cannot be written"))?;
-    match app.bus.request(&room_subject(room), payload.into(), app.config.times.node).await {
-        Ok(_) => Ok(()),
-        Err(BusError::NoResponder(_) | BusError::Timeout(_)) => Err(no_session()),
-        Err(error) => {
-            tracing::warn!(%error, "the end of a session cannot be told");
-            let says = "the other signaling nodes cannot be asked";
-            Err(ApiError::new(Code::Unavailable, says).retry_after_ms(2_000))
-        }
-    }
-}
-
-/// What is said of a session that nobody has.
-pub(crate) fn no_session() -> ApiError {
-    ApiError::new(Code::NotFound, "there is no such session")
 }
 
 impl LiveRoom {
@@ -95,13 +68,6 @@ impl LiveRoom {
                 self.take_over(&identity, listen, speak);
             }
             Ok(Note::Acted { .. } | Note::HandOver { .. }) => {}
-            Ok(Note::Hang { key }) => {
-                if self.hang(&key).await
-                    && let Err(error) = message.respond(&*self.app.bus, Vec::new().into()).await
-                {
-                    tracing::warn!(%error, "nobody hears that a session has ended");
-                }
-            }
             Ok(Note::Presence(share)) => {
                 let now = self.app.elapsed_ms();
                 let refused = self.presence.board(|board| {

@@ -1,5 +1,7 @@
 //! Standard clients, by SDP over HTTP.
 
+use std::time::Duration;
+
 use protocol::token::Role;
 use serde_json::json;
 
@@ -35,6 +37,10 @@ async fn post(venue: &Venue, path: &str, role: Role, identity: &str, body: &str)
     venue.http(Http { method: "POST", path, token: Some(&token), headers: SDP, body }).await
 }
 
+fn delete(path: &str) -> Http<'_> {
+    Http { method: "DELETE", path, ..Default::default() }
+}
+
 #[tokio::test]
 async fn a_publisher_takes_a_seat_and_leaves_it_by_delete() {
     let venue = Venue::with(|config| config.public_url = Some("https://dais.example".into())).await;
@@ -48,11 +54,10 @@ async fn a_publisher_takes_a_seat_and_leaves_it_by_delete() {
 
     let patch = Http { method: "PATCH", path: &path, ..Default::default() };
     assert_eq!(venue.http(patch).await.status, 405);
-    let delete = || Http { method: "DELETE", path: &path, ..Default::default() };
-    assert_eq!(venue.http(delete()).await.status, 200);
+    assert_eq!(venue.http(delete(&path)).await.status, 200);
     assert_eq!(host.until("stage").await["gone"], json!(["obs"]));
     assert_eq!(venue.origin.removed().await, 1);
-    assert_eq!(venue.http(delete()).await.status, 404);
+    assert_eq!(venue.http(delete(&path)).await.status, 404);
     venue.close().await;
 }
 
@@ -63,10 +68,11 @@ async fn a_session_is_ended_by_delete_at_any_node() {
     let mut host = venue.join(Role::Host, "hanna").await;
     let made = post(&venue, "/whip/hall", Role::Speaker, "obs", &sdp("sendonly")).await;
     let path = made.header("location").unwrap();
-    let made_up = format!("/whip/hall/{}", "x".repeat(32));
-    let delete = |path| Http { method: "DELETE", path, ..Default::default() };
+    let key = "x".repeat(32);
     assert_eq!(delete("/whip/hall/nonsense").send(second).await.status, 404);
-    assert_eq!(delete(&made_up).send(second).await.status, 404);
+    for node in ["signaling", "signaling-2", "nobody", "origin-1"] {
+        assert_eq!(delete(&format!("/whip/hall/{node}.{key}")).send(second).await.status, 404, "{node}");
+    }
     assert_eq!(delete(path).send(second).await.status, 200);
     loop {
         if host.until("stage").await["gone"] == json!(["obs"]) {
@@ -74,6 +80,16 @@ async fn a_session_is_ended_by_delete_at_any_node() {
         }
     }
     assert_eq!(venue.origin.removed().await, 1);
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_answer_may_have_the_session_still() {
+    let venue = Venue::with(|config| config.times.node = Duration::from_millis(50)).await;
+    let _silent = venue.hears("whip.signaling-2").await;
+    let path = format!("/whip/hall/signaling-2.{}", "x".repeat(32));
+    let answer = venue.http(delete(&path)).await;
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (503, Some("unavailable")));
     venue.close().await;
 }
 
