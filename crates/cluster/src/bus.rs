@@ -7,19 +7,26 @@
 mod memory;
 pub mod nats;
 mod queue;
+pub mod sealed;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use protocol::envelope::{MAX_ENVELOPE, MAX_OVERHEAD, To};
 
 pub use memory::MemoryBus;
 pub use nats::{NatsBus, NatsConfig};
 use queue::Queue;
+use sealed::Gate;
+pub use sealed::Sealed;
 
-/// Largest payload, in bytes: what NATS takes by default.
-pub const MAX_PAYLOAD: usize = 1024 * 1024;
+/// Largest message, in bytes: what NATS takes by default.
+pub const MAX_MESSAGE: usize = MAX_ENVELOPE;
+
+/// Largest payload that every bus takes: a message less its envelope.
+pub const MAX_PAYLOAD: usize = MAX_MESSAGE - MAX_OVERHEAD;
 
 /// Messages that a subscription holds for a reader who is behind. A second of a busy system; older
 /// ones have been overtaken by newer state.
@@ -34,7 +41,10 @@ pub enum BusError {
     /// The answer did not come in time.
     #[error("no answer on {0} in time")]
     Timeout(String),
-    /// Larger than [`MAX_PAYLOAD`].
+    /// The answer is not from whom was asked.
+    #[error("the answer on {0} cannot be believed")]
+    Unbelievable(String),
+    /// Larger than [`MAX_PAYLOAD`], or for a bus without envelopes than [`MAX_MESSAGE`].
     #[error("a message of {0} bytes is larger than the bus takes")]
     TooLarge(usize),
     /// The bus cannot be reached.
@@ -49,8 +59,17 @@ pub struct Message {
     pub subject: String,
     /// What it says.
     pub payload: Bytes,
-    /// Where the answer is to be published, if one is waited for.
-    pub reply: Option<String>,
+    /// How to answer, if an answer is waited for.
+    pub reply: Option<Reply>,
+}
+
+/// How to answer a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Where to.
+    subject: String,
+    /// What goes onto its envelope, where the bus has any.
+    to: Option<To>,
 }
 
 /// What comes out of a subscription.
@@ -85,6 +104,9 @@ pub trait Bus: Send + Sync + 'static {
     /// while the bus is down it is as soon as that is up, which is a [`Heard::Gap`].
     async fn subscribe(&self, subject: &str) -> Result<Subscription, BusError>;
 
+    /// Answers a request.
+    async fn respond(&self, reply: &Reply, payload: Bytes) -> Result<(), BusError>;
+
     /// Sends and waits for the first answer.
     async fn request(&self, subject: &str, payload: Bytes, timeout: Duration) -> Result<Bytes, BusError>;
 
@@ -99,7 +121,7 @@ impl Message {
     /// Answers, if an answer is waited for.
     pub async fn respond(&self, bus: &dyn Bus, payload: Bytes) -> Result<(), BusError> {
         match &self.reply {
-            Some(reply) => bus.publish(reply, payload).await,
+            Some(reply) => bus.respond(reply, payload).await,
             None => Ok(()),
         }
     }
@@ -108,13 +130,18 @@ impl Message {
 /// The receiving end of a subject; dropping it ends the subscription.
 pub struct Subscription {
     queue: Arc<Queue>,
+    /// What comes out goes through it.
+    gate: Option<Box<Gate>>,
 }
 
 impl Subscription {
     /// The next message or gap; none once the bus is gone, which an outage is not. Cancelling loses
     /// nothing.
     pub async fn hear(&mut self) -> Option<Heard> {
-        self.queue.pop().await
+        match &mut self.gate {
+            Some(gate) => gate.pass(&self.queue).await,
+            None => self.queue.pop().await,
+        }
     }
 
     /// The next message, for whom it makes no difference to have missed some.

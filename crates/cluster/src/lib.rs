@@ -16,7 +16,9 @@ pub mod contract;
 pub mod nodes;
 pub mod store;
 
-pub use bus::{Bus, BusError, BusStats, Heard, MemoryBus, Message, NatsBus, NatsConfig, Subscription};
+pub use bus::{
+    Bus, BusError, BusStats, Heard, MemoryBus, Message, NatsBus, NatsConfig, Sealed, Subscription,
+};
 pub use nodes::{Live, Nodes};
 pub use store::{
     Acted, Entered, Halls, Limits, Listed, MemoryStore, RedisStore, RedisUrl, SharedStore, Store, StoreError,

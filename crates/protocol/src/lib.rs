@@ -1,9 +1,10 @@
 //! What crosses a process boundary, and nothing else: client messages, token claims, relay frames,
-//! the session description, and the commands between nodes.
+//! the session description, the commands between nodes, and the envelope that these travel in.
 //!
 //! Pure: no socket, no clock, no randomness. Every parser here takes bytes from outside, returns a
 //! typed value with its limits already checked, and never panics.
 
+pub mod envelope;
 pub mod error;
 pub mod frame;
 pub mod id;

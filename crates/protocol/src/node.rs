@@ -7,6 +7,8 @@
 //!   origins     publish         signaling → origin, edge    Origins, when one changes and every second
 //!   room.<id>   publish         signaling ↔ signaling       what is known of a room: signaling's own
 //!   whip.<id>   request/reply   signaling → signaling       that a WHIP or WHEP session ends: signaling's own
+//!   here        publish         everybody                   nothing: that it lives
+//!   here.<id>.<boot>   request/reply   everybody            nothing: whether it lives
 //! ```
 //!
 //! Subjects are tokens with dots between them, and names may hold dots: in a subject those are `%2E`.
@@ -15,6 +17,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::Life;
 use crate::error::ApiError;
 use crate::id::{Epoch, Identity, NodeId, PeerId, RoomId, SpeakerNumber};
 use crate::message::RoomState;
@@ -40,6 +43,20 @@ pub fn subject(node: &NodeId) -> String {
 /// Subject on which one signaling node is asked to end a WHIP or WHEP session.
 pub fn whip_subject(node: &NodeId) -> String {
     format!("whip.{}", token(node.as_str()))
+}
+
+/// The node whose subject for requests this is.
+pub fn addressee(subject: &str) -> Option<NodeId> {
+    let name = subject.strip_prefix("node.").or_else(|| subject.strip_prefix("whip."))?;
+    NodeId::new(&name.replace("%2E", ".")).ok()
+}
+
+/// Subject on which every process says each second that it lives.
+pub const HERE: &str = "here";
+
+/// Subject on which one life of a process is asked whether it lives.
+pub fn life_subject(life: &Life) -> String {
+    format!("{HERE}.{}.{}", token(life.node.as_str()), life.boot)
 }
 
 /// Subject on which signaling nodes tell each other about one room.
@@ -223,6 +240,12 @@ mod tests {
             assert_eq!(subject.split('.').count(), 2, "{subject}");
             assert!(!subjects[..index].contains(subject), "{subject}");
         }
-        assert_eq!(subject(&NodeId::new("edge-1.eu").unwrap()), "node.edge-1%2Eeu");
+        let node = NodeId::new("edge-1.eu").unwrap();
+        assert_eq!(subject(&node), "node.edge-1%2Eeu");
+        for subject in [subject(&node), whip_subject(&node)] {
+            assert_eq!(addressee(&subject), Some(node.clone()));
+        }
+        assert_eq!(life_subject(&Life { node, boot: 7 }), "here.edge-1%2Eeu.7");
+        assert_eq!([addressee("node."), addressee("nodes"), addressee("room.a")], [None, None, None]);
     }
 }

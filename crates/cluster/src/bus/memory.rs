@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::queue::Pushed;
-use super::{Bus, BusError, BusStats, MAX_PAYLOAD, Message, Queue, Subscription};
+use super::{Bus, BusError, BusStats, MAX_MESSAGE, Message, Queue, Reply, Subscription};
 
 /// What the subjects start with on which answers are waited for.
 const REPLY: &str = "_reply.";
@@ -47,7 +47,7 @@ impl MemoryBus {
 
     /// Hands a message to everybody on its subject, and says to how many.
     fn deliver(&self, message: &Message) -> Result<usize, BusError> {
-        if message.payload.len() > MAX_PAYLOAD {
+        if message.payload.len() > MAX_MESSAGE {
             return Err(BusError::TooLarge(message.payload.len()));
         }
         self.published.fetch_add(1, Relaxed);
@@ -65,22 +65,11 @@ impl MemoryBus {
         self.delivered.fetch_add(reached as u64, Relaxed);
         Ok(reached)
     }
-
-    fn answer(&self, reply: &str, payload: Bytes) {
-        // Nobody waits any more where the answer is late.
-        if let Some(waiting) = lock(&self.waiting).remove(reply) {
-            let _late = waiting.send(payload);
-        }
-    }
 }
 
 #[async_trait]
 impl Bus for MemoryBus {
     async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), BusError> {
-        if subject.starts_with(REPLY) {
-            self.answer(subject, payload);
-            return Ok(());
-        }
         self.deliver(&Message { subject: subject.into(), payload, reply: None }).map(drop)
     }
 
@@ -93,7 +82,15 @@ impl Bus for MemoryBus {
             !queues.is_empty()
         });
         subjects.entry(subject.into()).or_default().push(Arc::clone(&queue));
-        Ok(Subscription { queue })
+        Ok(Subscription { queue, gate: None })
+    }
+
+    async fn respond(&self, reply: &Reply, payload: Bytes) -> Result<(), BusError> {
+        // Nobody waits any more where the answer is late.
+        if let Some(waiting) = lock(&self.waiting).remove(&reply.subject) {
+            let _late = waiting.send(payload);
+        }
+        Ok(())
     }
 
     async fn request(&self, subject: &str, payload: Bytes, timeout: Duration) -> Result<Bytes, BusError> {
@@ -101,7 +98,8 @@ impl Bus for MemoryBus {
         let (answer, answered) = oneshot::channel();
         lock(&self.waiting).insert(reply.clone(), answer);
         let waiting = Waiting { bus: self, reply };
-        let message = Message { subject: subject.into(), payload, reply: Some(waiting.reply.clone()) };
+        let reply = Some(Reply { subject: waiting.reply.clone(), to: None });
+        let message = Message { subject: subject.into(), payload, reply };
         if self.deliver(&message)? == 0 {
             return Err(BusError::NoResponder(subject.into()));
         }

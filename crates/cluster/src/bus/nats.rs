@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Bus, BusError, BusStats, MAX_PAYLOAD, Queue, Subscription};
+use super::{Bus, BusError, BusStats, MAX_MESSAGE, Queue, Reply, Subscription};
 pub use config::{Credentials, NatsConfig, NotNats, Prefix, Server};
 pub use driver::Driver;
 use driver::Order;
@@ -88,7 +88,7 @@ impl NatsBus {
 
     /// The session to send so much with.
     fn session_for(&self, payload: &Bytes) -> Result<Arc<Session>, BusError> {
-        if payload.len() > MAX_PAYLOAD {
+        if payload.len() > MAX_MESSAGE {
             return Err(BusError::TooLarge(payload.len()));
         }
         self.session()
@@ -99,15 +99,13 @@ impl NatsBus {
 impl Bus for NatsBus {
     async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), BusError> {
         self.session_for(&payload)?.publish(self.prefix.subject(subject), payload).await?;
-        if !subject.starts_with(INBOX) {
-            self.counts.published.fetch_add(1, Relaxed);
-        }
+        self.counts.published.fetch_add(1, Relaxed);
         Ok(())
     }
 
     async fn subscribe(&self, subject: &str) -> Result<Subscription, BusError> {
         let queue = Arc::new(Queue::default());
-        let subscription = Subscription { queue: queue.clone() };
+        let subscription = Subscription { queue: queue.clone(), gate: None };
         let (done, made) = oneshot::channel();
         let order = Order { subject: self.prefix.subject(subject), queue, done };
         let gone = |_| BusError::Down("nobody drives the bus".into());
@@ -115,6 +113,10 @@ impl Bus for NatsBus {
         // Where the session is lost meanwhile, the driver makes it with the next one.
         let _later = made.await;
         Ok(subscription)
+    }
+
+    async fn respond(&self, reply: &Reply, payload: Bytes) -> Result<(), BusError> {
+        self.session_for(&payload)?.publish(self.prefix.subject(&reply.subject), payload).await
     }
 
     async fn request(&self, subject: &str, payload: Bytes, timeout: Duration) -> Result<Bytes, BusError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::bus::{MAX_PAYLOAD, MAX_QUEUE};
+use crate::bus::{MAX_MESSAGE, MAX_PAYLOAD, MAX_QUEUE};
 use crate::{Bus, BusError, Heard};
 
 /// Longer than any answer takes on a busy machine.
@@ -134,8 +134,8 @@ pub async fn whoever_has_missed_something_is_told_so<B: Bus>(fresh: &impl AsyncF
 
 pub async fn what_is_too_large_is_refused<B: Bus>(fresh: &impl AsyncFn() -> Arc<B>) {
     let bus = fresh().await;
-    let refused = bus.publish("events", vec![0; MAX_PAYLOAD + 1].into()).await;
-    assert_eq!(refused, Err(BusError::TooLarge(MAX_PAYLOAD + 1)));
+    let refused = bus.publish("events", vec![0; MAX_MESSAGE + 1].into()).await;
+    assert_eq!(refused, Err(BusError::TooLarge(MAX_MESSAGE + 1)));
     let mut subscription = bus.subscribe("events").await.unwrap();
     bus.publish("events", vec![0; MAX_PAYLOAD].into()).await.unwrap();
     assert_eq!(subscription.recv().await.unwrap().payload.len(), MAX_PAYLOAD);

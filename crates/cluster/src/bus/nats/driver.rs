@@ -18,6 +18,7 @@ use tokio::time::{interval, sleep};
 
 use super::session::Session;
 use super::{Counts, NatsConfig, Prefix, Queue, State};
+use crate::bus::Reply;
 use crate::bus::queue::Pushed;
 use crate::{BusError, Message};
 
@@ -218,6 +219,7 @@ fn ear(subscriber: Subscriber, queue: Arc<Queue>) -> BoxStream<'static, (Arc<Que
 fn read(prefix: &Prefix, message: async_nats::Message) -> Option<Message> {
     let subject = prefix.strip(&message.subject)?.to_owned();
     let reply = message.reply.and_then(|reply| prefix.strip(&reply).map(str::to_owned));
+    let reply = reply.map(|subject| Reply { subject, to: None });
     Some(Message { subject, payload: message.payload, reply })
 }
 

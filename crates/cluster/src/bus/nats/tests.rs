@@ -38,6 +38,10 @@ impl Bus for Driven {
         self.bus.subscribe(subject).await
     }
 
+    async fn respond(&self, reply: &Reply, payload: Bytes) -> Result<(), BusError> {
+        self.bus.respond(reply, payload).await
+    }
+
     async fn request(&self, subject: &str, payload: Bytes, timeout: Duration) -> Result<Bytes, BusError> {
         self.bus.request(subject, payload, timeout).await
     }
