@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::bus::nats::Driver;
-use cluster::{NatsBus, RedisStore};
+use cluster::bus::sealed::Herald;
+use cluster::{NatsBus, RedisStore, Sealed};
+use protocol::NodeId;
 use protocol::node::NodeKind;
 use service::config::Values;
 use service::runtime::Threads;
@@ -17,7 +19,7 @@ use crate::failure::Failure;
 use crate::media::{Nodes, Spot};
 use crate::options::{Access, Cluster, Framing, Media, Missing, Place, Process, Store, Web};
 use crate::process::{self, Surroundings};
-use crate::shared::Shared;
+use crate::shared::{self, Shared};
 
 /// Runs an origin until the shutdown.
 pub(crate) fn origin(values: Values) -> Result<(), Failure> {
@@ -41,10 +43,11 @@ fn media_node(mut values: Values, kind: NodeKind) -> Result<(), Failure> {
     Ok(process::run(&options, &values, Threads { count: None, ..process::MEDIA }, async |around| {
         media.warn_if_private();
         let authority = cluster.authority()?;
-        let (bus, driver) = join(cluster, &around);
-        let shared = Shared::new(bus);
+        let (bus, drivers) = join(cluster, &place.node, &around);
+        let shared = Shared::new(bus.clone());
         let metrics = around.registry.node(place.node.as_str(), &place.region);
         shared.start(&around.tasks, &metrics, &around.readiness, vec![place.node.clone()]);
+        shared::count_refused(bus, &around.tasks, &metrics);
         let serve = async {
             let nodes = Nodes::new(&shared, &around.tasks, &around.registry, &media, authority)?;
             let spot = Spot { place, media: media.bind, link: media.link_of_part(), shards: media.shards };
@@ -54,7 +57,7 @@ fn media_node(mut values: Values, kind: NodeKind) -> Result<(), Failure> {
             }
             around.tasks.watch().await
         };
-        beside(driver, serve).await
+        beside(drivers, serve).await
     })?)
 }
 
@@ -74,23 +77,31 @@ pub(crate) fn signaling(mut values: Values) -> Result<(), Failure> {
     Ok(process::run(&options, &values, process::PEOPLE, async |around| {
         let store = RedisStore::new(store.url, &store.prefix, web.store_limits())?;
         reach(&store, &around);
-        let (bus, driver) = join(cluster, &around);
-        let shared = Shared::new(bus);
+        let (bus, drivers) = join(cluster, &place.node, &around);
+        let shared = Shared::new(bus.clone());
         let metrics = around.registry.node(place.node.as_str(), &place.region);
         shared.start(&around.tasks, &metrics, &around.readiness, Vec::new());
+        shared::count_refused(bus, &around.tasks, &metrics);
         let serve = async {
             let server = shared.signaling(store, &web, &access, &place, &around).await?;
             tracing::info!("signaling on {}", server.address()?);
             around.tasks.part("signaling", server.run());
             around.tasks.watch().await
         };
-        beside(driver, serve).await
+        beside(drivers, serve).await
     })?)
+}
+
+/// What has to run for the bus to be up, and for this process to be heard on it.
+struct Drivers {
+    nats: Driver,
+    herald: Herald,
 }
 
 /// The bus between the parts. The process is not ready before it was reached once; later outages are
 /// everybody's, and taking all parts out of service would help nobody.
-fn join(cluster: Cluster, around: &Surroundings) -> (Arc<NatsBus>, Driver) {
+fn join(cluster: Cluster, node: &NodeId, around: &Surroundings) -> (Arc<Sealed>, Drivers) {
+    let keys = cluster.keys();
     let (bus, driver) = NatsBus::new(cluster.nats);
     let (readiness, shutdown, reached) =
         (around.readiness.clone(), around.tasks.shutdown().clone(), bus.clone());
@@ -101,7 +112,8 @@ fn join(cluster: Cluster, around: &Surroundings) -> (Arc<NatsBus>, Driver) {
             () = shutdown.begun() => {}
         }
     });
-    (bus, driver)
+    let (bus, herald) = Sealed::new(bus, node.clone(), node::boot(), keys);
+    (bus, Drivers { nats: driver, herald })
 }
 
 /// The process is not ready before the rooms' store was reached once.
@@ -123,9 +135,10 @@ fn reach(store: &Arc<RedisStore>, around: &Surroundings) {
 }
 
 /// Keeps the bus connected while the part is served, drain included.
-async fn beside(driver: Driver, serve: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+async fn beside(drivers: Drivers, serve: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     tokio::select! {
         result = serve => result,
-        never = driver.run() => match never {},
+        result = drivers.herald.run() => Ok(result?),
+        never = drivers.nats.run() => match never {},
     }
 }

@@ -127,8 +127,12 @@ const CLUSTER: &[Setting] = &[
     Setting::one("nats", "URL", "Bus between the parts: nats://user:password@host:4222, or tls://"),
     Setting::one("nats-creds", "FILE", "Credentials file or nkey seed for it"),
     Setting::one("nats-prefix", "NAME", "First word of its subjects [dais]"),
-    Setting::one("cluster-key", "KEY", "What all parts know, 32 bytes or more [none needed on loopback]"),
-    Setting::one("cluster-key-file", "FILE", "File with it"),
+    Setting::many(
+        "cluster-key",
+        "KEY",
+        "What all parts know, 32 bytes or more; a second one is believed, too [on loopback: none]",
+    ),
+    Setting::one("cluster-key-file", "FILE", "File with it; a second one in its second line"),
 ];
 
 const STORE: &[Setting] = &[

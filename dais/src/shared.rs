@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Bus, Nodes, SharedStore};
+use cluster::{Bus, Nodes, Sealed, SharedStore};
 use protocol::NodeId;
 use protocol::node::NodeKind;
-use service::metrics::{Follower, IntGauge};
+use service::metrics::{Follower, IntCounterVec, IntGauge};
 use service::{Metrics, Readiness, Shutdown, Tasks};
 use signaling::{Parts, Server, SignalingConfig};
 
@@ -83,6 +83,26 @@ impl Shared {
     }
 }
 
+/// Counts what a bus between processes refuses.
+pub(crate) fn count_refused(bus: Arc<Sealed>, tasks: &Tasks, metrics: &Metrics) {
+    let bad = bad_input(metrics);
+    let mut followers: Vec<_> =
+        bus.refused().map(|(what, _)| Follower::new(bad.with_label_values(&[what]))).collect();
+    let shutdown = tasks.shutdown().clone();
+    tasks.part("refused on the bus", async move {
+        let mut tick = tokio::time::interval(COUNT);
+        while !shutdown.has_begun() {
+            tokio::select! { _ = tick.tick() => {}, () = shutdown.begun() => {} }
+            followers.iter_mut().zip(bus.refused()).for_each(|(follower, (_, total))| follower.follow(total));
+        }
+        Ok(())
+    });
+}
+
+fn bad_input(metrics: &Metrics) -> IntCounterVec {
+    metrics.counters("dais_bad_input_total", "What came from outside and could not be used.", &["what"])
+}
+
 async fn count(shared: Shared, shutdown: Shutdown, mut counters: Counters) -> anyhow::Result<()> {
     let mut tick = tokio::time::interval(COUNT);
     while !shutdown.has_begun() {
@@ -127,11 +147,7 @@ struct Counters {
 impl Counters {
     fn new(metrics: &Metrics) -> Self {
         let full = metrics.counters("dais_queue_full_total", "Bounded queues that were full.", &["queue"]);
-        let bad = metrics.counters(
-            "dais_bad_input_total",
-            "What came from outside and could not be used.",
-            &["what"],
-        );
+        let bad = bad_input(metrics);
         let known = metrics.gauges("dais_known_nodes", "Nodes that this process hears of.", &["kind"]);
         Self {
             known: [(NodeKind::Origin, "origin"), (NodeKind::Edge, "edge")]

@@ -63,6 +63,15 @@ impl Running {
     }
 
     async fn admit(&self) -> Response {
+        self.admit_in(Epoch(1)).await
+    }
+
+    async fn close(&self, epoch: Epoch) -> Response {
+        let room = RoomId::new("all-hands").unwrap();
+        self.ask(serde_json::to_vec(&Request::Close { room, epoch }).unwrap()).await
+    }
+
+    async fn admit_in(&self, epoch: Epoch) -> Response {
         let offer = r#"{"ufrag":"abcd","pwd":"abcdefghijklmnopqrstuv","opus":111,"level_ext":1,"lines":3,
             "fingerprint":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
         let admit = Admit {
@@ -70,7 +79,7 @@ impl Running {
             identity: Identity::new("anna").unwrap(),
             speaker: None,
             origin: name("origin-1"),
-            epoch: Epoch(1),
+            epoch,
             offer: serde_json::from_str(offer).unwrap(),
         };
         self.ask(serde_json::to_vec(&Request::Admit(Box::new(admit))).unwrap()).await
@@ -155,12 +164,21 @@ async fn crowd(running: &Arc<Running>) -> JoinSet<Response> {
 async fn who_waits_to_be_admitted_is_told_that_the_room_is_over() {
     let running = Arc::new(Running::start(2_000).await);
     let waiting = crowd(&running).await;
-    let room = RoomId::new("all-hands").unwrap();
-    assert_eq!(running.ask(serde_json::to_vec(&Request::Close { room }).unwrap()).await, Response::Done);
+    assert_eq!(running.close(Epoch(1)).await, Response::Done);
     for answer in waiting.join_all().await {
         assert_eq!(code(answer), Code::Ended);
     }
-    assert!(matches!(running.admit().await, Response::Admitted { .. }), "there is room again");
+    assert_eq!(code(running.admit().await), Code::Ended);
+    assert!(matches!(running.admit_in(Epoch(2)).await, Response::Admitted { .. }), "there is room again");
+}
+
+#[tokio::test]
+async fn the_end_of_a_room_is_not_that_of_the_one_made_after_it() {
+    let mut running = Running::start(100).await;
+    assert!(matches!(running.admit_in(Epoch(2)).await, Response::Admitted { .. }));
+    assert_eq!(running.close(Epoch(1)).await, Response::Done);
+    assert!(matches!(running.admit_in(Epoch(2)).await, Response::Admitted { .. }));
+    while running.announcement().await.peers != 2 {}
 }
 
 #[tokio::test]

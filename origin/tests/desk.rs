@@ -61,6 +61,13 @@ fn admit(identity: &str, speaker: Option<SpeakerNumber>) -> Request {
     }))
 }
 
+fn code(response: Response) -> Code {
+    match response {
+        Response::Refused(error) => error.code,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn speakers_of_one_room_share_a_shard_and_a_drain_ends_when_they_have_left() {
     let bus = MemoryBus::new();
@@ -89,8 +96,7 @@ async fn speakers_of_one_room_share_a_shard_and_a_drain_ends_when_they_have_left
 async fn who_has_no_number_is_no_speaker() {
     let bus = MemoryBus::new();
     let (_origin, _tasks, _drain) = start(&bus).await;
-    let Response::Refused(error) = ask(&bus, &admit("anna", None)).await else { panic!() };
-    assert_eq!(error.code, Code::BadRequest);
+    assert_eq!(code(ask(&bus, &admit("anna", None)).await), Code::BadRequest);
 }
 
 #[tokio::test]
@@ -107,8 +113,13 @@ async fn a_stage_is_taken_and_a_room_closed() {
         state: RoomState::Live,
         speakers: vec![speaker],
     };
-    assert_eq!(ask(&bus, &Request::Stage(stage)).await, Response::Done);
-    assert_eq!(ask(&bus, &Request::Close { room }).await, Response::Done);
+    assert_eq!(ask(&bus, &Request::Stage(stage.clone())).await, Response::Done);
+    assert_eq!(ask(&bus, &Request::Close { room, epoch: Epoch(1) }).await, Response::Done);
+    // What was underway when the room ended opens it no more.
+    assert_eq!(code(ask(&bus, &Request::Stage(stage.clone())).await), Code::Ended);
+    assert_eq!(code(ask(&bus, &admit("anna", Some(SpeakerNumber(1)))).await), Code::Ended);
+    let anew = Stage { epoch: Epoch(2), ..stage };
+    assert_eq!(ask(&bus, &Request::Stage(anew)).await, Response::Done);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cluster::{Bus, Halls, Nodes, StoreError};
 use protocol::node::{NodeKind, Request, Response};
-use protocol::{NodeId, PeerId, RoomId};
+use protocol::{Epoch, NodeId, PeerId, RoomId};
 use rand::Rng;
 use service::Tasks;
 use tokio::sync::Semaphore;
@@ -73,15 +73,15 @@ impl App {
         });
     }
 
-    /// Has every node forget a room.
-    pub(crate) fn close_room(self: &Arc<Self>, room: &RoomId) {
+    /// Has every node forget a room that ended in this epoch.
+    pub(crate) fn close_room(self: &Arc<Self>, room: &RoomId, epoch: Epoch) {
         for (node, said) in self.nodes.live().iter() {
             if said.kind == NodeKind::Signaling {
                 continue;
             }
             let (app, node, room) = (self.clone(), node.clone(), room.clone());
             self.tasks.errand("end of a room", async move {
-                app.insist(&node, &Request::Close { room }).await;
+                app.insist(&node, &Request::Close { room, epoch }).await;
             });
         }
     }

@@ -22,13 +22,14 @@ use protocol::node::{
     self, Admit, Announcement, Event, MAX_ORIGINS, NodeKind, Origins, PeerEvent, Request, Response,
     RoomOrigin, Stage,
 };
-use protocol::{ApiError, Code, NodeId, Offer, PeerId, RoomId};
+use protocol::{ApiError, Code, Epoch, NodeId, Offer, PeerId, RoomId};
 use serde::Serialize;
 use service::metrics::{IntCounter, IntGauge};
 use service::{Metrics, Shutdown, shutdown};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::epochs::Epochs;
 use crate::{Config, Reach, meters};
 
 /// Between two announcements.
@@ -120,6 +121,7 @@ pub struct Desk<D> {
     boot: u64,
     next_peer: u64,
     peers: HashMap<PeerId, Seat>,
+    epochs: Epochs,
     /// Peers of each shard.
     loads: Vec<u32>,
     admits: bool,
@@ -159,6 +161,7 @@ impl<D: Duty> Desk<D> {
             // A peer of before a restart is not mistaken for one of after it.
             next_peer: (boot / 1_000) << 32,
             peers: HashMap::new(),
+            epochs: Epochs::default(),
             loads,
             admits: true,
             connected,
@@ -207,9 +210,9 @@ impl<D: Duty> Desk<D> {
             Ok(Request::Ping) => Response::Done,
             Ok(Request::Remove { peer }) => self.remove(peer),
             Ok(Request::Stage(stage)) => {
-                self.duty.stage(stage).map_or_else(Response::Refused, |()| Response::Done)
+                self.stage(stage).map_or_else(Response::Refused, |()| Response::Done)
             }
-            Ok(Request::Close { room }) => self.close(&room).await,
+            Ok(Request::Close { room, epoch }) => self.close(&room, epoch).await,
             Err(error) => {
                 self.bad_requests.inc();
                 Response::Refused(ApiError::new(Code::BadRequest, error.to_string()))
@@ -225,6 +228,7 @@ impl<D: Duty> Desk<D> {
         if self.peers.len() >= self.config.capacity as usize {
             return Err(ApiError::new(Code::Unavailable, "this node is full"));
         }
+        self.enter(&admit.room, admit.epoch)?;
         self.next_peer += 1;
         let peer = PeerId(self.next_peer);
         let (room, offer, speaks) = (admit.room.clone(), admit.offer.clone(), admit.speaker.is_some());
@@ -242,12 +246,24 @@ impl<D: Duty> Desk<D> {
         Response::Done
     }
 
-    async fn close(&mut self, room: &RoomId) -> Response {
+    fn stage(&mut self, stage: Stage) -> Result<(), ApiError> {
+        self.enter(&stage.room, stage.epoch)?;
+        self.duty.stage(stage)
+    }
+
+    fn enter(&mut self, room: &RoomId, epoch: Epoch) -> Result<(), ApiError> {
+        if self.epochs.enter(Instant::now(), room, epoch) { Ok(()) } else { Err(is_over()) }
+    }
+
+    async fn close(&mut self, room: &RoomId, epoch: Epoch) -> Response {
+        if !self.epochs.close(Instant::now(), room, epoch) {
+            return Response::Done;
+        }
         if let Err(error) = self.duty.close(room) {
             return Response::Refused(error);
         }
         for peer in self.peers_where(|seat| seat.room == *room) {
-            self.end(peer, ApiError::new(Code::Ended, "the room is over")).await;
+            self.end(peer, is_over()).await;
         }
         Response::Done
     }
@@ -372,6 +388,10 @@ impl<D: Duty> Desk<D> {
             tracing::warn!(%error, "a request stays without an answer");
         }
     }
+}
+
+fn is_over() -> ApiError {
+    ApiError::new(Code::Ended, "the room is over")
 }
 
 fn drains() -> ApiError {

@@ -10,6 +10,7 @@
 
 mod answer;
 pub mod desk;
+mod epochs;
 pub mod meters;
 pub mod serve;
 pub mod shards;

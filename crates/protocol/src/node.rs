@@ -84,10 +84,12 @@ pub enum Request {
     },
     /// How the stage of a room stands; to its origin. Older versions than the known one change nothing.
     Stage(Stage),
-    /// The room is over: forget it and its peers.
+    /// The room is over: forget it and its peers. One made after it, with a higher epoch, goes on.
     Close {
         /// Which.
         room: RoomId,
+        /// Its last.
+        epoch: Epoch,
     },
 }
 

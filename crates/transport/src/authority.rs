@@ -54,7 +54,8 @@ pub enum AuthorityError {
 /// Signs the certificates of a cluster's nodes.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
+    /// Its own certificate, and that of another whose nodes are believed.
+    believed: Vec<CertificateDer<'static>>,
 }
 
 /// What one node needs to link: its certificate, its key, and whom it believes.
@@ -80,13 +81,19 @@ impl Authority {
         Self::of_pair(KeyPair::from_pkcs8_der_and_sign_algo(&pair, &rcgen::PKCS_ED25519)?)
     }
 
+    /// The same, which also believes what is issued with another key: the one before, or the next.
+    pub fn and_believes(mut self, key: &[u8]) -> Result<Self, AuthorityError> {
+        self.believed.extend(Self::of_cluster(key)?.believed);
+        Ok(self)
+    }
+
     fn of_pair(key: KeyPair) -> Result<Self, AuthorityError> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "dais link authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let certificate = params.self_signed(&key)?.der().clone();
-        Ok(Self { issuer: Issuer::new(params, key), certificate })
+        Ok(Self { issuer: Issuer::new(params, key), believed: vec![certificate] })
     }
 
     /// A certificate for `node`, which is a `kind`.
@@ -96,7 +103,9 @@ impl Authority {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone())?;
+        for certificate in &self.believed {
+            roots.add(certificate.clone())?;
+        }
         Ok(LinkIdentity {
             chain: vec![certificate.der().clone()],
             key: PrivatePkcs8KeyDer::from(key.serialize_der()),

@@ -7,10 +7,9 @@ use std::path::PathBuf;
 use cluster::bus::nats::{Credentials, Server};
 use cluster::{NatsConfig, RedisUrl};
 use protocol::NodeId;
+use protocol::envelope::Keys;
 use service::config::Values;
 use transport::{Authority, AuthorityError};
-
-use super::keys::{Secret, read_secret};
 
 /// Shortest key, in bytes.
 const SHORTEST: usize = 32;
@@ -26,12 +25,23 @@ pub(crate) struct Cluster {
     key: Option<ClusterKey>,
 }
 
-/// A secret that all parts share.
-struct ClusterKey(String);
+/// A secret that all parts share; while it changes, two.
+struct ClusterKey {
+    /// Signs, and is believed.
+    signs: String,
+    /// Is believed.
+    other: Option<String>,
+}
 
 impl fmt::Debug for ClusterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClusterKey(…)")
+    }
+}
+
+impl ClusterKey {
+    fn other(&self) -> Option<&[u8]> {
+        self.other.as_deref().map(str::as_bytes)
     }
 }
 
@@ -63,7 +73,24 @@ impl Cluster {
 
     /// Signs the links of all nodes of the cluster.
     pub(crate) fn authority(&self) -> Result<Authority, AuthorityError> {
-        Authority::of_cluster(self.key.as_ref().map_or(LOOPBACK, |key| key.0.as_bytes()))
+        let authority = Authority::of_cluster(self.signs())?;
+        match self.key.as_ref().and_then(ClusterKey::other) {
+            Some(other) => authority.and_believes(other),
+            None => Ok(authority),
+        }
+    }
+
+    /// Signs what is said on the bus.
+    pub(crate) fn keys(&self) -> Keys {
+        let keys = Keys::new(self.signs());
+        match self.key.as_ref().and_then(ClusterKey::other) {
+            Some(other) => keys.and_believes(other),
+            None => keys,
+        }
+    }
+
+    fn signs(&self) -> &[u8] {
+        self.key.as_ref().map_or(LOOPBACK, |key| key.signs.as_bytes())
     }
 }
 
@@ -109,14 +136,43 @@ fn read_credentials(values: &mut Values) -> Option<Credentials> {
 }
 
 fn read_key(values: &mut Values) -> Option<ClusterKey> {
-    let Secret::Text(key) = read_secret(values, "cluster-key", "cluster-key-file") else { return None };
-    if key.len() < SHORTEST {
-        let bytes = key.len();
+    let (name, keys) = read_keys(values)?;
+    if let Some(short) = keys.iter().find(|key| key.len() < SHORTEST) {
+        let bytes = short.len();
         let says = format!("{bytes} bytes are too few, {SHORTEST} are needed: `openssl rand -base64 32`");
-        values.wrong(if values.has("cluster-key") { "cluster-key" } else { "cluster-key-file" }, says);
+        values.wrong(name, says);
         return None;
     }
-    Some(ClusterKey(key))
+    let mut given = keys.into_iter();
+    let (signs, other, more) = (given.next(), given.next(), given.next());
+    if more.is_some() {
+        values.wrong(name, "two at most: the one that signs, and one that is believed too");
+        return None;
+    }
+    Some(ClusterKey { signs: signs?, other })
+}
+
+/// The keys as they were given, and where; a file has one in each line.
+fn read_keys(values: &mut Values) -> Option<(&'static str, Vec<String>)> {
+    let keys = values.many::<String>("cluster-key");
+    let Some(file) = values.one::<PathBuf>("cluster-key-file") else { return Some(("cluster-key", keys)) };
+    if !keys.is_empty() {
+        values.wrong("cluster-key-file", "give the key or its file, not both");
+    }
+    match std::fs::read_to_string(&file) {
+        Ok(text) => {
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            let keys: Vec<_> = lines.map(str::to_owned).collect();
+            if keys.is_empty() {
+                values.wrong("cluster-key-file", format_args!("{}: there is no key in it", file.display()));
+            }
+            Some(("cluster-key-file", keys))
+        }
+        Err(error) => {
+            values.wrong("cluster-key-file", format_args!("{}: {error}", file.display()));
+            None
+        }
+    }
 }
 
 /// Whether somebody gave a key, however bad.

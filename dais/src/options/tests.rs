@@ -1,3 +1,5 @@
+use protocol::NodeId;
+use protocol::envelope::{Envelope, Keys, Life, To};
 use service::config::{Start, Values};
 
 use super::token::Ttl;
@@ -150,6 +152,32 @@ fn beyond_loopback_a_part_needs_the_key_of_its_cluster() {
     }
     let short = mistakes(&part(&["--nats", "nats://10.0.0.1", "--cluster-key", "short"]).0);
     assert_eq!(short.trim(), "--cluster-key: 5 bytes are too few, 32 are needed: `openssl rand -base64 32`");
+}
+
+#[test]
+fn while_the_key_of_a_cluster_changes_there_are_two() {
+    let [new, old, third] = ["n", "o", "t"].map(|letter| letter.repeat(32));
+    let file = std::env::temp_dir().join(format!("dais-cluster-key-{}", std::process::id()));
+    let path = file.to_str().unwrap();
+    let given = |more: &[&str]| part(&[&["--nats", "nats://10.0.0.1"], more].concat());
+    std::fs::write(&file, format!("{new}\n\n{old}\n")).unwrap();
+    let envelope = |key: &str| {
+        let from = Life { node: NodeId::new("edge-1").unwrap(), boot: 1 };
+        let envelope = Envelope { from, number: 1, tick: 1, to: To::Everybody, payload: Default::default() };
+        envelope.seal(&Keys::new(key.as_bytes()), "nodes")
+    };
+    for both in [&["--cluster-key", &new, "--cluster-key", &old][..], &["--cluster-key-file", path]] {
+        let (values, cluster, _) = given(both);
+        values.check().unwrap();
+        let believes = |key: &str| Envelope::open(&cluster.keys(), "nodes", envelope(key)).is_ok();
+        assert_eq!([&new, &old, &third].map(|key| believes(key)), [true, true, false], "{both:?}");
+        assert!(cluster.authority().is_ok());
+    }
+    std::fs::write(&file, "\n").unwrap();
+    assert!(mistakes(&given(&["--cluster-key-file", path]).0).contains("there is no key in it"));
+    let three = ["--cluster-key", &new, "--cluster-key", &old, "--cluster-key", &third];
+    assert!(mistakes(&given(&three).0).contains("--cluster-key: two at most"));
+    std::fs::remove_file(file).unwrap();
 }
 
 #[test]

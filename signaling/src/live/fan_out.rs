@@ -178,7 +178,10 @@ impl LiveRoom {
         self.lingering.clear();
         self.is_closed = true;
         self.push.want(None);
-        self.app.close_room(&self.id);
+        // Without an origin it had no peers.
+        if let Some((_, epoch)) = self.room.as_ref().and_then(|room| room.origin()) {
+            self.app.close_room(&self.id, epoch);
+        }
     }
 }
 

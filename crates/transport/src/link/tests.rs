@@ -181,3 +181,20 @@ async fn processes_of_one_cluster_key_link_and_others_do_not() {
     let mut down = Side::run(down.await.unwrap());
     assert_eq!(down.message().await, subscribe());
 }
+
+#[tokio::test]
+async fn while_the_cluster_key_changes_old_and_new_processes_link() {
+    let of = |key: &[u8]| Authority::of_cluster(key).unwrap();
+    let (old, new) = (&b"old"[..], &b"new"[..]);
+    let [before, next] = [(old, new), (new, old)].map(|(own, other)| of(own).and_believes(other).unwrap());
+    for (parent, child) in [(&of(old), &before), (&of(new), &next), (&before, &next)] {
+        let parent = bind(parent, "origin-1", NodeKind::Origin);
+        let accepting = parent.clone();
+        let down = tokio::spawn(async move { accepting.accept().await.unwrap().link().await });
+        let child = bind(child, "edge-1", NodeKind::Edge);
+        let up = Side::run(child.dial(parent.local_addr(), &node("origin-1")).await.unwrap());
+        up.handle.send(subscribe());
+        let mut down = Side::run(down.await.unwrap().unwrap());
+        assert_eq!(down.message().await, subscribe());
+    }
+}
