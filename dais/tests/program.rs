@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use cluster::contract::servers::Server;
+use cluster::{Bus, NatsBus, NatsConfig};
 use rustix::process::{Pid, Signal, kill_process};
 
 const SECRET: &str = "a secret for tests alone, of 32 bytes or more";
@@ -144,9 +145,19 @@ async fn a_part_waits_for_its_bus_becomes_ready_counts_and_drains() {
     while ask("ready").await.unwrap().status() != 200 {
         assert!(part.try_wait().unwrap().is_none(), "it ended");
     }
+    // Whoever speaks on NATS without the cluster's key is counted.
+    let server = format!("nats://{}", nats.address()).parse().unwrap();
+    let config = NatsConfig { server, credentials: None, prefix: Default::default() };
+    let (stranger, driver) = NatsBus::new(config);
+    let driving = tokio::spawn(driver.run());
+    stranger.reached().await;
+    let close = r#"{"type":"close","room":"hall","epoch":7}"#;
+    stranger.publish("node.edge-9", close.into()).await.unwrap();
+    let shows = async |line| ask("metrics").await.unwrap().text().await.unwrap().contains(line);
+    while !shows(r#"dais_bad_input_total{node="edge-9",region="local",what="bus_forged"} 1"#).await {}
+    driving.abort();
     // An outage is everybody's: it is shown, and nobody is taken out of service for it.
     nats.kill();
-    let shows = async |line| ask("metrics").await.unwrap().text().await.unwrap().contains(line);
     while !shows(r#"dais_bus_up{node="edge-9",region="local"} 0"#).await {}
     assert_eq!(ask("ready").await.unwrap().status(), 200);
     let metrics = ask("metrics").await.unwrap().text().await.unwrap();

@@ -37,7 +37,7 @@ pub const MAX_ENVELOPE: usize = 1024 * 1024;
 pub const MAX_OVERHEAD: usize = 1 + 65 + 3 * 8 + 1 + 65 + 2 * 8 + SIGNATURE;
 
 /// Bytes of a signature.
-const SIGNATURE: usize = 32;
+pub const SIGNATURE: usize = 32;
 
 /// What a key for the bus is derived with from the cluster's: for this and for nothing else.
 const SALT: &[u8] = b"dais cluster key";
@@ -197,8 +197,10 @@ impl Keys {
         Self { other: Some(derive(other)), ..self }
     }
 
-    fn sign(&self, subject: &str, bytes: &[u8]) -> hmac::Tag {
-        hmac::sign(&self.signs, digest(subject, bytes).as_ref())
+    /// The signature of what begins an envelope for a subject.
+    pub fn sign(&self, subject: &str, bytes: &[u8]) -> [u8; SIGNATURE] {
+        let tag = hmac::sign(&self.signs, digest(subject, bytes).as_ref());
+        tag.as_ref().try_into().expect("as long as the hash")
     }
 
     fn has_signed(&self, subject: &str, bytes: &[u8], signature: &[u8]) -> bool {
@@ -224,7 +226,7 @@ impl Envelope {
         }
         out.put_slice(&self.payload);
         let signature = keys.sign(subject, &out);
-        out.put_slice(signature.as_ref());
+        out.put_slice(&signature);
         out.freeze()
     }
 

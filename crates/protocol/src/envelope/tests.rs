@@ -109,7 +109,7 @@ proptest! {
 
     #[test]
     fn what_is_signed_and_no_envelope_is_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let signed = [&bytes[..], keys().sign(HALL, &bytes).as_ref()].concat();
+        let signed = [&bytes[..], &keys().sign(HALL, &bytes)].concat();
         prop_assert!(!matches!(Envelope::open(&keys(), HALL, signed.into()), Err(Refused::Forged)));
     }
 
@@ -167,7 +167,7 @@ fn another_version_is_named_and_only_with_the_key() {
     let mut bytes = Speaker::new("edge-9", 1).says(To::Everybody).seal(&keys(), HALL).to_vec();
     bytes.truncate(bytes.len() - SIGNATURE);
     bytes[0] = VERSION + 1;
-    let signed = [&bytes[..], keys().sign(HALL, &bytes).as_ref()].concat();
+    let signed = [&bytes[..], &keys().sign(HALL, &bytes)].concat();
     let why = Envelope::open(&keys(), HALL, signed.into()).unwrap_err();
     assert_eq!(why, Refused::Version { node: NodeId::new("edge-9").unwrap(), version: VERSION + 1 });
     let long = vec![0; MAX_ENVELOPE + 1];
