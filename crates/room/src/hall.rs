@@ -15,6 +15,7 @@ mod records;
 
 use std::collections::BTreeMap;
 
+use protocol::error::{ApiError, Code};
 use protocol::id::{Epoch, Identity, NodeId, RoomId};
 use protocol::message::RemoveReason;
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ use crate::{
     Action, Actor, Answer, Arrival, Change, Gone, Plan, Present, Refusal, Room, Secret, Session, Ticket,
 };
 
-pub use commit::{Commit, Committed, Compare, Conflict, Due, Entry};
+pub use commit::{Commit, Committed, Compare, Conflict, Current, Due, Entry, Known};
 pub use records::{Loaded, Records, STALE_MS};
 
 /// Something that happens to a room.
@@ -66,6 +67,8 @@ pub enum Operation {
         session: Session,
         /// They have asked for media, as everybody does who came to listen.
         had_media: bool,
+        /// Only if the lease of its node has run out.
+        if_lapsed: bool,
     },
     /// A session's socket was there all the time: its node was silent, and was taken for gone. Nothing happens
     /// where the session is not the identity's current one.
@@ -180,6 +183,21 @@ pub enum HallError {
     /// The ticket is that of somebody who was put out meanwhile, or joined somewhere else.
     #[error("{}", farewell(*.0))]
     Over(RemoveReason),
+}
+
+impl From<HallError> for ApiError {
+    fn from(error: HallError) -> Self {
+        let message = error.to_string();
+        let code = match error {
+            HallError::Refused(refusal) => return refusal.into(),
+            HallError::NoRoom => Code::NotFound,
+            HallError::Ticket => Code::ResumeInvalid,
+            HallError::Over(RemoveReason::Banned) => Code::Banned,
+            HallError::Over(RemoveReason::Replaced) => Code::Replaced,
+            HallError::Over(_) => Code::Kicked,
+        };
+        Self::new(code, message)
+    }
 }
 
 fn farewell(reason: RemoveReason) -> &'static str {

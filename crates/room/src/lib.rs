@@ -4,6 +4,8 @@
 //!   Room       who is on stage, whose hands are up, what hosts decided
 //!   rules      what may be done to it, all of them
 //!   hall       a room with its people: Operation ─▶ Decision and Commit
+//!   lease      how long a node's people live without it
+//!   live       the room at one node: Input ─▶ Effects
 //!   presence   what changed around the stage, merged and paced             for everybody's eyes
 //!   placement  which node takes the next peer
 //! ```
@@ -12,7 +14,9 @@
 
 pub mod action;
 pub mod hall;
+pub mod lease;
 pub mod limits;
+pub mod live;
 mod person;
 pub mod placement;
 pub mod presence;

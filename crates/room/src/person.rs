@@ -141,6 +141,11 @@ impl Tickets {
         Self { newest, shown: Some(shown), replaced: Vec::new() }
     }
 
+    /// The one that was given last.
+    pub(crate) fn newest(&self) -> Secret {
+        self.newest
+    }
+
     pub(crate) fn worth(&self, secret: Secret) -> Worth {
         if self.newest == secret || self.shown == Some(secret) {
             Worth::Good
@@ -162,6 +167,11 @@ impl Tickets {
 }
 
 impl Farewell {
+    /// Whether it is whoever has these that was put out.
+    pub(crate) fn is_of(&self, tickets: &Tickets) -> bool {
+        self.is_to(tickets.newest)
+    }
+
     pub(crate) fn is_to(&self, secret: Secret) -> bool {
         self.tickets.contains(&secret)
     }

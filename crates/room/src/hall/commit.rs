@@ -1,6 +1,6 @@
 //! What a store is asked to set, on which condition, and what it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::id::Identity;
 use protocol::message::RoomState;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Delta, Note, Tombstone};
 use crate::limits::EMPTY_MS;
-use crate::{Head, Numbered, Owner, Present, Room};
+use crate::{Head, Numbered, Owner, Present, RaisedHand, Room, Standing};
 
 /// All of it is set, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Commit {
     /// Nothing but this stays of the room.
     pub forget: Option<Tombstone>,
     /// For the room's stream of changes: what changes nothing that others must know leaves none.
-    pub note: Option<Note>,
+    pub notes: Vec<Note>,
 }
 
 /// What becomes of somebody's entry.
@@ -53,6 +53,8 @@ pub struct Compare {
     pub people: BTreeMap<Identity, u64>,
     /// Nobody may be here.
     pub empty: bool,
+    /// The leases of these signaling nodes must have run out.
+    pub lapsed: BTreeSet<Owner>,
     /// How many may be here before, where somebody new comes.
     pub places: Option<usize>,
 }
@@ -71,13 +73,37 @@ pub struct Committed {
 }
 
 /// Why nothing was set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflict {
-    /// Something has changed, or too much time has passed: decide again.
-    Changed,
+    /// Something has changed, or too much time has passed: decide again on this.
+    Changed(Box<Current>),
+    /// The lease of one of those nodes has not run out: nobody may take its sessions for gone.
+    Alive(Owner),
     /// There are as many as there may be.
     Full,
 }
+
+/// How that stands which a commit was decided on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Current {
+    /// The store's time, in ms.
+    pub now: u64,
+    /// Of the room; 0 where there is none.
+    pub version: u64,
+    /// Number of its state.
+    pub door: u64,
+    /// Its head, if there is a room.
+    pub head: Option<Numbered<Head>>,
+    /// What was decided about those who were compared.
+    pub standing: Known<Standing>,
+    /// Their hands.
+    pub hands: Known<RaisedHand>,
+    /// Their entries.
+    pub people: Known<Present>,
+}
+
+/// What is known of people; none: that there is nothing.
+pub type Known<T> = BTreeMap<Identity, Option<Numbered<T>>>;
 
 /// What can be due in a room.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -98,7 +124,53 @@ impl Entry {
     }
 }
 
+impl Compare {
+    /// What must be as it was for both. What the other expects of what the first sets is no matter: it has
+    /// been compared.
+    fn fold(&mut self, other: Self, newcomers: usize) {
+        let keep = |into: &mut BTreeMap<Identity, u64>, from: BTreeMap<Identity, u64>| {
+            for (identity, number) in from {
+                into.entry(identity).or_insert(number);
+            }
+        };
+        self.head = self.head.or(other.head);
+        keep(&mut self.standing, other.standing);
+        keep(&mut self.hands, other.hands);
+        keep(&mut self.people, other.people);
+        self.empty |= other.empty;
+        self.lapsed.extend(other.lapsed);
+        let places = other.places.map(|places| places.saturating_sub(newcomers));
+        self.places = self.places.into_iter().chain(places).min();
+    }
+}
+
+impl Delta {
+    fn fold(&mut self, other: Self) {
+        self.head = other.head.or(self.head.take());
+        self.door |= other.door;
+        self.hands.extend(other.hands);
+        self.standing.extend(other.standing);
+    }
+}
+
 impl Commit {
+    /// Whether it must be taken by itself: what comes of it is another room, for whoever is in it and whoever
+    /// comes.
+    pub fn is_alone(&self) -> bool {
+        self.clear || self.forget.is_some() || self.delta.door
+    }
+
+    /// Makes one of the two: `other` was decided on what this one makes of the room, in which so many are new.
+    pub fn fold(&mut self, other: Self, newcomers: usize) {
+        self.compare.fold(other.compare, newcomers);
+        self.delta.fold(other.delta);
+        for (identity, entry) in other.people {
+            let was_at = self.people.remove(&identity).map_or(entry.was_at, |before| before.was_at);
+            self.people.insert(identity, Entry { was_at, present: entry.present });
+        }
+        self.notes.extend(other.notes);
+    }
+
     /// Whether others must know of it.
     pub fn is_news(&self) -> bool {
         let Delta { head, hands, standing, .. } = &self.delta;

@@ -1,6 +1,6 @@
 //! Decides an operation: the rules of the stage, and beside them who is here and may come back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::id::Identity;
 use protocol::message::{RemoveReason, RoomState};
@@ -11,7 +11,7 @@ use crate::limits::{AWAY_MS, BRIEF_MS, ENDED_MS, MAX_SEATS};
 use crate::person::{Tickets, Worth};
 use crate::room::{Delta, Head, Numbered, Standing, Tombstone};
 use crate::rules::{Draft, Settled};
-use crate::{Action, Actor, Answer, Arrival, Gone, Plan, Present, Room, Secret, Session, Ticket};
+use crate::{Action, Actor, Answer, Arrival, Gone, Owner, Plan, Present, Room, Secret, Session, Ticket};
 
 impl Operation {
     /// The people whose entries it must see.
@@ -29,6 +29,11 @@ impl Operation {
         }
     }
 
+    /// Whether it takes a session of this node for gone.
+    pub fn is_only_if_lapsed(&self, owner: &Owner) -> bool {
+        matches!(self, Self::Cut { session, if_lapsed: true, .. } if session.owner() == *owner)
+    }
+
     /// What comes of it.
     pub fn decide(&self, now: u64, view: View<'_>) -> Result<Decision, HallError> {
         let case = Case { now, view, concerns: self.concerns() };
@@ -40,7 +45,13 @@ impl Operation {
                 case.enter(arrival, session, tickets)
             }
             Self::Resume { ticket, session, secret } => case.resume(ticket, session, *secret),
-            Self::Cut { identity, session, had_media } => case.cut(identity, session, *had_media),
+            Self::Cut { identity, session, had_media, if_lapsed } => {
+                let mut decision = case.cut(identity, session, *had_media)?;
+                if let Some(commit) = decision.commit.as_mut().filter(|_| *if_lapsed) {
+                    commit.compare.lapsed.insert(session.owner());
+                }
+                Ok(decision)
+            }
             Self::Return { identity, session } => case.return_(identity, session),
             Self::Leave { identity, session } => case.leave(identity, session),
             Self::Act { actor, action } => case.act(actor, action),
@@ -304,7 +315,7 @@ impl<'a> Case<'a> {
             commit.compare.head = Some(self.view.room.map_or(0, |room| room.head.number));
             self.compare_written(&mut commit.compare, &delta);
             commit.delta = delta;
-            commit.note = Some(Note { at: self.now, by, cause, changes });
+            commit.notes.push(Note { at: self.now, by, cause, changes });
         }
         decision
     }
@@ -318,7 +329,7 @@ impl<'a> Case<'a> {
             people: BTreeMap::new(),
             clear: false,
             forget: None,
-            note: None,
+            notes: Vec::new(),
         })
     }
 
@@ -339,6 +350,7 @@ impl<'a> Case<'a> {
             hands: all(&|identity| room.map_or(0, |room| number(&room.hands, identity))),
             people: all(&|identity| number(self.view.people, identity)),
             empty: false,
+            lapsed: BTreeSet::new(),
             places: None,
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use protocol::id::Identity;
 use protocol::message::{Counts, Person};
 
-use super::{Commit, Committed, Compare, Conflict, Due};
+use super::{Commit, Committed, Compare, Conflict, Current, Due, Known};
 use crate::room::{Numbered, Tombstone};
 use crate::{Owner, Present, Room, Session};
 
@@ -61,7 +61,7 @@ impl Records {
     /// Sets all of it, or nothing.
     pub fn commit(&mut self, now: u64, commit: &Commit) -> Result<Committed, Conflict> {
         if now.abs_diff(commit.now) > STALE_MS || !self.is_as_it_was(&commit.compare) {
-            return Err(Conflict::Changed);
+            return Err(Conflict::Changed(Box::new(self.current(now, &commit.compare))));
         }
         if commit.compare.places.is_some_and(|places| self.people.len() >= places) {
             return Err(Conflict::Full);
@@ -124,6 +124,19 @@ impl Records {
             .map(|(identity, it)| Person { identity: identity.clone(), name: it.value.name.clone() })
             .take(limit)
             .collect()
+    }
+
+    fn current(&self, now: u64, compare: &Compare) -> Current {
+        let room = self.room.as_deref();
+        Current {
+            now,
+            version: self.version(),
+            door: room.map_or(0, |room| room.door),
+            head: room.map(|room| room.head.clone()),
+            standing: known(compare.standing.keys(), room.map(|room| &room.standing)),
+            hands: known(compare.hands.keys(), room.map(|room| &room.hands)),
+            people: known(compare.people.keys(), Some(&self.people)),
+        }
     }
 
     fn version(&self) -> u64 {
@@ -199,6 +212,14 @@ impl Records {
             self.due.insert(due, at);
         }
     }
+}
+
+fn known<'a, T: Clone>(
+    who: impl Iterator<Item = &'a Identity>,
+    entries: Option<&BTreeMap<Identity, Numbered<T>>>,
+) -> Known<T> {
+    let entry = |identity| entries.and_then(|entries| entries.get(identity)).cloned();
+    who.map(|identity| (identity.clone(), entry(identity))).collect()
 }
 
 fn number<T>(entries: Option<&BTreeMap<Identity, Numbered<T>>>, identity: &Identity) -> u64 {

@@ -269,7 +269,7 @@ fn remembering(decided: &Standing) -> Town {
         people: BTreeMap::new(),
         clear: false,
         forget: None,
-        note: None,
+        notes: Vec::new(),
     };
     town.records.commit(town.now, &commit).unwrap();
     town.room = town.records.room().unwrap().clone();

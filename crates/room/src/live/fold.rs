@@ -1,0 +1,93 @@
+//! Several operations, each decided on what the ones before it make of the room, as one commit.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use protocol::id::{Identity, RoomId};
+
+use crate::hall::{Commit, Decision, HallError, Operation, View};
+use crate::{Numbered, Present, Room, Tombstone};
+
+/// Operations in one commit: so many that a storm is through in few of them, and so few that the store, which
+/// does one thing at a time, makes nobody wait.
+pub const MAX_FOLD: usize = 128;
+
+/// What something is numbered that is not yet committed.
+const PENDING: u64 = u64::MAX;
+
+pub(super) struct Fold<'a> {
+    pub(super) id: &'a RoomId,
+    /// The store's time, in ms.
+    pub(super) now: u64,
+    pub(super) participants: usize,
+    pub(super) room: Option<Cow<'a, Room>>,
+    pub(super) tombstone: Option<&'a Tombstone>,
+    /// Those whom the operations concern, as far as they are here.
+    pub(super) people: BTreeMap<Identity, Numbered<Present>>,
+    /// What the store is to set.
+    pub(super) commit: Option<Commit>,
+    /// Who is new by it.
+    newcomers: usize,
+}
+
+impl<'a> Fold<'a> {
+    pub(super) fn new(
+        id: &'a RoomId,
+        now: u64,
+        participants: usize,
+        room: Option<&'a Room>,
+        tombstone: Option<&'a Tombstone>,
+        people: BTreeMap<Identity, Numbered<Present>>,
+    ) -> Self {
+        let room = room.map(Cow::Borrowed);
+        Self { id, now, participants, room, tombstone, people, commit: None, newcomers: 0 }
+    }
+
+    /// What comes of an operation after those that were taken.
+    pub(super) fn decide(&self, operation: &Operation) -> Result<Decision, HallError> {
+        let view = View {
+            id: self.id,
+            room: self.room.as_deref(),
+            tombstone: self.tombstone,
+            people: &self.people,
+            participants: self.participants,
+        };
+        operation.decide(self.now, view)
+    }
+
+    /// Whether a decision fits to those that were taken.
+    pub(super) fn fits(&self, decision: &Decision) -> bool {
+        let (Some(commit), Some(other)) = (&self.commit, &decision.commit) else { return true };
+        !commit.is_alone() && !other.is_alone()
+    }
+
+    /// Takes a decision: what it would set is kept here. Whether another may follow.
+    pub(super) fn take(&mut self, decision: &mut Decision) -> bool {
+        let Some(commit) = decision.commit.take() else { return true };
+        let is_alone = commit.is_alone();
+        if !is_alone {
+            self.apply(&commit);
+        }
+        let newcomers = usize::from(commit.compare.places.is_some());
+        match &mut self.commit {
+            Some(before) => before.fold(commit, self.newcomers),
+            None => self.commit = Some(commit),
+        }
+        self.newcomers += newcomers;
+        !is_alone
+    }
+
+    fn apply(&mut self, commit: &Commit) {
+        if commit.is_news()
+            && let Some(room) = &mut self.room
+        {
+            room.to_mut().apply(PENDING, commit.delta.clone());
+        }
+        for (identity, entry) in &commit.people {
+            match entry.present.clone() {
+                Some(value) => self.people.insert(identity.clone(), Numbered { number: PENDING, value }),
+                None => self.people.remove(identity),
+            };
+        }
+    }
+}

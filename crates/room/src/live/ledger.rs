@@ -1,0 +1,244 @@
+//! What a node knows of a room: the newest state of which it knows every step.
+//!
+//! ```text
+//!   17 ─▶ 18 ─▶ 19          21 ─▶ 22      each step names the version that it builds on
+//!         shown ┘            └ held until 20 has come, or for [`PATIENCE_MS`]: then the room is loaded
+//! ```
+//!
+//! What this node has done itself holds at once for what it decides next, also where a step of somebody else
+//! before it is still on its way: that state is kept beside the one that is shown.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use protocol::id::Identity;
+
+use crate::hall::{Commit, Committed, Current, Known, Loaded};
+use crate::{Delta, Numbered, Room, Tombstone};
+
+/// How long a step that is missing is waited for.
+pub const PATIENCE_MS: u64 = 250;
+
+/// Steps that are held. Of more the room is loaded.
+const MAX_HELD: usize = 256;
+
+/// One step of a room, with whatever must be told once it is shown.
+#[derive(Debug)]
+pub(super) struct Step<T> {
+    pub(super) before: u64,
+    pub(super) version: u64,
+    pub(super) delta: Delta,
+    pub(super) told: T,
+}
+
+#[derive(Debug)]
+pub(super) struct Ledger<T> {
+    shown: Option<Arc<Room>>,
+    /// Of what is shown, or of what is remembered of a room that is over.
+    version: u64,
+    tombstone: Option<Tombstone>,
+    /// The newest one that anybody is known to know.
+    newest: u64,
+    /// What is shown, with what came after the steps that are missing, as far as it is known.
+    ahead: Option<Room>,
+    /// By the version that each builds on.
+    held: BTreeMap<u64, Step<T>>,
+    /// Steps may be missing of which nothing is held.
+    is_doubtful: bool,
+    missing_since: Option<u64>,
+}
+
+/// What a ledger has learned.
+#[derive(Debug)]
+pub(super) struct News<T> {
+    /// Of each step that is shown now, what must be told.
+    pub(super) told: Vec<T>,
+    /// Whose hands and what about whom may be different; none: everybody's.
+    pub(super) touched: Option<Vec<Identity>>,
+}
+
+impl<T> Default for News<T> {
+    fn default() -> Self {
+        Self { told: Vec::new(), touched: Some(Vec::new()) }
+    }
+}
+
+impl<T> Ledger<T> {
+    /// Of a room of which nothing is known.
+    pub(super) fn new() -> Self {
+        Self {
+            shown: None,
+            version: 0,
+            newest: 0,
+            tombstone: None,
+            ahead: None,
+            held: BTreeMap::new(),
+            is_doubtful: true,
+            missing_since: None,
+        }
+    }
+
+    /// What people are shown.
+    pub(super) fn shown(&self) -> Option<&Arc<Room>> {
+        self.shown.as_ref()
+    }
+
+    /// What things are decided on.
+    pub(super) fn newest(&self) -> Option<&Room> {
+        self.ahead.as_ref().or(self.shown.as_deref())
+    }
+
+    pub(super) fn tombstone(&self) -> Option<&Tombstone> {
+        self.tombstone.as_ref()
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// When the room must be loaded.
+    pub(super) fn load_at(&self) -> Option<u64> {
+        if self.is_doubtful { Some(0) } else { self.missing_since.map(|since| since + PATIENCE_MS) }
+    }
+
+    /// Steps may have been missed.
+    pub(super) fn doubt(&mut self) {
+        self.is_doubtful = true;
+    }
+
+    /// Somebody knows this version.
+    pub(super) fn heard_of(&mut self, now: u64, version: u64) {
+        self.newest = self.newest.max(version);
+        if version > self.version {
+            self.missing_since.get_or_insert(now);
+        }
+    }
+
+    /// Takes a step of somebody else.
+    pub(super) fn take(&mut self, now: u64, step: Step<T>) -> News<T> {
+        let mut news = News::default();
+        if step.version <= self.version {
+            news.told.push(step.told);
+            return news;
+        }
+        self.newest = self.newest.max(step.version);
+        if self.held.len() >= MAX_HELD {
+            self.is_doubtful = true;
+        } else {
+            self.held.insert(step.before, step);
+        }
+        self.go_on(now, &mut news);
+        news
+    }
+
+    /// Takes a step of this node.
+    pub(super) fn take_own(&mut self, now: u64, commit: &Commit, committed: &Committed, told: T) -> News<T> {
+        let Committed { number, before, version, .. } = *committed;
+        let mut news = News::default();
+        if commit.is_news() {
+            if let Some(ahead) = &mut self.ahead {
+                ahead.apply(number, commit.delta.clone());
+            } else if before != self.version {
+                self.ahead = commit.apply(self.shown.as_deref(), number);
+            }
+            self.newest = self.newest.max(version);
+            self.held.insert(before, Step { before, version, delta: commit.delta.clone(), told });
+            self.go_on(now, &mut news);
+        }
+        if let Some(tombstone) = &commit.forget {
+            self.tombstone = Some(Tombstone { number, ..tombstone.clone() });
+        }
+        news
+    }
+
+    /// Takes how that stands on which something was decided in vain.
+    pub(super) fn correct(&mut self, now: u64, current: &Current) {
+        let Some(head) = current.head.as_ref().filter(|_| current.version >= self.version) else {
+            self.is_doubtful = true;
+            return;
+        };
+        if current.version == self.version && self.ahead.is_none() {
+            return;
+        }
+        self.heard_of(now, current.version);
+        if self.ahead.is_none() {
+            self.ahead = self.shown.as_deref().cloned();
+        }
+        let Some(ahead) = &mut self.ahead else {
+            self.is_doubtful = true;
+            return;
+        };
+        ahead.head = head.clone();
+        ahead.door = current.door;
+        correct(&mut ahead.standing, &current.standing);
+        correct(&mut ahead.hands, &current.hands);
+    }
+
+    /// Takes the room as it was loaded; it was asked for when this ledger was at version `asked`.
+    pub(super) fn loaded(&mut self, now: u64, loaded: &Loaded, asked: u64) -> News<T> {
+        let remembered = loaded.tombstone.as_ref().map_or(0, |tombstone| tombstone.number);
+        let version = loaded.room.as_ref().map_or(remembered, |room| room.version());
+        let mut news = News::default();
+        self.is_doubtful = false;
+        self.missing_since = None;
+        // What came meanwhile may be newer. The store itself has gone back where it is older than what was
+        // known before: it is the truth all the same.
+        if version > self.version || version < asked || (version == self.version && self.ahead.is_some()) {
+            if version != self.version {
+                news.touched = None;
+            }
+            (self.version, self.newest, self.ahead) = (version, version, None);
+            (self.shown, self.tombstone) = (loaded.room.clone(), loaded.tombstone.clone());
+        }
+        self.go_on(now, &mut news);
+        news
+    }
+
+    /// Shows what can be shown, and forgets what is over.
+    fn go_on(&mut self, now: u64, news: &mut News<T>) {
+        while let Some((&before, _)) = self.held.first_key_value()
+            && before < self.version
+            && let Some(step) = self.held.remove(&before)
+        {
+            news.told.push(step.told);
+        }
+        while let Some(step) = self.held.remove(&self.version) {
+            self.show(step, news);
+        }
+        if self.version >= self.newest {
+            (self.missing_since, self.ahead) = (None, None);
+        } else {
+            self.missing_since.get_or_insert(now);
+        }
+    }
+
+    fn show(&mut self, step: Step<T>, news: &mut News<T>) {
+        let Step { version, delta, told, .. } = step;
+        if let Some(touched) = &mut news.touched {
+            touched.extend(delta.hands.keys().chain(delta.standing.keys()).cloned());
+        }
+        match &mut self.shown {
+            Some(room) => Arc::make_mut(room).apply(version, delta),
+            None => self.shown = made(version, delta).map(Arc::new),
+        }
+        self.tombstone = None;
+        self.version = version;
+        news.told.push(told);
+    }
+}
+
+fn made(version: u64, delta: Delta) -> Option<Room> {
+    let head = Numbered { number: version, value: delta.head.clone()? };
+    let mut room = Room::new(version, version, head);
+    room.apply(version, delta);
+    Some(room)
+}
+
+fn correct<T: Clone>(entries: &mut BTreeMap<Identity, Numbered<T>>, known: &Known<T>) {
+    for (identity, entry) in known {
+        match entry {
+            Some(entry) => drop(entries.insert(identity.clone(), entry.clone())),
+            None => drop(entries.remove(identity)),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The peers that people have at media nodes: who may get one, which one holds, what happens when it or
+//! its node is gone.
+//!
+//! A peer that is replaced stays for a while: whoever is moved, promoted or demoted goes on hearing on
+//! the old one until the new one is up and their browser has switched to it.
+
+use protocol::error::{ApiError, Code};
+use protocol::id::{Epoch, Identity, NodeId};
+use protocol::message::{MoveReason, Purpose, RoomState, ServerMessage};
+use protocol::node::{Event, PeerEvent};
+
+use super::people::Peer;
+use super::{Admitted, Answered, Around, Asked, Effect, Live, Permit, Who, no_room};
+
+/// How long the origin's peer of somebody who left the stage goes on, with nothing from their
+/// microphone, while they get one at an edge, in ms.
+const OFF_STAGE_MS: u64 = 15_000;
+
+/// How long a room that has lost its origin waits before it looks for another one again, in ms.
+const NO_ORIGIN_MS: u64 = 1_000;
+
+impl Live {
+    /// Whether somebody may have media, and from where it comes.
+    pub(super) fn permit(&mut self, around: &mut Around<'_>, asked: Asked, who: Who, purpose: Purpose) {
+        match self.permitted(around, &who, purpose) {
+            Ok(Some(permit)) => self.answer(asked, Ok(Answered::Permit(permit))),
+            Ok(None) => {
+                self.permits.push((asked, who, purpose));
+                self.work.want_origin(around.now);
+            }
+            Err(error) => self.answer(asked, Err(error)),
+        }
+    }
+
+    /// None while the room has no origin.
+    fn permitted(
+        &mut self,
+        around: &Around<'_>,
+        who: &Who,
+        purpose: Purpose,
+    ) -> Result<Option<Permit>, ApiError> {
+        if self.people.current(who).is_none() {
+            return Err(not_here());
+        }
+        let room = self.ledger.newest().ok_or_else(no_room)?;
+        if room.state() == RoomState::Ended {
+            return Err(ApiError::new(Code::Ended, "the room has ended"));
+        }
+        let speaker = match purpose {
+            Purpose::Listen => None,
+            Purpose::Speak => Some(room.place(&who.identity).number.ok_or_else(not_on_stage)?),
+        };
+        let origin = self.origin(around);
+        Ok(origin.map(|(origin, epoch)| Permit { origin, epoch, speaker }))
+    }
+
+    /// The room's origin, if it has one that is there.
+    fn origin(&self, around: &Around<'_>) -> Option<(NodeId, Epoch)> {
+        let (node, epoch) = self.ledger.newest()?.origin()?;
+        let is_there = self.lost_origin != Some(epoch) && around.origins.is_live(node);
+        is_there.then(|| (node.clone(), epoch))
+    }
+
+    /// The room has an origin now.
+    pub(super) fn settle_permits(&mut self, around: &mut Around<'_>) {
+        for (asked, who, purpose) in std::mem::take(&mut self.permits) {
+            let permit = self.permitted(around, &who, purpose);
+            let permit = permit.and_then(|permit| permit.ok_or_else(no_node));
+            self.answer(asked, permit.map(Answered::Permit));
+        }
+    }
+
+    /// There is none to be had.
+    pub(super) fn no_origin(&mut self, around: &mut Around<'_>, error: &ApiError) {
+        for (asked, ..) in std::mem::take(&mut self.permits) {
+            self.answer(asked, Err(error.clone()));
+        }
+        if self.lost_origin.is_some() {
+            self.work.want_origin(around.now + NO_ORIGIN_MS);
+            self.effects.push(Effect::Warn("a room has lost its origin, and there is no other yet"));
+        }
+    }
+
+    /// Notes a peer that a node has made. An error means that nobody wants it any more.
+    pub(super) fn admitted(&mut self, now: u64, who: &Who, admitted: Admitted) -> Result<(), ApiError> {
+        let Admitted { purpose, turn, node, peer } = admitted;
+        let on_stage = self.is_on_stage(&who.identity);
+        let here = self.people.current(who).ok_or_else(not_here)?;
+        if purpose == Purpose::Speak && !on_stage {
+            return Err(not_on_stage());
+        }
+        here.had_media = true;
+        let place = here.peer(purpose);
+        if place.as_ref().is_some_and(|other| other.turn > turn) {
+            return Err(ApiError::new(Code::Conflict, "a later request has replaced this one"));
+        }
+        let old = place.replace(Peer { node, peer, turn });
+        self.people.index(&who.identity);
+        if let Some(old) = old {
+            self.linger(&who.identity, &old, now + self.settings.replaced_ms);
+        }
+        Ok(())
+    }
+
+    fn is_on_stage(&self, identity: &Identity) -> bool {
+        self.ledger.newest().is_some_and(|room| room.place(identity).number.is_some())
+    }
+
+    /// Somebody is no longer on stage: they hear the origin until they have an edge. A WHIP client
+    /// cannot be told, so its session ends.
+    pub(super) fn left_stage(&mut self, around: &mut Around<'_>, identity: &Identity) {
+        let Some(here) = self.people.get_mut(identity) else { return };
+        if here.is_whip() {
+            let who = Who { identity: identity.clone(), number: here.number };
+            self.leave(around, &who);
+        } else if let Some(peer) = here.speak.take() {
+            self.linger(identity, &peer, around.now + OFF_STAGE_MS);
+        }
+    }
+
+    fn linger(&mut self, identity: &Identity, peer: &Peer, until: u64) {
+        self.people.forget_peer(peer);
+        if let Some((node, peer)) = self.lingering.keep(identity, peer.key(), until) {
+            self.effects.push(Effect::LingeringFull);
+            self.effects.push(Effect::Remove(node, peer));
+        }
+    }
+
+    /// Removes the peers whose time is over.
+    pub(super) fn let_go_of_lingering(&mut self, now: u64) {
+        while let Some((node, peer)) = self.lingering.take_due(now) {
+            self.effects.push(Effect::Remove(node, peer));
+        }
+    }
+
+    /// Removes what somebody left behind, at once: they are out.
+    pub(super) fn forget_lingering(&mut self, identity: &Identity) {
+        for (node, peer) in self.lingering.take_of(identity) {
+            self.effects.push(Effect::Remove(node, peer));
+        }
+    }
+
+    /// Something happened to a peer without our having asked for it.
+    pub(super) fn event(&mut self, around: &mut Around<'_>, event: Event) {
+        let key = (event.node, event.peer);
+        match event.what {
+            // The peers before this one are needed no longer. One that somebody has besides, at an edge while
+            // they are on stage, is not among them.
+            PeerEvent::Connected => {
+                if let Some(identity) = self.people.whose(&key) {
+                    self.lingering.hurry(identity, around.now + self.settings.switched_ms);
+                }
+            }
+            PeerEvent::Gone => {
+                self.lingering.drop(&key);
+                if let Some((identity, purpose)) = self.people.lose_peer(&key) {
+                    self.peer_lost(around, &identity, purpose, MoveReason::PeerLost);
+                }
+            }
+        }
+    }
+
+    /// All peers at a node are gone, or will be.
+    pub(super) fn node_changed(&mut self, around: &mut Around<'_>, node: &NodeId, why: MoveReason) {
+        if why == MoveReason::NodeLost {
+            self.origin_lost(around.now, node);
+        }
+        for (identity, purpose) in self.people.at_node(node, why != MoveReason::Drain) {
+            self.peer_lost(around, &identity, purpose, why);
+        }
+    }
+
+    /// The room's origin is gone, or has forgotten everything: another one takes over, or the same one
+    /// with a higher epoch.
+    fn origin_lost(&mut self, now: u64, node: &NodeId) {
+        let origin = self.ledger.newest().and_then(|room| room.origin());
+        let Some((_, epoch)) = origin.filter(|(origin, _)| *origin == node) else { return };
+        self.lost_origin = Some(epoch);
+        self.work.want_origin(now);
+    }
+
+    /// Asks somebody to come again for media; a WHIP or WHEP client cannot be asked and is gone.
+    fn peer_lost(
+        &mut self,
+        around: &mut Around<'_>,
+        identity: &Identity,
+        purpose: Purpose,
+        why: MoveReason,
+    ) {
+        let on_stage = self.is_on_stage(identity);
+        let Some(here) = self.people.get(identity) else { return };
+        if here.is_whip() {
+            if why != MoveReason::Drain {
+                let who = Who { identity: identity.clone(), number: here.number };
+                self.leave(around, &who);
+            }
+            return;
+        }
+        // On stage one hears the origin, off stage an edge: the other peer was left behind on purpose.
+        let is_needed = match purpose {
+            Purpose::Speak => on_stage,
+            Purpose::Listen => !(on_stage && here.speak.is_some()),
+        };
+        if is_needed {
+            self.tell(identity, ServerMessage::Moved { purpose, why });
+        }
+    }
+}
+
+/// What is said where no node can serve.
+pub fn no_node() -> ApiError {
+    ApiError::new(Code::Unavailable, "no media node has room")
+}
+
+fn not_here() -> ApiError {
+    ApiError::new(Code::Conflict, "another session has taken the place of this one")
+}
+
+fn not_on_stage() -> ApiError {
+    ApiError::new(Code::Forbidden, "only those on stage may speak: raise a hand")
+}

@@ -1,0 +1,676 @@
+//! What waits for the store, and goes to it together.
+//!
+//! ```text
+//!   waiting ──▶ decided one after another on what is known ──▶ one commit ──▶ done: answered, told
+//!      ▲                       │ not sure                         │ changed: how it is, and again
+//!      └─────── loaded ────────┴──────────────────────────────────┘
+//! ```
+//!
+//! What would change something is sure once the store has taken it. What would change nothing, or may not be,
+//! is only sure where it was decided on what the store has just told: so nobody is refused because a note was
+//! late. Of what somebody asked they are told when the store does not answer; what must be done whoever asks
+//! is kept until it does.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use protocol::error::ApiError;
+use protocol::id::{Epoch, Identity, NodeId};
+use protocol::message::{Reply, RequestId, ServerMessage};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+use super::fold::{Fold, MAX_FOLD};
+use super::door::Newcomer;
+use super::note::{Acted, Note};
+use super::tell::Told;
+use super::{Answered, Around, Asked, Contact, Effect, Live, Looked, Trouble, Who, no_room};
+use crate::hall::{Commit, Committed, Conflict, Current, Decision, HallError, Loaded, Operation};
+use crate::{Action, Actor, Answer, Gone, Numbered, Plan, Present, Refusal, Session};
+
+/// What may wait. Whoever has more to say waits outside.
+const MAX_WAITING: usize = 2_048;
+
+/// How often something is decided again because somebody was faster. Each time somebody was.
+const TRIES: u32 = 100;
+
+/// From which try on one waits a moment, so that not all come at once again; and longest such moment, in ms.
+const PATIENT: (u32, u64) = (3, 5);
+
+/// Between two questions to a store that does not answer, in ms. Spread: many wait for it.
+const AGAIN_MS: std::ops::Range<u64> = 500..1_500;
+
+/// For how long newcomers are refused by what the store said last, in ms.
+const FULL_MS: u64 = 1_000;
+
+/// An operation that waits.
+#[derive(Debug)]
+struct Waiting {
+    operation: Operation,
+    whose: Whose,
+    /// It must be decided on what the store has just told.
+    must_see: bool,
+}
+
+/// Who wants it, and what they are told.
+#[derive(Debug)]
+pub(super) enum Whose {
+    /// Somebody who wants in.
+    Entry(Entry),
+    /// A session asks; whom it wants to promote.
+    Said(Who, Option<RequestId>, Option<Identity>),
+    /// Somebody asks to do something.
+    Act(Asked),
+    /// Somebody asks to make the room.
+    Create(Asked),
+    /// Somebody is gone: it must be noted, or they stay for good.
+    Gone,
+    /// Is this session still one?
+    Back(Who),
+    /// The room needs an origin.
+    Origin,
+    /// Nobody: it is due.
+    Nobody,
+}
+
+/// What is known of somebody who wants in.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) asked: Asked,
+    pub(super) number: u64,
+    pub(super) contact: Contact,
+    pub(super) id: Option<RequestId>,
+    pub(super) is_resumed: bool,
+}
+
+/// An operation that was decided.
+#[derive(Debug)]
+struct Done {
+    waiting: Waiting,
+    result: Result<Decision, HallError>,
+    /// Whose entry it was before: of [`Whose::Back`].
+    session: Option<Session>,
+}
+
+/// What the store was asked.
+#[derive(Debug)]
+enum Underway {
+    /// When the room was known at this version, about these people.
+    Load(u64, Vec<Identity>),
+    Commit(Box<Commit>, Vec<Done>),
+    /// For this node.
+    Epoch(NodeId),
+}
+
+#[derive(Debug)]
+pub(super) struct Work {
+    waiting: VecDeque<Waiting>,
+    /// What nobody waits for, when there is nothing else.
+    aside: VecDeque<Waiting>,
+    /// What the store could not be told.
+    later: Vec<(u64, Waiting)>,
+    looks: Vec<Asked>,
+    underway: Option<Underway>,
+    /// What is known of people since they were asked about.
+    known: BTreeMap<Identity, Option<Numbered<Present>>>,
+    /// The store has just told.
+    is_fresh: bool,
+    /// The store's time, and when it was told.
+    clock: Option<(u64, u64)>,
+    /// Nothing is asked before, but for what somebody waits.
+    pause: u64,
+    tries: u32,
+    /// Something may have been done of which nobody was told.
+    is_untold: bool,
+    /// Most operations in a commit.
+    most: usize,
+    full_until: u64,
+    /// An origin is wanted, and not before when it is looked for.
+    origin_at: Option<u64>,
+    rng: SmallRng,
+}
+
+impl Work {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            aside: VecDeque::new(),
+            later: Vec::new(),
+            looks: Vec::new(),
+            underway: None,
+            known: BTreeMap::new(),
+            is_fresh: false,
+            clock: None,
+            pause: 0,
+            tries: 0,
+            is_untold: false,
+            most: MAX_FOLD,
+            full_until: 0,
+            origin_at: None,
+            rng: SmallRng::seed_from_u64(seed),
+        }
+    }
+
+    pub(super) fn add(&mut self, operation: Operation, whose: Whose) {
+        self.waiting.push_back(Waiting { operation, whose, must_see: false });
+    }
+
+    /// What is to be done when there is nothing else, in place of what was before.
+    pub(super) fn set_aside(&mut self, operations: impl IntoIterator<Item = (Operation, Whose)>) {
+        let waiting = |(operation, whose)| Waiting { operation, whose, must_see: true };
+        self.aside = operations.into_iter().map(waiting).collect();
+    }
+
+    pub(super) fn look(&mut self, asked: Asked) {
+        self.looks.push(asked);
+    }
+
+    /// An origin is to be found, from then on.
+    pub(super) fn want_origin(&mut self, at: u64) {
+        self.origin_at = Some(self.origin_at.map_or(at, |before| before.min(at)));
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() + self.looks.len() >= MAX_WAITING
+    }
+
+    /// Whether the store has just said that there is no place for one more.
+    pub(super) fn is_room_full(&self, now: u64) -> bool {
+        now < self.full_until
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        let nothing = self.waiting.is_empty() && self.aside.is_empty() && self.later.is_empty();
+        nothing && self.looks.is_empty() && self.underway.is_none()
+    }
+
+    /// The store's time, as far as it is known.
+    pub(super) fn store_now(&self, now: u64) -> Option<u64> {
+        self.clock.map(|(store, at)| store + now.saturating_sub(at))
+    }
+
+    fn again(&mut self, now: u64) -> u64 {
+        now + self.rng.random_range(AGAIN_MS)
+    }
+
+    /// Whether everybody's entry is known on whom an operation is decided. Whoever enters is taken for new
+    /// until the store says otherwise.
+    fn knows(&self, people: &super::people::People, operation: &Operation) -> bool {
+        self.unknown(people, operation).next().is_none()
+    }
+
+    fn unknown<'a>(
+        &'a self,
+        people: &'a super::people::People,
+        operation: &'a Operation,
+    ) -> impl Iterator<Item = &'a Identity> {
+        let concerns = match operation {
+            Operation::Enter { .. } => Vec::new(),
+            operation => operation.concerns(),
+        };
+        let is_known = |identity: &Identity| {
+            let here = people.get(identity).and_then(|here| here.entry.as_ref());
+            here.is_some() || self.known.contains_key(identity)
+        };
+        concerns.into_iter().filter(move |identity| !is_known(identity))
+    }
+}
+
+impl Live {
+    pub(super) fn go_on_with_work(&mut self, around: &mut Around<'_>) {
+        self.take_up_later(around.now);
+        while self.work.underway.is_none() && self.step(around) {}
+    }
+
+    /// When there is something to do, though nothing happens.
+    pub(super) fn work_due(&self, now: u64) -> Option<u64> {
+        if self.work.underway.is_some() {
+            return None;
+        }
+        let later = self.work.later.iter().map(|(at, _)| *at);
+        let load = self.ledger.load_at().map(|at| at.max(self.work.pause));
+        let waits = !self.work.waiting.is_empty() || !self.work.aside.is_empty();
+        let waits = waits.then_some(self.work.pause.max(now));
+        later.chain(load).chain(waits).chain(self.work.origin_at).min()
+    }
+
+    fn take_up_later(&mut self, now: u64) {
+        for index in (0..self.work.later.len()).rev() {
+            if self.work.later[index].0 <= now {
+                let (_, waiting) = self.work.later.swap_remove(index);
+                self.work.waiting.push_back(waiting);
+            }
+        }
+    }
+
+    /// Asks the store something, or does what can be done without it. Whether there may be more to do.
+    fn step(&mut self, around: &mut Around<'_>) -> bool {
+        let now = around.now;
+        if now < self.work.pause && self.work.looks.is_empty() {
+            return false;
+        }
+        if self.work.waiting.is_empty() {
+            let portion = self.work.aside.len().min(MAX_FOLD);
+            self.work.waiting.extend(self.work.aside.drain(..portion));
+        }
+        let must_load = self.ledger.load_at().is_some_and(|at| at <= now);
+        if must_load || !self.work.looks.is_empty() || self.must_see_front() {
+            self.load();
+            return false;
+        }
+        if self.work.origin_at.is_some_and(|at| at <= now) {
+            return self.seek_origin(around);
+        }
+        !self.work.waiting.is_empty() && self.decide(around)
+    }
+
+    fn must_see_front(&self) -> bool {
+        let Some(front) = self.work.waiting.front() else { return false };
+        let is_unknown = !self.work.knows(&self.people, &front.operation);
+        is_unknown || self.work.clock.is_none() || (front.must_see && !self.work.is_fresh)
+    }
+
+    fn load(&mut self) {
+        let work = &self.work;
+        let asked = work.waiting.iter().take(work.most).flat_map(|waiting| waiting.operation.concerns());
+        let people: std::collections::BTreeSet<&Identity> = asked.collect();
+        let people: Vec<Identity> = people.into_iter().cloned().collect();
+        let known = self.ledger.shown().cloned();
+        self.work.underway = Some(Underway::Load(self.ledger.version(), people.clone()));
+        self.effects.push(Effect::Load { known, people });
+    }
+
+    pub(super) fn loaded(&mut self, around: &mut Around<'_>, loaded: Result<Loaded, Trouble>) {
+        let Some(Underway::Load(asked, people)) = self.work.underway.take() else { return };
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(trouble) => return self.store_failed(around, trouble),
+        };
+        self.work.clock = Some((loaded.now, around.now));
+        let news = self.ledger.loaded(around.now, &loaded, asked);
+        let mut entries = loaded.people;
+        let known = people.into_iter().map(|identity| {
+            let entry = entries.remove(&identity);
+            (identity, entry)
+        });
+        self.work.known = known.collect();
+        self.work.is_fresh = true;
+        if std::mem::take(&mut self.work.is_untold) && self.ledger.version() > asked {
+            self.publish(Note::Known { version: self.ledger.version() });
+        }
+        self.show(around, news);
+        let looks = std::mem::take(&mut self.work.looks);
+        let answer = self.looked(around);
+        for asked in looks {
+            self.answer(asked, answer.clone().map(Answered::Looked));
+        }
+        self.go_on_with_work(around);
+    }
+
+    fn looked(&self, around: &Around<'_>) -> Result<Looked, ApiError> {
+        let room = self.ledger.shown().cloned().ok_or_else(no_room)?;
+        Ok(Looked { room, counts: around.board.counts() })
+    }
+
+    /// Decides what waits, and commits what comes of it.
+    fn decide(&mut self, around: &mut Around<'_>) -> bool {
+        let Some(store_now) = self.work.store_now(around.now) else { return false };
+        let is_fresh = std::mem::take(&mut self.work.is_fresh);
+        let people = self.entries_of_waiting();
+        let participants = self.settings.participants;
+        let ledger = &self.ledger;
+        let mut fold =
+            Fold::new(&self.id, store_now, participants, ledger.newest(), ledger.tombstone(), people);
+        let mut done = Vec::new();
+        while done.len() < self.work.most
+            && let Some(front) = self.work.waiting.front_mut()
+        {
+            let result = fold.decide(&front.operation);
+            let is_sure = matches!(&result, Ok(decision) if decision.commit.is_some());
+            if !is_sure && !is_fresh {
+                front.must_see = true;
+                break;
+            }
+            let fits = result.as_ref().is_ok_and(|decision| fold.fits(decision)) || result.is_err();
+            let session = session_before(&fold, &front.operation);
+            if !fits {
+                break;
+            }
+            let Some(waiting) = self.work.waiting.pop_front() else { break };
+            let mut more = true;
+            let result = result.map(|mut decision| {
+                more = fold.take(&mut decision);
+                decision
+            });
+            done.push(Done { waiting, result, session });
+            let next = self.work.waiting.front();
+            if !more || next.is_none_or(|next| !self.work.knows(&self.people, &next.operation)) {
+                break;
+            }
+        }
+        match fold.commit.take() {
+            Some(commit) => {
+                self.effects.push(Effect::Commit(Box::new(commit.clone())));
+                self.work.underway = Some(Underway::Commit(Box::new(commit), done));
+                false
+            }
+            None => {
+                let is_done = !done.is_empty();
+                self.finish(around, None, done);
+                is_done || self.must_see_front()
+            }
+        }
+    }
+
+    fn entries_of_waiting(&self) -> BTreeMap<Identity, Numbered<Present>> {
+        let work = &self.work;
+        let concerned = work.waiting.iter().take(work.most).flat_map(|it| it.operation.concerns());
+        let entry = |identity: &Identity| match work.known.get(identity) {
+            Some(known) => known.clone(),
+            None => self.people.get(identity).and_then(|here| here.entry.clone()),
+        };
+        concerned.filter_map(|identity| Some((identity.clone(), entry(identity)?))).collect()
+    }
+
+    pub(super) fn committed(
+        &mut self,
+        around: &mut Around<'_>,
+        committed: Result<Result<Committed, Conflict>, Trouble>,
+    ) {
+        let Some(Underway::Commit(commit, done)) = self.work.underway.take() else { return };
+        match committed {
+            Ok(Ok(committed)) => {
+                (self.work.tries, self.work.most) = (0, MAX_FOLD);
+                self.finish(around, Some((&commit, &committed)), done);
+            }
+            Ok(Err(Conflict::Changed(current))) => self.changed(around, &current, done),
+            Ok(Err(Conflict::Full)) => self.no_place(around, done),
+            Ok(Err(Conflict::Alive(owner))) => self.put_back_front(done, |it| !it.is_only_if_lapsed(&owner)),
+            Err(trouble) => {
+                let count = done.len();
+                self.put_back_front(done, |_| true);
+                // Whether it was done is not known.
+                self.ledger.doubt();
+                self.work.is_untold = true;
+                self.fail(around, trouble, count);
+            }
+        }
+        self.go_on_with_work(around);
+    }
+
+    /// Somebody was faster: it is decided again on how things are.
+    fn changed(&mut self, around: &mut Around<'_>, current: &Current, done: Vec<Done>) {
+        self.work.clock = Some((current.now, around.now));
+        self.ledger.correct(around.now, current);
+        let people = current.people.iter();
+        self.work.known.extend(people.map(|(identity, entry)| (identity.clone(), entry.clone())));
+        self.put_back_front(done, |_| true);
+        self.work.tries += 1;
+        if self.work.tries >= TRIES {
+            self.work.tries = 0;
+            return self.fail(around, Trouble::Unavailable, self.work.most);
+        }
+        if self.work.tries >= PATIENT.0 {
+            self.work.pause = around.now + self.work.rng.random_range(1..=PATIENT.1);
+        }
+    }
+
+    /// One of them has no place, or some: it is tried with fewer.
+    fn no_place(&mut self, around: &mut Around<'_>, mut done: Vec<Done>) {
+        if done.len() > 1 {
+            self.work.most = done.len() / 2;
+            return self.put_back_front(done, |_| true);
+        }
+        self.work.full_until = around.now + FULL_MS;
+        self.work.most = MAX_FOLD;
+        for done in &mut done {
+            done.result = Err(Refusal::RoomFull(self.settings.participants).into());
+        }
+        self.finish(around, None, done);
+    }
+
+    /// They wait again, but for those that are not wanted any more.
+    fn put_back_front(&mut self, done: Vec<Done>, is_wanted: impl Fn(&Operation) -> bool) {
+        let again = done.into_iter().map(|done| done.waiting).filter(|it| is_wanted(&it.operation));
+        for waiting in again.rev() {
+            self.work.waiting.push_front(waiting);
+        }
+    }
+
+    /// The store has no answer to what somebody waits for.
+    fn store_failed(&mut self, around: &mut Around<'_>, trouble: Trouble) {
+        for asked in std::mem::take(&mut self.work.looks) {
+            self.answer(asked, Err(trouble.clone().into()));
+        }
+        self.work.pause = self.work.again(around.now);
+        let all = self.work.waiting.len();
+        self.fail(around, trouble, all);
+    }
+
+    /// The first of those that wait cannot be done now.
+    fn fail(&mut self, around: &mut Around<'_>, trouble: Trouble, most: usize) {
+        self.work.known.clear();
+        for _ in 0..most.min(self.work.waiting.len()) {
+            let Some(waiting) = self.work.waiting.pop_front() else { break };
+            let error = ApiError::from(trouble.clone());
+            match waiting.whose {
+                Whose::Gone | Whose::Back(_) if trouble == Trouble::Unavailable => {
+                    let at = self.work.again(around.now);
+                    self.work.later.push((at, waiting));
+                }
+                Whose::Gone | Whose::Back(_) | Whose::Nobody => {}
+                Whose::Origin => self.no_origin(around, &error),
+                Whose::Entry(entry) => {
+                    self.answer(entry.asked, Err(error));
+                    // If they are in all the same, nobody is there.
+                    if let Some(operation) = cut(&waiting.operation, entry.is_resumed) {
+                        let at = self.work.again(around.now);
+                        self.work.later.push((at, Waiting { operation, whose: Whose::Gone, must_see: true }));
+                    }
+                }
+                Whose::Act(asked) | Whose::Create(asked) => self.answer(asked, Err(error)),
+                Whose::Said(who, id, _) => self.reply(&who, ServerMessage::Error(error), id),
+            }
+        }
+    }
+
+    /// What was decided holds: everybody learns it.
+    fn finish(
+        &mut self,
+        around: &mut Around<'_>,
+        committed: Option<(&Commit, &Committed)>,
+        done: Vec<Done>,
+    ) {
+        self.work.known.clear();
+        // The answers go first: `end` closes the connection that asked.
+        for done in &done {
+            if let Whose::Said(who, id, promoted) = &done.waiting.whose {
+                self.reply(who, told(&done.result, promoted.as_ref()), id.clone());
+            }
+        }
+        let resumed: Vec<Identity> = done.iter().filter_map(Done::resumed).collect();
+        let kept: Vec<_> = resumed.iter().map(|identity| self.people.take_peers(identity)).collect();
+        let mut kept: BTreeMap<Identity, _> = resumed.iter().cloned().zip(kept).collect();
+        let mut note = None;
+        if let Some((commit, committed)) = committed {
+            note = Some(self.note(commit, committed, &done, resumed));
+            self.take_entries(commit, committed.number);
+            let news = self.ledger.take_own(around.now, commit, committed, Told::default());
+            self.show(around, news);
+        }
+        for Done { waiting, result, session } in done {
+            match (waiting.whose, result) {
+                (whose, Ok(decision)) => {
+                    let Decision { answer, changes, gone, arrival, .. } = decision;
+                    self.follow(around, Told { changes, gone });
+                    let newcomer = arrival.map(|arrival| Newcomer {
+                        peers: kept.remove(&arrival.identity).flatten().unwrap_or_default(),
+                        entry: committed.and_then(|(commit, it)| entry_of(&arrival.identity, commit, it)),
+                        arrival,
+                    });
+                    self.finish_one(around, whose, answer, newcomer, session);
+                }
+                (whose, Err(error)) => self.refuse_one(around, whose, error),
+            }
+        }
+        if let Some(note) = note.flatten() {
+            self.publish(Note::Acted(Box::new(note)));
+        }
+    }
+
+    fn finish_one(
+        &mut self,
+        around: &mut Around<'_>,
+        whose: Whose,
+        answer: Answer,
+        newcomer: Option<Newcomer>,
+        session: Option<Session>,
+    ) {
+        match whose {
+            Whose::Entry(entry) => {
+                if let Some(newcomer) = newcomer {
+                    self.entered(around, entry, newcomer, answer);
+                }
+            }
+            Whose::Act(asked) => self.answer(asked, Ok(Answered::Acted(answer))),
+            Whose::Create(asked) => {
+                let looked = self.looked(around).map(Answered::Looked);
+                self.answer(asked, looked);
+            }
+            Whose::Back(who) => self.settle_back(around, &who, session),
+            Whose::Origin => self.settle_permits(around),
+            Whose::Said(..) | Whose::Gone | Whose::Nobody => {}
+        }
+    }
+
+    fn refuse_one(&mut self, around: &mut Around<'_>, whose: Whose, error: HallError) {
+        match whose {
+            Whose::Entry(entry) => self.answer(entry.asked, Err(error.into())),
+            Whose::Act(asked) | Whose::Create(asked) => self.answer(asked, Err(error.into())),
+            Whose::Origin => self.no_origin(around, &error.into()),
+            // There is no room any more.
+            Whose::Back(who) => self.settle_back(around, &who, None),
+            // Whoever asked has been answered; of the rest somebody else has done it, or the room is over.
+            Whose::Said(..) | Whose::Gone | Whose::Nobody => {}
+        }
+    }
+
+    pub(super) fn reply(&mut self, who: &Who, body: ServerMessage, id: Option<RequestId>) {
+        if self.people.current(who).is_some_and(|here| here.has_socket()) {
+            self.effects.push(Effect::Reply(who.number, Reply { body, id }));
+        }
+    }
+
+    /// The entries of those who are here are now as they were set.
+    fn take_entries(&mut self, commit: &Commit, number: u64) {
+        for (identity, entry) in &commit.people {
+            if let Some(here) = self.people.get_mut(identity) {
+                here.entry = entry.present.clone().map(|value| Numbered { number, value });
+            }
+        }
+    }
+
+    /// What the other nodes are told, if it concerns them.
+    fn note(
+        &self,
+        commit: &Commit,
+        committed: &Committed,
+        done: &[Done],
+        resumed: Vec<Identity>,
+    ) -> Option<Acted> {
+        let decisions = || done.iter().filter_map(|done| done.result.as_ref().ok());
+        let changes: Vec<_> = decisions().flat_map(|decision| decision.changes.clone()).collect();
+        let gone: Vec<Gone> = decisions().flat_map(|decision| decision.gone.clone()).collect();
+        let is_news = committed.before != committed.version || !changes.is_empty() || !gone.is_empty();
+        is_news.then(|| Acted {
+            from: self.settings.owner.node.clone(),
+            before: committed.before,
+            version: committed.version,
+            delta: commit.delta.clone(),
+            changes,
+            gone,
+            resumed,
+        })
+    }
+
+    pub(super) fn create(&mut self, asked: Asked, actor: Actor, plan: Plan) {
+        self.work.add(Operation::Create { actor, plan }, Whose::Create(asked));
+    }
+
+    pub(super) fn act(&mut self, asked: Asked, actor: Actor, action: Action) {
+        self.work.add(Operation::Act { actor, action }, Whose::Act(asked));
+    }
+
+    /// Looks for an origin. Whether there may be something else to do.
+    fn seek_origin(&mut self, around: &mut Around<'_>) -> bool {
+        self.work.origin_at = None;
+        let Some(node) = around.origins.place() else {
+            self.no_origin(around, &super::peers::no_node());
+            return true;
+        };
+        self.work.underway = Some(Underway::Epoch(node));
+        self.effects.push(Effect::Epoch);
+        false
+    }
+
+    pub(super) fn take_epoch(&mut self, around: &mut Around<'_>, epoch: Result<Epoch, Trouble>) {
+        let Some(Underway::Epoch(node)) = self.work.underway.take() else { return };
+        match epoch {
+            Ok(epoch) => {
+                let lost = self.ledger.newest().and_then(|room| room.origin()).map(|(_, epoch)| epoch);
+                let operation = Operation::Origin { node, epoch, lost };
+                self.work.waiting.push_front(Waiting { operation, whose: Whose::Origin, must_see: false });
+            }
+            Err(trouble) => self.no_origin(around, &trouble.into()),
+        }
+        self.go_on_with_work(around);
+    }
+}
+
+impl Done {
+    /// Who goes on with what they had.
+    fn resumed(&self) -> Option<Identity> {
+        let is_resumed = matches!(&self.waiting.whose, Whose::Entry(entry) if entry.is_resumed);
+        let decision = self.result.as_ref().ok().filter(|_| is_resumed)?;
+        decision.arrival.as_ref().map(|arrival| arrival.identity.clone())
+    }
+}
+
+fn entry_of(identity: &Identity, commit: &Commit, committed: &Committed) -> Option<Numbered<Present>> {
+    let value = commit.people.get(identity)?.present.clone()?;
+    Some(Numbered { number: committed.number, value })
+}
+
+/// What undoes that somebody came in.
+fn cut(entry: &Operation, had_media: bool) -> Option<Operation> {
+    let (identity, session) = match entry {
+        Operation::Enter { arrival, session, .. } => (&arrival.identity, session),
+        Operation::Resume { ticket, session, .. } => (&ticket.identity, session),
+        _ => return None,
+    };
+    Some(Operation::Cut {
+        identity: identity.clone(),
+        session: session.clone(),
+        had_media,
+        if_lapsed: false,
+    })
+}
+
+fn session_before(fold: &Fold<'_>, operation: &Operation) -> Option<Session> {
+    let Operation::Return { identity, .. } = operation else { return None };
+    fold.people.get(identity).map(|person| person.value.session.clone())
+}
+
+/// The answer in words. Only whoever promoted somebody else is told more than that it is done.
+fn told(result: &Result<Decision, HallError>, asked_for: Option<&Identity>) -> ServerMessage {
+    let answer = match result {
+        Ok(decision) => decision.answer,
+        Err(error) => return ServerMessage::Error(error.clone().into()),
+    };
+    match (answer, asked_for) {
+        (Answer::Seated { .. }, Some(identity)) => ServerMessage::Seated { identity: identity.clone() },
+        (Answer::Invited { expires_ms }, Some(identity)) => {
+            ServerMessage::Invited { identity: Some(identity.clone()), by: None, expires_ms }
+        }
+        _ => ServerMessage::Ok,
+    }
+}
