@@ -14,6 +14,7 @@ use cluster::Listed;
 use protocol::message::{Counts, Person, RoomInfo, StageMember};
 use protocol::token::{Claims, Role};
 use protocol::{ApiError, Code, Identity, RoomId};
+use room::live::Looked;
 use room::{Action, Actor, Answer, Plan, Room};
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ use crate::address;
 use crate::answer::{Refused, body, json, parse};
 use crate::app::Shared;
 use crate::entry::{Door, check_host};
-use crate::live::{Input, Looked};
+use crate::live::Word;
 
 /// Entries of a list unless the request says less.
 const PAGE: usize = 100;
@@ -49,7 +50,7 @@ impl Asked {
     /// A room as it is, for whoever may see it: a host whom the room has put out may not.
     async fn look(&self, room: &RoomId) -> Result<Looked, Refused> {
         let actor = self.host_of(room)?;
-        let looked = self.ask(room, Input::Look).await?;
+        let looked = self.ask(room, Word::Look).await?;
         looked.room.check_host(&actor).map_err(|refusal| Refused(refusal.into()))?;
         Ok(looked)
     }
@@ -57,7 +58,7 @@ impl Asked {
     async fn ask<T>(
         &self,
         room: &RoomId,
-        input: impl Fn(crate::rooms::Reply<T>) -> Input,
+        input: impl Fn(crate::rooms::Reply<T>) -> Word,
     ) -> Result<T, Refused> {
         self.app.rooms.ask(&self.app, room, input).await.map_err(Refused)
     }
@@ -110,7 +111,7 @@ pub(crate) async fn create(
         let says = format!("`seats` may be at most {most} here (limit: seats)");
         return Err(Refused(ApiError::new(Code::BadRequest, says)));
     }
-    let made = asked.ask(&room, |reply| Input::Create(actor.clone(), plan.clone(), reply)).await?;
+    let made = asked.ask(&room, |reply| Word::Create(actor.clone(), plan.clone(), reply)).await?;
     Ok(json(StatusCode::CREATED, &RoomView::new(&made.room, made.counts)))
 }
 
@@ -145,7 +146,7 @@ pub(crate) async fn list(
         return Err(Refused(error));
     }
     let after = page.cursor.as_deref().map(room_id).transpose()?;
-    let listed = asked.app.halls.rooms(after.as_ref(), page.limit()).await.map_err(ApiError::from)?;
+    let listed = asked.app.store.rooms(after.as_ref(), page.limit()).await.map_err(ApiError::from)?;
     let cursor = (listed.len() == page.limit()).then(|| listed.last().map(|last| last.info.room.clone()));
     let only = asked.claims.room.as_ref();
     let shown = listed.into_iter().filter(|listed| only.is_none_or(|only| listed.info.room == *only));
@@ -193,7 +194,7 @@ pub(crate) async fn participants(
     let bad_cursor = |_| Refused(ApiError::new(Code::BadRequest, "`cursor` is not from a page before"));
     let after = page.cursor.as_deref().map(Identity::new).transpose().map_err(bad_cursor)?;
     let state = asked.look(&room).await?.room;
-    let people = asked.app.halls.people(&room, after.as_ref(), page.limit()).await.map_err(ApiError::from)?;
+    let people = asked.app.store.people(&room, after.as_ref(), page.limit()).await.map_err(ApiError::from)?;
     let cursor = (people.len() == page.limit()).then(|| people.last().map(|last| last.identity.clone()));
     let participant = |person: Person| {
         let place = state.place(&person.identity);
@@ -213,7 +214,7 @@ pub(crate) async fn delete(
     let asked = Asked::new(app, socket, &headers)?;
     let room = room_id(&room)?;
     let actor = asked.host_of(&room)?;
-    match asked.ask(&room, |reply| Input::Act(actor.clone(), Action::End, reply)).await {
+    match asked.ask(&room, |reply| Word::Act(actor.clone(), Action::End, reply)).await {
         Err(Refused(error)) if error.code != Code::Ended => Err(Refused(error)),
         _ => Ok(StatusCode::NO_CONTENT),
     }
@@ -237,7 +238,7 @@ pub(crate) async fn act(
     let actor = asked.host_of(&room)?;
     let bytes = body(sent, asked.app.config.limits.body_bytes).await?;
     let action = action(&what, &bytes)?;
-    let answer = asked.ask(&room, |reply| Input::Act(actor.clone(), action.clone(), reply)).await?;
+    let answer = asked.ask(&room, |reply| Word::Act(actor.clone(), action.clone(), reply)).await?;
     Ok(json(StatusCode::OK, &told(answer)).into_response())
 }
 

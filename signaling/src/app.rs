@@ -1,14 +1,12 @@
 //! What every request and connection of a signaling node shares.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use cluster::{Bus, Halls, Nodes, StoreError};
+use cluster::{Bus, Nodes, SharedStore, StoreError};
 use protocol::node::{NodeKind, Request, Response};
 use protocol::{Epoch, NodeId, PeerId, RoomId};
-use rand::Rng;
 use service::Tasks;
 use tokio::sync::Semaphore;
 
@@ -19,9 +17,6 @@ use crate::media;
 use crate::origins::Origins;
 use crate::rooms::Rooms;
 
-/// Between two questions to a store that does not answer. Spread: many wait for it.
-const AGAIN: Range<Duration> = Duration::from_millis(500)..Duration::from_millis(1_500);
-
 /// How often a node is asked to let go of something.
 const TRIES: usize = 10;
 
@@ -29,7 +24,7 @@ pub(crate) type Shared = Arc<App>;
 
 pub(crate) struct App {
     pub(crate) config: SignalingConfig,
-    pub(crate) halls: Arc<Halls>,
+    pub(crate) store: SharedStore,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) tasks: Tasks,
@@ -54,15 +49,9 @@ impl App {
         self.start.elapsed().as_millis() as u64
     }
 
-    /// Where this is no answer because the store does not answer, waits a while, and says that it is to be
-    /// asked again; not once the process is about to end.
-    pub(crate) async fn must_ask_again<T>(&self, answer: &Result<T, StoreError>) -> bool {
-        if !matches!(answer, Err(StoreError::Unavailable(_))) || self.tasks.shutdown().has_begun() {
-            return false;
-        }
-        let pause = rand::rng().random_range(AGAIN);
-        tokio::time::sleep(pause).await;
-        true
+    /// Whether there is a room of this name.
+    pub(crate) async fn has_room(&self, room: &RoomId) -> Result<bool, StoreError> {
+        Ok(self.store.load(room, None, &[]).await?.room.is_some())
     }
 
     /// Removes a peer at its node, however long that takes to arrive.

@@ -10,11 +10,12 @@ use protocol::token::{Claims, Role};
 use protocol::{ApiError, Code, Identity, RoomId};
 use rand::Rng;
 use rand::distr::Alphanumeric;
-use room::Arrival;
+use room::live::By;
+use room::{Arrival, Ticket};
 
-use crate::app::{App, Shared, now_s};
+use crate::app::{Shared, now_s};
 use crate::lanes::Lanes;
-use crate::live::{Ask, Body, Enter};
+use crate::live::{Body, Enter};
 use crate::rooms::Entered;
 
 /// Shown where neither token nor join brings a name and there is no identity of their own.
@@ -59,7 +60,7 @@ impl Door<'_> {
         self.app.gates.joins.pass(&self.address)?;
         let (room, arrival) = arrival(claims, join.name.as_deref())?;
         let body = Body::Socket { lanes: lanes.clone(), id: join.id.clone() };
-        self.app.rooms.enter(self.app, &room, Enter { ask: Ask::Token(arrival), body }).await
+        self.app.rooms.enter(self.app, &room, Enter { by: By::Token(arrival), body }).await
     }
 
     /// Nothing is begun for a room that there is not: anybody may name one.
@@ -67,11 +68,13 @@ impl Door<'_> {
         let invalid = || ApiError::new(Code::ResumeInvalid, "`resume` is not what a `welcome` brought");
         let (room, ticket) = resume.split_once(':').ok_or_else(invalid)?;
         let room = RoomId::new(room).map_err(|_| invalid())?;
-        if !self.app.rooms.is_live(&room) && self.app.halls.room(&room).await?.is_none() {
+        let ticket: Ticket = ticket.parse().map_err(|_| invalid())?;
+        let is_known = self.app.rooms.is_live(&room) || self.app.has_room(&room).await?;
+        if !is_known {
             return Err(invalid());
         }
         let body = Body::Socket { lanes: lanes.clone(), id: join.id.clone() };
-        self.app.rooms.enter(self.app, &room, Enter { ask: Ask::Ticket(ticket.into()), body }).await
+        self.app.rooms.enter(self.app, &room, Enter { by: By::Ticket(ticket), body }).await
     }
 
     /// The claims of a token that is good, whatever for.
@@ -129,22 +132,5 @@ pub(crate) fn check_host(claims: &Claims, room: &RoomId) -> Result<room::Actor, 
         (Role::Host, Some(host)) if fits => Ok(room::Actor::Bearer(host.clone())),
         (Role::Admin | Role::Host, _) => Err(ApiError::new(Code::Forbidden, "the token is for another room")),
         _ => Err(ApiError::new(Code::Forbidden, "this needs an `admin` token or the room's `host` token")),
-    }
-}
-
-/// A resume token: the room, and the ticket that its store gave.
-pub(crate) fn resume(room: &RoomId, ticket: &str) -> String {
-    format!("{room}:{ticket}")
-}
-
-impl App {
-    /// The same, of one that was given this number.
-    pub(crate) fn session_of(&self, number: u64) -> room::Session {
-        room::Session { node: self.config.node.clone(), boot: self.boot, number }
-    }
-
-    /// The name under which this process takes part in rooms.
-    pub(crate) fn session(&self) -> room::Session {
-        self.session_of(self.rooms.next_number())
     }
 }

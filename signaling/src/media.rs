@@ -15,11 +15,11 @@ use protocol::message::{Purpose, ServerMessage};
 use protocol::node::{self, Admit, NodeKind, Request, Response};
 use protocol::{Answer, ApiError, Code, NodeId, Offer, PeerId};
 use rand::Rng;
+use room::live::{Admitted, Permit, no_node};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::Shared;
-use crate::live::{Admitted, Permit};
 use crate::rooms::Member;
 
 /// Edges that are tried, one after another, before somebody is told that there is no room.
@@ -136,7 +136,7 @@ impl Admission<'_> {
     async fn at(&self, node: &NodeId) -> Result<Made, ApiError> {
         let admit = Admit {
             room: self.member.room.clone(),
-            identity: self.member.identity.clone(),
+            identity: self.member.who.identity.clone(),
             speaker: self.permit.speaker,
             origin: self.permit.origin.clone(),
             epoch: self.permit.epoch,
@@ -203,11 +203,6 @@ async fn ask_for(
 
 fn internal(says: &str) -> ApiError {
     ApiError::new(Code::Internal, says)
-}
-
-/// What is said where no node can serve.
-pub(crate) fn no_node() -> ApiError {
-    ApiError::new(Code::Unavailable, "no media node has room")
 }
 
 /// The same as the client is told it: with the time of their next try.

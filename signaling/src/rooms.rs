@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use protocol::message::{ClientMessage, Purpose, RequestId};
-use protocol::{ApiError, Code, Identity, RoomId};
+use protocol::{ApiError, Code, RoomId};
+use room::live::{Admitted, Input, Permit, Who};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::app::Shared;
-use crate::live::{Admitted, Enter, Input, LiveRoom, Permit};
+use crate::live::{Enter, LiveRoom, Word};
 use crate::presence::Reader;
 
 /// Words that may wait for a room. Whoever has more to say waits.
@@ -26,7 +27,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
 
 #[derive(Default)]
 pub(crate) struct Rooms {
-    inboxes: Mutex<HashMap<RoomId, mpsc::Sender<Input>>>,
+    inboxes: Mutex<HashMap<RoomId, mpsc::Sender<Word>>>,
     numbers: AtomicU64,
 }
 
@@ -43,10 +44,8 @@ pub(crate) struct Entered {
 #[derive(Clone)]
 pub(crate) struct Member {
     pub(crate) room: RoomId,
-    pub(crate) identity: Identity,
-    /// Of their session: a later one of the same identity has another.
-    pub(crate) number: u64,
-    inbox: mpsc::Sender<Input>,
+    pub(crate) who: Who,
+    inbox: mpsc::Sender<Word>,
 }
 
 impl Rooms {
@@ -57,7 +56,7 @@ impl Rooms {
 
     /// Lets somebody in.
     pub(crate) async fn enter(&self, app: &Shared, room: &RoomId, enter: Enter) -> Result<Entered, ApiError> {
-        self.ask(app, room, |reply| Input::Enter(enter.clone(), reply)).await
+        self.ask(app, room, |reply| Word::Enter(enter.clone(), reply)).await
     }
 
     /// Asks a room, starting its task if there is none.
@@ -65,7 +64,7 @@ impl Rooms {
         &self,
         app: &Shared,
         room: &RoomId,
-        input: impl Fn(Reply<T>) -> Input,
+        input: impl Fn(Reply<T>) -> Word,
     ) -> Result<T, ApiError> {
         for _ in 0..TRIES {
             let inbox = self.inbox(app, room)?;
@@ -84,14 +83,22 @@ impl Rooms {
         let inbox = self.lock().get(room).cloned();
         if let Some(inbox) = inbox {
             // A room that has just ended its task has nobody whom this could concern.
-            let _ = inbox.send(input).await;
+            let _ = inbox.send(Word::Tell(input)).await;
         }
     }
 
     /// Tells a room something, starting its task if there is none.
     pub(crate) async fn tell_or_start(&self, app: &Shared, room: &RoomId, input: Input) {
         let Ok(inbox) = self.inbox(app, room) else { return };
-        let _ = inbox.send(input).await;
+        let _ = inbox.send(Word::Tell(input)).await;
+    }
+
+    /// Ends the WHIP or WHEP session of a key; none where the room is not live here.
+    pub(crate) async fn hang(&self, room: &RoomId, key: String) -> Option<Result<(), ApiError>> {
+        let inbox = self.lock().get(room).cloned()?;
+        let (reply, answer) = oneshot::channel();
+        inbox.send(Word::Hang(key, reply)).await.ok()?;
+        answer.await.ok()
     }
 
     /// Whether a room is live here.
@@ -105,7 +112,7 @@ impl Rooms {
     }
 
     /// Ends the room's task unless words wait for it. Called by that task alone.
-    pub(crate) fn retire(&self, room: &RoomId, inbox: &mut mpsc::Receiver<Input>) -> bool {
+    pub(crate) fn retire(&self, room: &RoomId, inbox: &mut mpsc::Receiver<Word>) -> bool {
         let mut inboxes = self.lock();
         if !inbox.is_empty() {
             return false;
@@ -115,7 +122,7 @@ impl Rooms {
         true
     }
 
-    fn inbox(&self, app: &Shared, room: &RoomId) -> Result<mpsc::Sender<Input>, ApiError> {
+    fn inbox(&self, app: &Shared, room: &RoomId) -> Result<mpsc::Sender<Word>, ApiError> {
         let mut inboxes = self.lock();
         if let Some(inbox) = inboxes.get(room).filter(|inbox| !inbox.is_closed()) {
             return Ok(inbox.clone());
@@ -132,37 +139,37 @@ impl Rooms {
         Ok(inbox)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RoomId, mpsc::Sender<Input>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RoomId, mpsc::Sender<Word>>> {
         self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Member {
-    pub(crate) fn new(room: RoomId, identity: Identity, number: u64, inbox: mpsc::Sender<Input>) -> Self {
-        Self { room, identity, number, inbox }
+    pub(crate) fn new(room: RoomId, who: Who, inbox: mpsc::Sender<Word>) -> Self {
+        Self { room, who, inbox }
     }
 
     /// Passes a message on; the room answers onto the lanes.
     pub(crate) async fn say(&self, body: ClientMessage, id: Option<RequestId>) {
-        let _ = self.inbox.send(Input::Say { who: self.clone(), body, id }).await;
+        let _ = self.inbox.send(Word::Tell(Input::Say { who: self.who.clone(), body, id })).await;
     }
 
     /// The connection is gone.
     pub(crate) async fn cut(&self) {
-        let _ = self.inbox.send(Input::Cut(self.clone())).await;
+        let _ = self.inbox.send(Word::Tell(Input::Cut(self.who.clone()))).await;
     }
 
     /// Asks whether media of this purpose may be had, and from where.
     pub(crate) async fn permit(&self, purpose: Purpose) -> Result<Permit, ApiError> {
-        self.ask(|reply| Input::Permit(self.clone(), purpose, reply)).await
+        self.ask(|reply| Word::Permit(self.who.clone(), purpose, reply)).await
     }
 
     /// Notes a peer that a node has made.
     pub(crate) async fn admitted(&self, admitted: Admitted) -> Result<(), ApiError> {
-        self.ask(|reply| Input::Admitted(self.clone(), admitted, reply)).await
+        self.ask(|reply| Word::Admitted(self.who.clone(), admitted, reply)).await
     }
 
-    async fn ask<T>(&self, input: impl FnOnce(Reply<T>) -> Input) -> Result<T, ApiError> {
+    async fn ask<T>(&self, input: impl FnOnce(Reply<T>) -> Word) -> Result<T, ApiError> {
         let (reply, answer) = oneshot::channel();
         self.inbox.send(input(reply)).await.map_err(|_| lost())?;
         answer.await.map_err(|_| lost())?

@@ -10,10 +10,11 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use cluster::{Bus, Halls, Heard, Nodes, SharedStore};
+use cluster::{Bus, Heard, Nodes, SharedStore};
 use protocol::ApiError;
 use protocol::message::MoveReason;
 use protocol::node::{EVENTS, Event};
+use room::live::Input;
 use service::http::Listener;
 use service::{Metrics, Tasks};
 use tokio::sync::Semaphore;
@@ -22,7 +23,6 @@ use crate::app::{App, Shared, now_ms};
 use crate::config::SignalingConfig;
 use crate::counters::Counters;
 use crate::limits::Gates;
-use crate::live::Input;
 use crate::origins::Origins;
 use crate::rooms::Rooms;
 use crate::timed::Timed;
@@ -62,7 +62,7 @@ impl Server {
             origins: Origins::default(),
             boot: now_ms(),
             start: Instant::now(),
-            halls: Halls::new(Arc::new(Timed::new(store, &metrics)), config.limits.room_participants),
+            store: Arc::new(Timed::new(store, &metrics)),
             restraint: AtomicU16::new(0),
             config,
             bus,

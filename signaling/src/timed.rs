@@ -1,5 +1,6 @@
 //! A store whose answers are timed: how long people wait for it is the first question when rooms are slow.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -7,8 +8,8 @@ use cluster::store::{Listed, Orphan};
 use cluster::{SharedStore, Store, StoreError};
 use protocol::message::Person;
 use protocol::{Epoch, Identity, RoomId};
-use room::Owner;
 use room::hall::{Commit, Committed, Conflict, Due, Loaded};
+use room::{Owner, Room};
 use service::Metrics;
 use service::metrics::{HistogramVec, IntCounter};
 
@@ -53,9 +54,14 @@ impl Timed {
 
 #[async_trait]
 impl Store for Timed {
-    async fn load(&self, room: &RoomId, concerns: &[&Identity]) -> Result<Loaded, StoreError> {
+    async fn load(
+        &self,
+        room: &RoomId,
+        known: Option<&Arc<Room>>,
+        concerns: &[&Identity],
+    ) -> Result<Loaded, StoreError> {
         let since = Instant::now();
-        self.timed("load", since, self.store.load(room, concerns).await)
+        self.timed("load", since, self.store.load(room, known, concerns).await)
     }
 
     async fn commit(
@@ -65,7 +71,7 @@ impl Store for Timed {
     ) -> Result<Result<Committed, Conflict>, StoreError> {
         let since = Instant::now();
         let answer = self.timed("commit", since, self.store.commit(room, commit).await)?;
-        self.conflicts.inc_by(u64::from(answer == Err(Conflict::Changed)));
+        self.conflicts.inc_by(u64::from(matches!(answer, Err(Conflict::Changed(_)))));
         Ok(answer)
     }
 

@@ -1,27 +1,27 @@
 //! What a signaling node does all the time: it renews the lease that its sessions live by, has the store do
 //! what is due, and cuts the sessions of nodes whose leases have run out.
 //!
-//! Any number of nodes do so; each thing happens once. A node that could not reach the store for a while
-//! judges nobody until it has reached it for as long as a lease lasts: those whom it would cut may have had no
-//! chance to renew theirs either.
+//! Any number of nodes do so; each thing happens once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster::StoreError;
-use cluster::store::LEASE_MS;
+use cluster::store::Orphan;
 use protocol::RoomId;
 use room::Owner;
+use room::lease::Lease;
+use room::live::Input;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::app::Shared;
-use crate::live::Input;
 
 /// How often the store is asked whether something is due: an invitation lasts 30 s, and nobody minds
 /// a quarter more.
 const EXPIRY: Duration = Duration::from_millis(250);
 
-/// Between two renewals of the lease.
-const RENEWAL: Duration = Duration::from_millis(LEASE_MS / 5);
+/// Sessions of nodes that are gone which are cut at a time.
+const PORTION: usize = 200;
 
 /// Rooms whose people are counted in the store at a time, once a renewal: a gauge is worth no more.
 const CENSUS: usize = 100;
@@ -36,9 +36,8 @@ pub(crate) async fn run(app: &Shared) -> anyhow::Result<()> {
     let now = Instant::now();
     let mut upkeep = Upkeep {
         app,
-        renew_at: now,
+        lease: Lease::default(),
         forget_at: now + FORGET,
-        held_since: None,
         is_down: false,
         census: Census::default(),
     };
@@ -51,10 +50,8 @@ pub(crate) async fn run(app: &Shared) -> anyhow::Result<()> {
 
 struct Upkeep<'a> {
     app: &'a Shared,
-    renew_at: Instant,
+    lease: Lease,
     forget_at: Instant,
-    /// Since when the lease has been renewed without a gap.
-    held_since: Option<Instant>,
     is_down: bool,
     census: Census,
 }
@@ -72,30 +69,38 @@ impl Upkeep<'_> {
             self.forget_at = now + FORGET;
             self.app.gates.forget();
         }
-        if self.renew_at <= now {
-            self.renew_at = now + RENEWAL;
-            self.renew(now).await?;
+        let now = self.app.elapsed_ms();
+        if self.lease.is_due(now) {
+            self.renew().await?;
             self.count_people().await;
         }
-        for acted in self.app.halls.expire().await? {
-            let room = acted.room.id().clone();
-            self.app.rooms.tell_or_start(self.app, &room, Input::Expired(acted)).await;
+        for (room, due) in self.app.store.due().await? {
+            self.app.rooms.tell_or_start(self.app, &room, Input::Due(due)).await;
         }
-        if self.held_since.is_some_and(|since| since + Duration::from_millis(LEASE_MS) <= now) {
-            self.app.halls.reap().await?;
+        if self.lease.may_judge(now) {
+            self.cut_orphans().await?;
         }
         Ok(())
     }
 
-    async fn renew(&mut self, now: Instant) -> Result<(), StoreError> {
+    async fn renew(&mut self) -> Result<(), StoreError> {
         let owner = Owner { node: self.app.config.node.clone(), boot: self.app.boot };
-        if self.app.halls.renew(&owner).await? {
-            self.held_since.get_or_insert(now);
-            return Ok(());
+        let good = self.app.store.renew(&owner).await?;
+        if self.lease.renewed(self.app.elapsed_ms(), good) {
+            for room in self.app.rooms.all() {
+                self.app.rooms.tell(&room, Input::Lapsed).await;
+            }
         }
-        self.held_since = Some(now);
-        for room in self.app.rooms.all() {
-            self.app.rooms.tell(&room, Input::Lapsed).await;
+        Ok(())
+    }
+
+    async fn cut_orphans(&self) -> Result<(), StoreError> {
+        let mut rooms: BTreeMap<RoomId, Vec<_>> = BTreeMap::new();
+        for Orphan { room, identity, session } in self.app.store.orphans(PORTION).await? {
+            rooms.entry(room).or_default().push((identity, session));
+        }
+        for (room, sessions) in rooms {
+            self.app.rooms.tell_or_start(self.app, &room, Input::Orphans(sessions)).await;
         }
         Ok(())
     }
@@ -104,7 +109,7 @@ impl Upkeep<'_> {
     /// done: then it begins again.
     async fn count_people(&mut self) {
         let Census { after, people } = std::mem::take(&mut self.census);
-        let Ok(rooms) = self.app.halls.rooms(after.as_ref(), CENSUS).await else { return };
+        let Ok(rooms) = self.app.store.rooms(after.as_ref(), CENSUS).await else { return };
         let here = rooms.iter().map(|room| i64::from(room.counts.listeners + room.counts.speakers));
         let people = people + here.sum::<i64>();
         match rooms.last().filter(|_| rooms.len() == CENSUS) {
@@ -118,7 +123,7 @@ impl Upkeep<'_> {
         let is_down = done.is_err();
         self.app.counters.store_up(!is_down);
         if is_down {
-            self.held_since = None;
+            self.lease.failed();
         }
         match done {
             Err(error) if !self.is_down => tracing::warn!(%error, "what is due waits for the store"),

@@ -20,16 +20,17 @@ use protocol::message::{Purpose, ServerMessage};
 use protocol::sdp::{Kind, Offered};
 use protocol::token::Role;
 use protocol::{ApiError, Code, RoomId};
+use room::live::{By, Input, no_session};
 
 use crate::address;
 use crate::answer::{Refused, body};
 use crate::app::Shared;
 use crate::entry::{Door, arrival};
-use crate::live::{Ask, Body, Enter, Input};
+use crate::live::{Body, Enter};
 use crate::media::{self, Asked};
 use crate::rooms::Member;
 use session::SessionName;
-pub(crate) use session::{end_for_others, no_session};
+pub(crate) use session::end_for_others;
 
 const SDP: &str = "application/sdp";
 
@@ -129,7 +130,7 @@ impl Visit<'_> {
             Ok(ServerMessage::Media { answer, .. }) => Ok((name, offered.answer(&answer))),
             Ok(_) => Err(ApiError::new(Code::Internal, "no answer to the offer")),
             Err(error) => {
-                self.app.rooms.tell(&member.room, Input::Leave(member.clone())).await;
+                self.app.rooms.tell(&member.room, Input::Leave(member.who.clone())).await;
                 Err(error)
             }
         }
@@ -155,7 +156,7 @@ impl Visit<'_> {
             ApiError::new(Code::Unavailable, says).retry_after_ms(5_000)
         })?;
         let body = Body::Whip { key: key.into(), place: Arc::new(place) };
-        let enter = Enter { ask: Ask::Token(arrival), body };
+        let enter = Enter { by: By::Token(arrival), body };
         let entered = self.app.rooms.enter(self.app, &of_token, enter).await?;
         self.check_seat(entered.is_full, &entered.member).await?;
         Ok(entered.member)
@@ -165,7 +166,7 @@ impl Visit<'_> {
         if self.kind == Kind::Whep || !is_full {
             return Ok(());
         }
-        self.app.rooms.tell(&member.room, Input::Leave(member.clone())).await;
+        self.app.rooms.tell(&member.room, Input::Leave(member.who.clone())).await;
         Err(ApiError::new(Code::StageFull, "all seats are taken").retry_after_ms(30_000))
     }
 

@@ -2,8 +2,7 @@
 //! what they tell each other.
 //!
 //! ```text
-//!   signaling ──▶ Halls   whole operations: enter, act, resume, assign the origin, expire
-//!   Halls     ◀─▶ Store   load, compare and set
+//!   signaling ◀─▶ Store   load, compare and set
 //!   all nodes ◀─▶ Bus     publish, subscribe, request/reply
 //!   nodes     ◀── Bus     who is alive, and how busy
 //! ```
@@ -20,6 +19,4 @@ pub use bus::{
     Bus, BusError, BusStats, Heard, MemoryBus, Message, NatsBus, NatsConfig, Sealed, Subscription,
 };
 pub use nodes::{Live, Nodes};
-pub use store::{
-    Acted, Entered, Halls, Limits, Listed, MemoryStore, RedisStore, RedisUrl, SharedStore, Store, StoreError,
-};
+pub use store::{Limits, Listed, MemoryStore, RedisStore, RedisUrl, SharedStore, Store, StoreError};

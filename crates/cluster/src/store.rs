@@ -1,15 +1,14 @@
 //! The rooms' shared truth: loads, compares and sets.
 //!
 //! ```text
-//!   Halls ── load ────▶ Store      what an operation is decided on
-//!     │  ◀── Loaded ──   │
+//!   a live room ── load ────▶ Store   what is decided on
+//!     │         ◀── Loaded ──   │
 //!     ├─ room::hall decides
-//!     └──── Commit ────▶ │         all of it or nothing: the loser decides again
+//!     └─────────── Commit ────▶ │      all of it or nothing: the loser is told how it is, and decides again
 //! ```
 //!
 //! A store knows no rule. Time is its own, in ms: whoever shares it shares its clock.
 
-mod halls;
 mod memory;
 mod redis;
 
@@ -18,12 +17,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use protocol::error::{ApiError, Code};
 use protocol::id::{Epoch, Identity, RoomId};
-use protocol::message::{Counts, Person, RemoveReason, RoomInfo, StageMember};
-use room::hall::{Commit, Committed, Conflict, Due, HallError, Loaded};
+use protocol::message::{Counts, Person, RoomInfo, StageMember};
+use room::hall::{Commit, Committed, Conflict, Due, Loaded};
 use room::limits::{DEFAULT_PARTICIPANTS, DEFAULT_ROOMS};
-use room::{Owner, Refusal, Session};
+use room::live::Trouble;
+use room::{Owner, Room, Session};
 
-pub use halls::{Acted, Entered, Halls};
 pub use memory::MemoryStore;
 pub use redis::{Condition, NotRedis, RedisStore, RedisUrl};
 
@@ -56,9 +55,9 @@ pub struct Listed {
 /// Why an operation did not happen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It may not.
-    #[error(transparent)]
-    Hall(#[from] HallError),
+    /// There is no such room.
+    #[error("there is no such room")]
+    NoRoom,
     /// Too many rooms.
     #[error("the limit of {0} rooms is reached")]
     Rooms(usize),
@@ -70,37 +69,26 @@ pub enum StoreError {
     Unavailable(String),
 }
 
-impl From<Refusal> for StoreError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Hall(refusal.into())
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Rooms(rooms) => Self::Rooms(rooms),
+            StoreError::Garbage(what) => Self::Garbage(what),
+            StoreError::Unavailable(_) => Self::Unavailable,
+            StoreError::NoRoom => Self::Garbage("no room".into()),
+        }
     }
 }
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        let message = error.to_string();
-        let code = match error {
-            StoreError::Hall(HallError::Refused(refusal)) => return refusal.into(),
-            StoreError::Hall(HallError::NoRoom) => Code::NotFound,
-            StoreError::Hall(HallError::Ticket) => Code::ResumeInvalid,
-            StoreError::Hall(HallError::Over(RemoveReason::Banned)) => Code::Banned,
-            StoreError::Hall(HallError::Over(RemoveReason::Replaced)) => Code::Replaced,
-            StoreError::Hall(HallError::Over(_)) => Code::Kicked,
-            StoreError::Rooms(_) => Code::Unavailable,
-            StoreError::Garbage(_) => Code::Internal,
+        match error {
+            StoreError::NoRoom => Self::new(Code::NotFound, error.to_string()),
             // What went wrong between the servers concerns those who run them.
-            StoreError::Unavailable(_) => {
-                let says = "the rooms' store does not answer";
-                return Self::new(Code::Unavailable, says).retry_after_ms(1_000);
-            }
-        };
-        Self::new(code, message)
+            error => Trouble::from(error).into(),
+        }
     }
 }
-
-/// How long a signaling node's sessions live without its renewing its lease, in ms: three renewals lost, and a
-/// little.
-pub const LEASE_MS: u64 = 5_000;
 
 /// A session whose node is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,8 +104,14 @@ pub struct Orphan {
 /// Keeps rooms. Nothing here decides anything.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// What an operation that concerns these people is decided on.
-    async fn load(&self, room: &RoomId, concerns: &[&Identity]) -> Result<Loaded, StoreError>;
+    /// What an operation that concerns these people is decided on. What is `known` of the room need not be
+    /// fetched again.
+    async fn load(
+        &self,
+        room: &RoomId,
+        known: Option<&Arc<Room>>,
+        concerns: &[&Identity],
+    ) -> Result<Loaded, StoreError>;
 
     /// Sets all of it, or nothing. Where it is not known whether an earlier try was done, it is tried again
     /// without being done twice.
@@ -130,7 +124,7 @@ pub trait Store: Send + Sync + 'static {
     /// Some of what is due now. Whoever is answered has a while to do it before others are asked to.
     async fn due(&self) -> Result<Vec<(RoomId, Vec<Due>)>, StoreError>;
 
-    /// Lets the sessions of a signaling node live for another [`LEASE_MS`]. Whether its lease was good until
+    /// Lets the sessions of a signaling node live for another [`LEASE_MS`](room::lease::LEASE_MS). Whether its lease was good until
     /// now: otherwise others may have taken its sessions for gone.
     async fn renew(&self, owner: &Owner) -> Result<bool, StoreError>;
 

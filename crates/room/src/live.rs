@@ -41,6 +41,7 @@ use crate::{Action, Actor, Answer, Arrival, Owner, Plan, Room, Secret, Session, 
 pub use fold::MAX_FOLD;
 pub use ledger::PATIENCE_MS;
 pub use note::{Acted, Note};
+pub use door::no_session;
 pub use peers::no_node;
 pub use people::{Contact, Peer};
 
@@ -110,7 +111,7 @@ pub enum Input {
         /// Of the request.
         id: Option<RequestId>,
         /// From the store.
-        people: Vec<Person>,
+        people: Result<Vec<Person>, ApiError>,
         /// Most of them.
         limit: usize,
     },
@@ -242,8 +243,8 @@ pub enum Effect {
     Push(NodeId, Stage),
     /// Have a node end a peer, however long that takes.
     Remove(NodeId, PeerId),
-    /// Have every node forget the room.
-    Close,
+    /// Have every node forget the room, which ended in this epoch.
+    Close(Epoch),
     /// The room comes from there, as far as this node knows.
     Origin(Option<(NodeId, Epoch)>),
     /// Somebody has replaced so many peers that the oldest one had to go at once.
@@ -272,8 +273,8 @@ pub enum Answered {
     Acted(Answer),
     /// So it stands.
     Looked(Looked),
-    /// Whether the session was here.
-    Hung(bool),
+    /// The session is over.
+    Hung,
 }
 
 /// What a media node must know about a newcomer.

@@ -16,11 +16,10 @@ use protocol::node::{Response, whip_subject};
 use protocol::{ApiError, Code, NodeId, RoomId};
 use rand::Rng;
 use rand::distr::Alphanumeric;
+use room::live::no_session;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 
 use crate::app::Shared;
-use crate::live::Input;
 
 /// Characters of a session's key: 190 bits.
 const KEY_CHARACTERS: usize = 32;
@@ -120,13 +119,6 @@ async fn answer(app: &Shared, request: Message) {
 }
 
 async fn end_here(app: &Shared, Hang { room, key }: Hang) -> Result<(), ApiError> {
-    let (reply, answer) = oneshot::channel();
-    app.rooms.tell(&room, Input::Hang(key, reply)).await;
     // A room that is not live here, or ends just now, has no session.
-    answer.await.unwrap_or_else(|_| Err(no_session()))
-}
-
-/// What is said of a session that nobody has.
-pub(crate) fn no_session() -> ApiError {
-    ApiError::new(Code::NotFound, "there is no such session")
+    app.rooms.hang(&room, key).await.unwrap_or_else(|| Err(no_session()))
 }

@@ -1,5 +1,6 @@
 //! What every store must do.
 
+mod halls;
 mod leases;
 mod lives;
 mod once;
@@ -14,8 +15,9 @@ use room::hall::HallError;
 use room::limits::MAX_SEATS;
 use room::{Action, Actor, Answer, Arrival, Plan, Refusal, Session};
 
-use crate::{Entered, Halls, Limits, SharedStore, StoreError};
+use crate::{Limits, SharedStore, StoreError};
 
+pub use halls::{Entered, Halls, Refused};
 pub use leases::*;
 pub use lives::*;
 pub use once::*;
@@ -67,7 +69,7 @@ fn promote(name: &str) -> Action {
     Action::Promote { identity: id(name) }
 }
 
-async fn enter(store: &Halls, name: &str, role: Role, number: u64) -> Result<Entered, StoreError> {
+async fn enter(store: &Halls, name: &str, role: Role, number: u64) -> Result<Entered, Refused> {
     store.enter(&town(), &arrival(name, role), &session(number)).await
 }
 
@@ -117,7 +119,7 @@ pub async fn a_refused_plan_makes_no_room(fresh: &impl AsyncFn(Limits) -> Ground
     let store = &ground.halls;
     let plan = Plan { seats: Some(MAX_SEATS + 1), ..Plan::default() };
     let refused = store.create(&town(), &Actor::Admin, &plan).await;
-    assert!(matches!(refused, Err(StoreError::Hall(HallError::Refused(Refusal::Invalid(_))))));
+    assert!(matches!(refused, Err(Refused::Hall(HallError::Refused(Refusal::Invalid(_))))));
     assert_eq!(store.room(&town()).await, Ok(None));
 }
 

@@ -11,11 +11,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use protocol::id::{Epoch, Identity, RoomId};
 use protocol::message::Person;
-use room::Owner;
-use room::hall::{Commit, Committed, Conflict, Due, HallError, Loaded, Records};
+use room::lease::LEASE_MS;
+use room::{Owner, Room};
+use room::hall::{Commit, Committed, Conflict, Due, Loaded, Records};
 use room::limits::TOMBSTONE_MS;
 
-use super::{LEASE_MS, Limits, Listed, Orphan, Store, StoreError};
+use super::{Limits, Listed, Orphan, Store, StoreError};
 
 /// Rooms that are remembered although they are over; the oldest are forgotten for newer ones.
 const MAX_TOMBSTONES: usize = 10_000;
@@ -64,7 +65,12 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn load(&self, room: &RoomId, concerns: &[&Identity]) -> Result<Loaded, StoreError> {
+    async fn load(
+        &self,
+        room: &RoomId,
+        _known: Option<&Arc<Room>>,
+        concerns: &[&Identity],
+    ) -> Result<Loaded, StoreError> {
         let (inner, now) = (self.inner(), self.now());
         let nothing = Records::default();
         Ok(inner.rooms.get(room).unwrap_or(&nothing).load(now, concerns))
@@ -136,7 +142,7 @@ impl Store for MemoryStore {
     ) -> Result<Vec<Person>, StoreError> {
         let inner = self.inner();
         let records = inner.rooms.get(room).filter(|records| records.room().is_some());
-        Ok(records.ok_or(HallError::NoRoom)?.page(after, limit))
+        Ok(records.ok_or(StoreError::NoRoom)?.page(after, limit))
     }
 }
 
@@ -148,6 +154,10 @@ impl Inner {
         commit: &Commit,
         limits: &Limits,
     ) -> Result<Result<Committed, Conflict>, StoreError> {
+        let is_alive = |owner: &&Owner| self.leases.get(*owner).is_some_and(|until| *until > now);
+        if let Some(owner) = commit.compare.lapsed.iter().find(is_alive) {
+            return Ok(Err(Conflict::Alive(owner.clone())));
+        }
         let living = self.rooms.len() - self.over.len();
         let is_new = self.rooms.get(id).is_none_or(|records| records.room().is_none());
         if is_new && living >= limits.rooms {

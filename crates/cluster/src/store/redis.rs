@@ -24,25 +24,22 @@ mod condition;
 mod connection;
 mod wire;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context;
 use async_trait::async_trait;
 use protocol::id::{Epoch, Identity, RoomId};
 use protocol::message::{Counts, Person};
 use redis::{Script, Value};
-use room::hall::{Commit, Committed, Conflict, Due, HallError, Loaded};
+use room::hall::{Commit, Committed, Conflict, Due, Loaded};
+use room::lease::LEASE_MS;
 use room::{Owner, Room};
 
-use super::{LEASE_MS, Limits, Listed, Orphan, Store, StoreError};
+use super::{Limits, Listed, Orphan, Store, StoreError};
 pub use condition::Condition;
 use connection::Connection;
 pub use connection::{NotRedis, RedisUrl};
-use wire::{Answer, Page, Row, Why};
-
-/// Rooms that are remembered so that only what is new must be fetched; any number may be forgotten.
-const MAX_REMEMBERED: usize = 1_000;
+use wire::{Page, Row};
 
 /// Most rooms, and most things in each, that one looks after at once.
 const MOST_DUE: (usize, usize) = (64, 256);
@@ -59,8 +56,6 @@ pub struct RedisStore {
     prefix: String,
     limits: Limits,
     scripts: Scripts,
-    /// The rooms as they were when last seen.
-    remembered: Mutex<HashMap<RoomId, Arc<Room>>>,
 }
 
 struct Scripts {
@@ -87,7 +82,7 @@ impl RedisStore {
         };
         let connection = Connection::new(url).context("the way to Redis")?;
         let prefix = format!("{prefix}:");
-        Ok(Arc::new(Self { connection, prefix, limits, scripts, remembered: Mutex::default() }))
+        Ok(Arc::new(Self { connection, prefix, limits, scripts }))
     }
 
     /// Looks through a room by portions, so that nobody else waits for long.
@@ -129,40 +124,26 @@ impl RedisStore {
     fn global(&self, what: &str) -> String {
         format!("{}{what}", self.prefix)
     }
-
-    fn remembered(&self) -> MutexGuard<'_, HashMap<RoomId, Arc<Room>>> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn remember(&self, id: &RoomId, room: Option<&Arc<Room>>) {
-        let mut remembered = self.remembered();
-        match room {
-            None => drop(remembered.remove(id)),
-            Some(_) if remembered.len() >= MAX_REMEMBERED && !remembered.contains_key(id) => {
-                // Some of them; whoever needs one fetches it again.
-                remembered.clear();
-            }
-            Some(room) => drop(remembered.insert(id.clone(), Arc::clone(room))),
-        }
-    }
 }
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn load(&self, room: &RoomId, concerns: &[&Identity]) -> Result<Loaded, StoreError> {
-        let known = self.remembered().get(room).cloned();
+    async fn load(
+        &self,
+        room: &RoomId,
+        known: Option<&Arc<Room>>,
+        concerns: &[&Identity],
+    ) -> Result<Loaded, StoreError> {
         let mut ask = self.scripts.load.prepare_invoke();
         for what in ["room", "standing", "hands", "people", "names", "over"] {
             ask.key(self.key(room, what));
         }
-        ask.arg(known.as_ref().map_or(0, |room| room.version()));
+        ask.arg(known.map_or(0, |room| room.version()));
         for identity in concerns {
             ask.arg(identity.as_str());
         }
         let answer = self.connection.run(&ask).await?;
-        let loaded = wire::loaded(&answer, known, concerns).map_err(|what| garbage(room, &what))?;
-        self.remember(room, loaded.room.as_ref());
-        Ok(loaded)
+        wire::loaded(&answer, known, concerns).map_err(|what| garbage(room, &what))
     }
 
     async fn commit(
@@ -175,16 +156,11 @@ impl Store for RedisStore {
             ask.key(self.key(room, what));
         }
         ask.key(self.key(room, &format!("done:{:032x}", rand::random::<u128>())));
-        ask.key(self.global("rooms")).key(self.global("due"));
+        ask.key(self.global("rooms")).key(self.global("due")).key(self.global("leases"));
         ask.arg(wire::commit(commit, self.limits.rooms)).arg(room.as_str()).arg(&self.prefix);
-        let answer: String = text(self.connection.run(&ask).await?, room)?;
-        match serde_json::from_str(&answer) {
-            Ok(Answer::Committed(committed)) => Ok(Ok(committed.into())),
-            Ok(Answer::Conflict { conflict: Why::Changed }) => Ok(Err(Conflict::Changed)),
-            Ok(Answer::Conflict { conflict: Why::Full }) => Ok(Err(Conflict::Full)),
-            Ok(Answer::Conflict { conflict: Why::Rooms }) => Err(StoreError::Rooms(self.limits.rooms)),
-            Err(error) => Err(garbage(room, &error.to_string())),
-        }
+        let answer = self.connection.run(&ask).await?;
+        let committed = wire::committed(&answer, commit).map_err(|what| garbage(room, &what))?;
+        committed.ok_or(StoreError::Rooms(self.limits.rooms))
     }
 
     async fn next_epoch(&self) -> Result<Epoch, StoreError> {
@@ -258,7 +234,7 @@ impl Store for RedisStore {
         }
         ask.arg(after.map_or("", Identity::as_str)).arg(limit);
         let page: Option<Page> = self.connection.read(&ask, "people").await?;
-        let page = page.ok_or(HallError::NoRoom)?;
+        let page = page.ok_or(StoreError::NoRoom)?;
         Ok(page.iter().filter_map(|(identity, entry)| wire::person(identity, entry.as_deref()?)).collect())
     }
 }
@@ -270,10 +246,6 @@ fn listed(id: &str, head: &str, here: usize, hands: usize) -> Option<Listed> {
     let listeners = here.saturating_sub(stage.len());
     let counts = Counts { listeners: listeners as u32, speakers: stage.len() as u32, hands: hands as u32 };
     Some(Listed { info, stage, counts })
-}
-
-fn text(value: Value, room: &RoomId) -> Result<String, StoreError> {
-    redis::from_redis_value(value).map_err(|error| garbage(room, &error.to_string()))
 }
 
 fn garbage(room: &RoomId, what: &str) -> StoreError {

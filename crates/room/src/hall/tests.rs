@@ -146,7 +146,7 @@ impl Town {
 
     fn cut_with(&mut self, name: &str, had_media: bool) {
         let session = self.current(name).unwrap();
-        self.run(&Operation::Cut { identity: id(name), session, had_media }).unwrap();
+        self.run(&Operation::Cut { identity: id(name), session, had_media, if_lapsed: false }).unwrap();
     }
 
     fn act(&mut self, actor: &Actor, action: Action) -> Result<Outcome, Refusal> {

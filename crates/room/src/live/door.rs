@@ -215,9 +215,13 @@ impl Live {
         &mut self,
         who: &Who,
         id: Option<RequestId>,
-        mut participants: Vec<Person>,
+        people: Result<Vec<Person>, ApiError>,
         limit: usize,
     ) {
+        let mut participants = match people {
+            Ok(people) => people,
+            Err(error) => return self.reply(who, ServerMessage::Error(error), id),
+        };
         let cursor = (participants.len() == limit).then(|| participants.last()).flatten();
         let cursor = cursor.map(|last| last.identity.to_string());
         if let Some(room) = self.ledger.newest() {
@@ -247,10 +251,12 @@ impl Live {
 
     /// Ends the WHIP or WHEP session of a key, if it is here.
     pub(super) fn hang(&mut self, around: &mut Around<'_>, asked: Asked, key: &str) {
-        let who = self.people.by_key(key);
-        self.answer(asked, Ok(Answered::Hung(who.is_some())));
-        if let Some(who) = who {
-            self.leave(around, &who);
+        match self.people.by_key(key) {
+            Some(who) => {
+                self.answer(asked, Ok(Answered::Hung));
+                self.leave(around, &who);
+            }
+            None => self.answer(asked, Err(no_session())),
         }
     }
 
@@ -292,6 +298,11 @@ impl Live {
             self.let_go(around, &who.identity, reason);
         }
     }
+}
+
+/// What is said of a WHIP or WHEP session that nobody has.
+pub fn no_session() -> ApiError {
+    ApiError::new(Code::NotFound, "there is no such session")
 }
 
 fn action(body: ClientMessage) -> Result<Action, ApiError> {

@@ -24,11 +24,6 @@ pub enum Note {
         /// At the origin.
         speak: Option<Peer>,
     },
-    /// The WHIP or WHEP session of this key ends. Whoever has it answers, with nothing; nobody else does.
-    Hang {
-        /// As in its address.
-        key: String,
-    },
     /// There is this version of the room, and it is not certain that it was told.
     Known {
         /// Which.

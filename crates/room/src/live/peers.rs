@@ -180,13 +180,7 @@ impl Live {
     }
 
     /// Asks somebody to come again for media; a WHIP or WHEP client cannot be asked and is gone.
-    fn peer_lost(
-        &mut self,
-        around: &mut Around<'_>,
-        identity: &Identity,
-        purpose: Purpose,
-        why: MoveReason,
-    ) {
+    fn peer_lost(&mut self, around: &mut Around<'_>, identity: &Identity, purpose: Purpose, why: MoveReason) {
         let on_stage = self.is_on_stage(identity);
         let Some(here) = self.people.get(identity) else { return };
         if here.is_whip() {

@@ -60,7 +60,7 @@ impl Live {
                 self.ledger.heard_of(around.now, version);
                 around.board.merge(around.now, share);
             }
-            Note::Acted(_) | Note::HandOver { .. } | Note::Hang { .. } => {}
+            Note::Acted(_) | Note::HandOver { .. } => {}
         }
     }
 
@@ -235,7 +235,10 @@ impl Live {
         self.lingering.clear();
         self.is_closed = true;
         self.push.want(None);
-        self.effects.push(Effect::Close);
+        // Without an origin it had no peers.
+        if let Some((_, epoch)) = self.ledger.shown().and_then(|room| room.origin()) {
+            self.effects.push(Effect::Close(epoch));
+        }
     }
 
     /// Gives the peers of those who went on elsewhere to whoever has them now.
@@ -266,21 +269,17 @@ impl Live {
 
 impl Shown {
     /// Which hands went up since, and which went down. Only those that were touched can be different.
-    fn hands_difference(
-        &mut self,
-        room: &Room,
-        touched: Option<&[Identity]>,
-    ) -> (Vec<Hand>, Vec<Identity>) {
+    fn hands_difference(&mut self, room: &Room, touched: Option<&[Identity]>) -> (Vec<Hand>, Vec<Identity>) {
         let (mut up, mut down) = (Vec::new(), Vec::new());
-        let mut look = |identity: &Identity, shown: &mut BTreeMap<Identity, u64>| match room.hands.get(identity)
-        {
-            Some(hand) if shown.insert(identity.clone(), hand.value.since) != Some(hand.value.since) => {
-                up.push((hand.value.since, hand.number, hand.value.shown(identity)));
-            }
-            Some(_) => {}
-            None if shown.remove(identity).is_some() => down.push(identity.clone()),
-            None => {}
-        };
+        let mut look =
+            |identity: &Identity, shown: &mut BTreeMap<Identity, u64>| match room.hands.get(identity) {
+                Some(hand) if shown.insert(identity.clone(), hand.value.since) != Some(hand.value.since) => {
+                    up.push((hand.value.since, hand.number, hand.value.shown(identity)));
+                }
+                Some(_) => {}
+                None if shown.remove(identity).is_some() => down.push(identity.clone()),
+                None => {}
+            };
         match touched {
             Some(touched) => touched.iter().for_each(|identity| look(identity, &mut self.hands)),
             None => {

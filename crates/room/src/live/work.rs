@@ -19,8 +19,8 @@ use protocol::message::{Reply, RequestId, ServerMessage};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::fold::{Fold, MAX_FOLD};
 use super::door::Newcomer;
+use super::fold::{Fold, MAX_FOLD};
 use super::note::{Acted, Note};
 use super::tell::Told;
 use super::{Answered, Around, Asked, Contact, Effect, Live, Looked, Trouble, Who, no_room};
@@ -192,6 +192,11 @@ impl Work {
         now + self.rng.random_range(AGAIN_MS)
     }
 
+    /// Whether the store has just told all that an operation is decided on.
+    fn was_told(&self, operation: &Operation) -> bool {
+        self.is_fresh && operation.concerns().into_iter().all(|identity| self.known.contains_key(identity))
+    }
+
     /// Whether everybody's entry is known on whom an operation is decided. Whoever enters is taken for new
     /// until the store says otherwise.
     fn knows(&self, people: &super::people::People, operation: &Operation) -> bool {
@@ -266,7 +271,7 @@ impl Live {
     fn must_see_front(&self) -> bool {
         let Some(front) = self.work.waiting.front() else { return false };
         let is_unknown = !self.work.knows(&self.people, &front.operation);
-        is_unknown || self.work.clock.is_none() || (front.must_see && !self.work.is_fresh)
+        is_unknown || self.work.clock.is_none() || (front.must_see && !self.work.was_told(&front.operation))
     }
 
     fn load(&mut self) {
@@ -314,7 +319,6 @@ impl Live {
     /// Decides what waits, and commits what comes of it.
     fn decide(&mut self, around: &mut Around<'_>) -> bool {
         let Some(store_now) = self.work.store_now(around.now) else { return false };
-        let is_fresh = std::mem::take(&mut self.work.is_fresh);
         let people = self.entries_of_waiting();
         let participants = self.settings.participants;
         let ledger = &self.ledger;
@@ -322,12 +326,14 @@ impl Live {
             Fold::new(&self.id, store_now, participants, ledger.newest(), ledger.tombstone(), people);
         let mut done = Vec::new();
         while done.len() < self.work.most
-            && let Some(front) = self.work.waiting.front_mut()
+            && let Some(front) = self.work.waiting.front()
         {
             let result = fold.decide(&front.operation);
             let is_sure = matches!(&result, Ok(decision) if decision.commit.is_some());
-            if !is_sure && !is_fresh {
-                front.must_see = true;
+            if !is_sure && !self.work.was_told(&front.operation) {
+                if let Some(front) = self.work.waiting.front_mut() {
+                    front.must_see = true;
+                }
                 break;
             }
             let fits = result.as_ref().is_ok_and(|decision| fold.fits(decision)) || result.is_err();
@@ -347,6 +353,7 @@ impl Live {
                 break;
             }
         }
+        self.work.is_fresh = false;
         match fold.commit.take() {
             Some(commit) => {
                 self.effects.push(Effect::Commit(Box::new(commit.clone())));
@@ -474,12 +481,7 @@ impl Live {
     }
 
     /// What was decided holds: everybody learns it.
-    fn finish(
-        &mut self,
-        around: &mut Around<'_>,
-        committed: Option<(&Commit, &Committed)>,
-        done: Vec<Done>,
-    ) {
+    fn finish(&mut self, around: &mut Around<'_>, committed: Option<(&Commit, &Committed)>, done: Vec<Done>) {
         self.work.known.clear();
         // The answers go first: `end` closes the connection that asked.
         for done in &done {
@@ -647,12 +649,7 @@ fn cut(entry: &Operation, had_media: bool) -> Option<Operation> {
         Operation::Resume { ticket, session, .. } => (&ticket.identity, session),
         _ => return None,
     };
-    Some(Operation::Cut {
-        identity: identity.clone(),
-        session: session.clone(),
-        had_media,
-        if_lapsed: false,
-    })
+    Some(Operation::Cut { identity: identity.clone(), session: session.clone(), had_media, if_lapsed: false })
 }
 
 fn session_before(fold: &Fold<'_>, operation: &Operation) -> Option<Session> {

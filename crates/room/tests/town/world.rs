@@ -15,7 +15,8 @@ use rand::{Rng, SeedableRng};
 use room::hall::Due;
 use room::lease::Lease;
 use room::live::{
-    Admitted, Answered, Around, By, Contact, Effect, Enter, Input, Live, Note, Origins, Settings, Trouble, Who,
+    Admitted, Answered, Around, By, Contact, Effect, Enter, Input, Live, Note, Origins, Settings, Trouble,
+    Who,
 };
 use room::presence::Board;
 use room::{Owner, Secret, Session};
@@ -195,7 +196,8 @@ impl World {
     pub(crate) fn run(mut self) -> Vec<String> {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             while let Some(Reverse((at, number))) = self.queue.pop() {
-                if at > MISFORTUNE_MS + CALM_MS {
+                // What was done last has reached everybody.
+                if at > (MISFORTUNE_MS + CALM_MS).max(self.store.changed_at + 6_000) {
                     break;
                 }
                 self.now = at;
@@ -255,7 +257,8 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         // Whoever sleeps hears it all when they wake.
-        if let Happening::Input(index, ..) | Happening::Poll(index, _) | Happening::Upkeep(index, _) = &happening
+        if let Happening::Input(index, ..) | Happening::Poll(index, _) | Happening::Upkeep(index, _) =
+            &happening
             && self.now < self.nodes[*index].asleep_until
         {
             let until = self.nodes[*index].asleep_until;
@@ -334,7 +337,7 @@ impl World {
 
     fn effect(&mut self, index: usize, boot: u64, effect: Effect) {
         match effect {
-            Effect::Seat(_) | Effect::LingeringFull | Effect::Origin(_) | Effect::Close => {}
+            Effect::Seat(_) | Effect::LingeringFull | Effect::Origin(_) | Effect::Close(_) => {}
             Effect::Warn(what) => self.tell(format!("s{index} warns: {what}")),
             Effect::Tell(numbers, message) => {
                 numbers.into_iter().for_each(|number| self.told(index, number, &message));
@@ -356,7 +359,9 @@ impl World {
             }
             Effect::End(number, reason) => {
                 let client = self.nodes[index].life.as_mut().unwrap().sockets.remove(&number);
-                if let Some(client) = client.filter(|it| self.people[*it].place == Place::In(index, boot, number)) {
+                if let Some(client) =
+                    client.filter(|it| self.people[*it].place == Place::In(index, boot, number))
+                {
                     self.tell(format!("s{index} ends session {number} of {client}: {reason:?}"));
                     self.people[client].ended(self.now, reason);
                 }
@@ -453,7 +458,11 @@ impl World {
                     let line = format!("s{index} commits {people:?} {notes:?}: {done:?}");
                     self.tell(line);
                 }
-                if fate == Fate::Answered { Input::Committed(Ok(done)) } else { Input::Committed(Err(Trouble::Unavailable)) }
+                if fate == Fate::Answered {
+                    Input::Committed(Ok(done))
+                } else {
+                    Input::Committed(Err(Trouble::Unavailable))
+                }
             }
             Asked::Epoch if lost => Input::Epoch(Err(Trouble::Unavailable)),
             Asked::Epoch => Input::Epoch(Ok(store.next_epoch())),
@@ -664,7 +673,9 @@ impl World {
             70..80 if is_host => ClientMessage::Demote { identity: Some(one?) },
             80..84 if is_host => ClientMessage::Kick { identity: all.choose(&mut self.rng)?.clone() },
             84..86 if is_host => ClientMessage::Ban { identity: all.choose(&mut self.rng)?.clone() },
-            86..92 if is_host => ClientMessage::LowerHand { identity: Some(hands.choose(&mut self.rng)?.clone()) },
+            86..92 if is_host => {
+                ClientMessage::LowerHand { identity: Some(hands.choose(&mut self.rng)?.clone()) }
+            }
             _ => return None,
         })
     }
@@ -779,7 +790,9 @@ impl World {
         if let (Some(wanted), Some((node, _))) = (room.node_stage(), room.origin()) {
             let origin = self.origins.iter().find(|origin| origin.name == *node && origin.is_live);
             let is_anybody_here = self.nodes.iter().any(|node| {
-                node.life.as_ref().is_some_and(|life| life.room.as_ref().is_some_and(|(live, _)| live.room().is_some()))
+                node.life
+                    .as_ref()
+                    .is_some_and(|life| life.room.as_ref().is_some_and(|(live, _)| live.room().is_some()))
             });
             if let Some(origin) = origin.filter(|_| is_anybody_here) {
                 assert_eq!(origin.stage.as_ref(), Some(&wanted), "the origin knows the stage");
@@ -811,14 +824,19 @@ impl World {
             room.members().into_iter().map(|member| (member.identity.clone(), member)).collect();
         let hands: BTreeSet<Identity> = room.hands().into_iter().map(|hand| hand.identity).collect();
         for (index, node) in self.nodes.iter().enumerate() {
-            let Some((live, board)) = node.life.as_ref().and_then(|life| life.room.as_ref()) else { continue };
+            let Some((live, board)) = node.life.as_ref().and_then(|life| life.room.as_ref()) else {
+                continue;
+            };
             assert_eq!(live.room().map(|it| it.version()), Some(room.version()), "s{index}");
             assert_eq!(live.room(), Some(&room), "s{index}");
             let visible = present.keys().filter(|identity| !identity.as_str().starts_with("hidden")).count();
             let counts = board.counts();
             // Those who were cut off at a node that is there still count.
             let counted = (counts.listeners + counts.speakers) as usize;
-            assert!((visible..=loaded.present).contains(&counted), "s{index} counts {counted}, {visible} are here");
+            assert!(
+                (visible..=loaded.present).contains(&counted),
+                "s{index} counts {counted}, {visible} are here"
+            );
             assert_eq!(counts.hands as usize, hands.len(), "s{index} counts hands");
         }
         for (index, person) in self.people.iter().enumerate() {

@@ -1,11 +1,11 @@
 -- Compares, and sets all of it or nothing. Knows no rule: what is compared and set was decided elsewhere.
 -- What is kept with a number is written "number:value".
--- KEYS: room standing hands people names over due changes nodes done, then all rooms, what is due in which
+-- KEYS: room standing hands people names over due changes nodes done, then all rooms, what is due in which, leases
 -- ARGV: the commit, the room's id, what keys begin with
 local commit = cjson.decode(ARGV[1])
 local room_key, standing, hands, people, names, over, due, changes, nodes, done =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local all_rooms, all_due, id, begin = KEYS[11], KEYS[12], ARGV[2], ARGV[3]
+local all_rooms, all_due, leases, id, begin = KEYS[11], KEYS[12], KEYS[13], ARGV[2], ARGV[3]
 
 -- Asked a second time, because the first answer was lost.
 local before = redis.call('GET', done)
@@ -13,7 +13,6 @@ if before then return before end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if math.abs(now - commit.now) > commit.stale_ms then return '{"conflict":"changed"}' end
 
 local function text(number) return string.format('%.0f', number) end
 local function number_of(value) return value and tonumber(string.match(value, '^%d+')) or 0 end
@@ -35,17 +34,32 @@ redis.call('XLEN', changes)
 redis.call('ZCARD', all_due)
 local owners = redis.call('HKEYS', nodes)
 
-if (tonumber(room[3]) or 0) ~= commit.door
+for i, owner in ipairs(commit.lapsed) do
+  local until_then = redis.call('ZSCORE', leases, owner)
+  if until_then and tonumber(until_then) > now then return { 'alive', i } end
+end
+if math.abs(now - commit.now) > commit.stale_ms
+  or (tonumber(room[3]) or 0) ~= commit.door
   or (commit.head >= 0 and number_of(room[4]) ~= commit.head)
   or not is_as_it_was(standing, commit.compare_standing)
   or not is_as_it_was(hands, commit.compare_hands)
   or not is_as_it_was(people, commit.compare_people)
   or (commit.empty and here > 0)
 then
-  return '{"conflict":"changed"}'
+  local function current(key, expected)
+    local entries = {}
+    for i, entry in ipairs(expected) do entries[i] = redis.call('HGET', key, entry[1]) end
+    return entries
+  end
+  return {
+    'changed', now, room[2] or number_of(tombstone), room[3] or 0, room[4],
+    current(standing, commit.compare_standing),
+    current(hands, commit.compare_hands),
+    current(people, commit.compare_people),
+  }
 end
-if commit.places >= 0 and here >= commit.places then return '{"conflict":"full"}' end
-if not room[4] and rooms >= commit.rooms then return '{"conflict":"rooms"}' end
+if commit.places >= 0 and here >= commit.places then return { 'full' } end
+if not room[4] and rooms >= commit.rooms then return { 'rooms' } end
 
 local last = tonumber(room[1]) or number_of(tombstone)
 local version = tonumber(room[2]) or last
@@ -100,8 +114,8 @@ if commit.empty_ms >= 0 and redis.call('HLEN', people) == 0 then
 else
   redis.call('ZREM', due, 'e')
 end
-if commit.note then
-  redis.call('XADD', changes, 'MAXLEN', '~', commit.notes, text(number) .. '-0', 'note', commit.note)
+for i, note in ipairs(commit.notes) do
+  redis.call('XADD', changes, 'MAXLEN', '~', commit.most_notes, text(number) .. '-' .. (i - 1), 'note', note)
 end
 
 if commit.forget then

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use protocol::id::Identity;
 use protocol::message::Person;
 use redis::Value;
-use room::hall::{Commit, Committed, Due, Entry, Loaded, STALE_MS};
+use room::hall::{
+    Commit, Committed, Compare, Conflict, Current, Due, Entry, Known, Loaded, STALE_MS,
+};
 use room::limits::TOMBSTONE_MS;
 use room::{Head, Numbered, Owner, Present, Room, Session, Tombstone};
 use serde::de::DeserializeOwned;
@@ -31,28 +33,60 @@ pub(super) type Row = (String, String, usize, usize);
 /// People in a list.
 pub(super) type Page = Vec<(String, Option<String>)>;
 
-/// What the script answers to a commit.
+/// What was set.
 #[derive(Deserialize)]
-#[serde(untagged)]
-pub(super) enum Answer {
-    Committed(Taken),
-    Conflict { conflict: Why },
-}
-
-#[derive(Deserialize)]
-pub(super) struct Taken {
+struct Taken {
     number: u64,
     before: u64,
     version: u64,
     present: usize,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Why {
-    Changed,
-    Full,
-    Rooms,
+/// What the script answers to a commit; none where there are as many rooms as there may be.
+pub(super) fn committed(answer: &Value, commit: &Commit) -> Result<Option<Result<Committed, Conflict>>, String> {
+    let wrong = |error: redis::ParsingError| error.to_string();
+    let Value::Array(parts) = answer else {
+        let text: String = redis::from_redis_value_ref(answer).map_err(wrong)?;
+        let taken: Taken = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        return Ok(Some(Ok(taken.into())));
+    };
+    let why: String = redis::from_redis_value_ref(parts.first().unwrap_or(&Value::Nil)).map_err(wrong)?;
+    let conflict = match why.as_str() {
+        "full" => Conflict::Full,
+        "rooms" => return Ok(None),
+        "alive" => {
+            let (_, which): (String, usize) = redis::from_redis_value_ref(answer).map_err(wrong)?;
+            let owner = which.checked_sub(1).and_then(|which| commit.compare.lapsed.iter().nth(which));
+            Conflict::Alive(owner.ok_or("no such lease")?.clone())
+        }
+        _ => Conflict::Changed(Box::new(current(answer, &commit.compare)?)),
+    };
+    Ok(Some(Err(conflict)))
+}
+
+fn current(answer: &Value, compare: &Compare) -> Result<Current, String> {
+    type Entries = Vec<Option<String>>;
+    type Changed = (String, u64, u64, u64, Option<String>, Entries, Entries, Entries);
+    let changed: Changed = redis::from_redis_value_ref(answer).map_err(|error| error.to_string())?;
+    let (_, now, version, door, written, standing, hands, people) = changed;
+    Ok(Current {
+        now,
+        version,
+        door,
+        head: written.map(|written| head(&written)).transpose()?,
+        standing: known(&compare.standing, standing, "standing")?,
+        hands: known(&compare.hands, hands, "hands")?,
+        people: known(&compare.people, people, "people")?,
+    })
+}
+
+fn known<T: DeserializeOwned>(
+    who: &BTreeMap<Identity, u64>,
+    entries: Vec<Option<String>>,
+    what: &str,
+) -> Result<Known<T>, String> {
+    let entry = |entry: Option<String>| entry.map(|entry| numbered(&entry, what)).transpose();
+    who.keys().zip(entries).map(|(identity, it)| Ok((identity.clone(), entry(it)?))).collect()
 }
 
 impl From<Taken> for Committed {
@@ -85,8 +119,9 @@ pub(super) fn commit(commit: &Commit, rooms: usize) -> String {
         "people": commit.people.iter().map(person_set).collect::<Vec<_>>(),
         "clear": commit.clear,
         "empty_ms": or_negative(commit.may_be_empty_ms()),
-        "note": or_false(commit.note.as_ref().map(written)),
-        "notes": NOTES,
+        "notes": commit.notes.iter().map(written).collect::<Vec<_>>(),
+        "most_notes": NOTES,
+        "lapsed": compare.lapsed.iter().map(owner).collect::<Vec<_>>(),
         "forget": or_false(commit.forget.as_ref().map(written)),
         "tombstone_ms": TOMBSTONE_MS,
         "keep_ms": KEEP_MS,
@@ -132,7 +167,7 @@ fn written(value: &impl Serialize) -> String {
 /// What `load` answers; `known` is the room of the version that it was asked with.
 pub(super) fn loaded(
     answer: &Value,
-    known: Option<Arc<Room>>,
+    known: Option<&Arc<Room>>,
     concerns: &[&Identity],
 ) -> Result<Loaded, String> {
     type Pairs = Vec<String>;
@@ -151,7 +186,7 @@ pub(super) fn loaded(
     let (now, version, door, new, standing, hands, over, present, people) = loading;
     let room = match (version, new) {
         (None, _) => None,
-        (Some(_), None) => known,
+        (Some(_), None) => known.cloned(),
         (Some(version), Some(text)) => {
             let door = door.ok_or("`door` is missing")?;
             let mut room = Room::new(version, door, head(&text)?);

@@ -167,7 +167,7 @@ fn take(town: &mut Town, tickets: &mut Vec<Ticket>, step: Step) -> Vec<Result<Ou
         }
         Step::Cut(identity) => {
             let Some(session) = town.current(identity.as_str()) else { return Vec::new() };
-            Operation::Cut { identity, session, had_media: true }
+            Operation::Cut { identity, session, had_media: true, if_lapsed: false }
         }
         Step::Act(actor, action) => Operation::Act { actor, action },
         Step::Origin(node, lost) => {

@@ -1,4 +1,5 @@
-//! Whole operations on the rooms of a store: load, decide, commit, and again where somebody was faster.
+//! Whole operations on the rooms of a store, one after another: load, decide, commit, and again where somebody
+//! was faster. So the contract says what a store does to a room without a live one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +9,10 @@ use protocol::message::{Person, RoomState};
 use rand::Rng;
 use room::hall::{Conflict, Decision, HallError, Loaded, Operation, View};
 use room::{
-    Action, Actor, Arrival, Change, Gone, Outcome, Owner, Plan, Refusal, Room, Secret, Session, Ticket,
+    Action, Actor, Arrival, Gone, Outcome, Owner, Plan, Refusal, Room, Secret, Session, Ticket,
 };
 
-use super::{Listed, Orphan, SharedStore, StoreError};
+use crate::store::{Listed, Orphan, SharedStore, StoreError};
 
 /// How often an operation is decided again because somebody was faster. Each time somebody was.
 const TRIES: u32 = 100;
@@ -24,6 +25,21 @@ const MOMENT: Duration = Duration::from_millis(5);
 
 /// Sessions of nodes that are gone which are cut at a time.
 const PORTION: usize = 200;
+
+/// Why one did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error(transparent)]
+    Hall(#[from] HallError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Hall(refusal.into())
+    }
+}
 
 /// What came of an operation.
 ///
@@ -38,14 +54,6 @@ pub struct Acted {
     /// Sessions that ended by it: replaced, kicked, banned, left. Not listed when the room ended,
     /// which ends all.
     pub gone: Vec<Gone>,
-}
-
-impl Acted {
-    /// Whether the room ended by it, and so everybody's session.
-    pub fn ended(&self) -> bool {
-        let over = |change: &Change| matches!(change, Change::Room { state: RoomState::Ended, .. });
-        self.outcome.changes.iter().any(over)
-    }
 }
 
 /// Somebody came in.
@@ -82,7 +90,7 @@ impl Halls {
     }
 
     /// Makes a room, or a new one in place of one that has ended.
-    pub async fn create(&self, room: &RoomId, actor: &Actor, plan: &Plan) -> Result<Acted, StoreError> {
+    pub async fn create(&self, room: &RoomId, actor: &Actor, plan: &Plan) -> Result<Acted, Refused> {
         self.run(room, &Operation::Create { actor: actor.clone(), plan: plan.clone() }).await
     }
 
@@ -92,7 +100,7 @@ impl Halls {
         room: &RoomId,
         arrival: &Arrival,
         session: &Session,
-    ) -> Result<Entered, StoreError> {
+    ) -> Result<Entered, Refused> {
         let secret = Secret(rand::random());
         let (arrival, session) = (arrival.clone(), session.clone());
         self.let_in(room, secret, &Operation::Enter { arrival, session, secret }).await
@@ -105,7 +113,7 @@ impl Halls {
         room: &RoomId,
         ticket: &str,
         session: &Session,
-    ) -> Result<Entered, StoreError> {
+    ) -> Result<Entered, Refused> {
         let ticket: Ticket = ticket.parse().map_err(|_| HallError::Ticket)?;
         let secret = Secret(rand::random());
         self.let_in(room, secret, &Operation::Resume { ticket, session: session.clone(), secret }).await
@@ -118,18 +126,18 @@ impl Halls {
         who: &Identity,
         session: &Session,
         had_media: bool,
-    ) -> Result<Acted, StoreError> {
+    ) -> Result<Acted, Refused> {
         let (identity, session) = (who.clone(), session.clone());
-        self.run(room, &Operation::Cut { identity, session, had_media }).await
+        self.run(room, &Operation::Cut { identity, session, had_media, if_lapsed: false }).await
     }
 
     /// Somebody goes for good.
-    pub async fn leave(&self, room: &RoomId, who: &Identity, session: &Session) -> Result<Acted, StoreError> {
+    pub async fn leave(&self, room: &RoomId, who: &Identity, session: &Session) -> Result<Acted, Refused> {
         self.run(room, &Operation::Leave { identity: who.clone(), session: session.clone() }).await
     }
 
     /// Somebody does something.
-    pub async fn act(&self, room: &RoomId, actor: &Actor, action: &Action) -> Result<Acted, StoreError> {
+    pub async fn act(&self, room: &RoomId, actor: &Actor, action: &Action) -> Result<Acted, Refused> {
         self.run(room, &Operation::Act { actor: actor.clone(), action: action.clone() }).await
     }
 
@@ -140,14 +148,14 @@ impl Halls {
         room: &RoomId,
         node: &NodeId,
         lost: Option<Epoch>,
-    ) -> Result<Acted, StoreError> {
+    ) -> Result<Acted, Refused> {
         let epoch = self.store.next_epoch().await?;
         self.run(room, &Operation::Origin { node: node.clone(), epoch, lost }).await
     }
 
     /// Does what is due in all rooms: invitations, people who did not come back, empty rooms. Any
     /// number of signaling nodes may call it; each thing happens once, and to one of them.
-    pub async fn expire(&self) -> Result<Vec<Acted>, StoreError> {
+    pub async fn expire(&self) -> Result<Vec<Acted>, Refused> {
         let mut happened = Vec::new();
         for (room, due) in self.store.due().await? {
             for due in due {
@@ -155,7 +163,7 @@ impl Halls {
                     Ok(acted) if acted.outcome.changes.is_empty() && acted.gone.is_empty() => {}
                     Ok(acted) => happened.push(acted),
                     // Somebody else has done it, or the room is over.
-                    Err(StoreError::Hall(_)) => {}
+                    Err(Refused::Hall(_)) => {}
                     // What has happened must be told, even where what follows must wait.
                     Err(error) if happened.is_empty() => return Err(error),
                     Err(_) => return Ok(happened),
@@ -166,23 +174,24 @@ impl Halls {
     }
 
     /// Lets the sessions of a signaling node live on; whether they did until now.
-    pub async fn renew(&self, owner: &Owner) -> Result<bool, StoreError> {
+    pub async fn renew(&self, owner: &Owner) -> Result<bool, Refused> {
         self.store.renew(owner).await
     }
 
     /// Cuts the sessions of signaling nodes that are gone, some at a time; how many. A cut changes nothing that
     /// others must know.
-    pub async fn reap(&self) -> Result<usize, StoreError> {
-        let mut cut = 0;
+    pub async fn reap(&self) -> Result<usize, Refused> {
+        let mut done = 0;
         for Orphan { room, identity, session } in self.store.orphans(PORTION).await? {
-            match self.cut(&room, &identity, &session, true).await {
-                Ok(_) => cut += 1,
+            let cut = Operation::Cut { identity, session, had_media: true, if_lapsed: true };
+            match self.run(&room, &cut).await {
+                Ok(_) => done += 1,
                 // They are gone by themselves.
-                Err(StoreError::Hall(_)) => {}
+                Err(Refused::Hall(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(cut)
+        Ok(done)
     }
 
     /// A session was there all the time although its node was taken for gone: whose entry it is now, if there
@@ -192,22 +201,22 @@ impl Halls {
         room: &RoomId,
         who: &Identity,
         session: &Session,
-    ) -> Result<Option<Session>, StoreError> {
+    ) -> Result<Option<Session>, Refused> {
         match self.run(room, &Operation::Return { identity: who.clone(), session: session.clone() }).await {
-            Ok(_) | Err(StoreError::Hall(HallError::NoRoom)) => {}
+            Ok(_) | Err(Refused::Hall(HallError::NoRoom)) => {}
             Err(error) => return Err(error),
         }
-        let loaded = self.store.load(room, &[who]).await?;
+        let loaded = self.store.load(room, None, &[who]).await?;
         Ok(loaded.people.get(who).map(|person| person.value.session.clone()))
     }
 
     /// A room as it is.
     pub async fn room(&self, room: &RoomId) -> Result<Option<Arc<Room>>, StoreError> {
-        Ok(self.store.load(room, &[]).await?.room)
+        Ok(self.store.load(room, None, &[]).await?.room)
     }
 
     /// Rooms in the order of their ids, from behind `after` on.
-    pub async fn rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<Listed>, StoreError> {
+    pub async fn rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<Listed>, Refused> {
         self.store.rooms(after, limit).await
     }
 
@@ -218,7 +227,7 @@ impl Halls {
         room: &RoomId,
         after: Option<&Identity>,
         limit: usize,
-    ) -> Result<Vec<Person>, StoreError> {
+    ) -> Result<Vec<Person>, Refused> {
         self.store.people(room, after, limit).await
     }
 
@@ -227,21 +236,21 @@ impl Halls {
         room: &RoomId,
         secret: Secret,
         operation: &Operation,
-    ) -> Result<Entered, StoreError> {
+    ) -> Result<Entered, Refused> {
         let Done { acted, arrival, present } = self.done(room, operation).await?;
         let arrival = arrival.expect("whoever enters arrives");
         let ticket = Ticket { identity: arrival.identity.clone(), secret }.to_string();
         Ok(Entered { arrival, acted, ticket, present })
     }
 
-    async fn run(&self, room: &RoomId, operation: &Operation) -> Result<Acted, StoreError> {
+    async fn run(&self, room: &RoomId, operation: &Operation) -> Result<Acted, Refused> {
         Ok(self.done(room, operation).await?.acted)
     }
 
-    async fn done(&self, room: &RoomId, operation: &Operation) -> Result<Done, StoreError> {
+    async fn done(&self, room: &RoomId, operation: &Operation) -> Result<Done, Refused> {
         let concerns = operation.concerns();
         for attempt in 0..TRIES {
-            let loaded = self.store.load(room, &concerns).await?;
+            let loaded = self.store.load(room, None, &concerns).await?;
             let decision = operation.decide(loaded.now, self.view(room, &loaded))?;
             let Some(commit) = &decision.commit else {
                 return nothing_happened(&loaded, decision);
@@ -256,14 +265,15 @@ impl Halls {
                     return Ok(Done { acted, arrival, present: committed.present });
                 }
                 Err(Conflict::Full) => return Err(Refusal::RoomFull(self.participants).into()),
-                Err(Conflict::Changed) if attempt >= PATIENT => {
+                Err(Conflict::Changed(_)) if attempt >= PATIENT => {
                     let moment = rand::rng().random_range(Duration::ZERO..MOMENT);
                     tokio::time::sleep(moment).await;
                 }
-                Err(Conflict::Changed) => {}
+                Err(Conflict::Changed(_)) => {}
+                Err(Conflict::Alive(_)) => return nothing_happened(&loaded, decision),
             }
         }
-        Err(StoreError::Unavailable("too many change the same thing at once".into()))
+        Err(Refused::Store(StoreError::Unavailable("too many change the same thing at once".into())))
     }
 
     fn view<'a>(&self, id: &'a RoomId, loaded: &'a Loaded) -> View<'a> {
@@ -283,9 +293,9 @@ impl Halls {
         loaded: &Loaded,
         decision: &Decision,
         committed: &room::hall::Committed,
-    ) -> Result<Arc<Room>, StoreError> {
+    ) -> Result<Arc<Room>, Refused> {
         let Some(commit) = decision.commit.as_ref().filter(|commit| commit.is_news()) else {
-            return loaded.room.clone().ok_or(StoreError::Hall(HallError::NoRoom));
+            return loaded.room.clone().ok_or(Refused::Hall(HallError::NoRoom));
         };
         let before = loaded.room.as_ref();
         let is_next = committed.before == before.map_or(committed.before, |room| room.version());
@@ -296,11 +306,11 @@ impl Halls {
             return Ok(Arc::new(room));
         }
         // Somebody else changed something beside it.
-        self.store.load(id, &[]).await?.room.ok_or(StoreError::Hall(HallError::NoRoom))
+        self.store.load(id, None, &[]).await?.room.ok_or(Refused::Hall(HallError::NoRoom))
     }
 }
 
-fn nothing_happened(loaded: &Loaded, decision: Decision) -> Result<Done, StoreError> {
+fn nothing_happened(loaded: &Loaded, decision: Decision) -> Result<Done, Refused> {
     let room = loaded.room.clone().ok_or(HallError::NoRoom)?;
     let version = room.version();
     let Decision { answer, changes, gone, arrival, .. } = decision;

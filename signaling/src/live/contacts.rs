@@ -1,0 +1,123 @@
+//! How the people of a room are reached: the lanes of their sockets, by the number of their session.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use protocol::message::{RemoveReason, Reply, RequestId, ServerMessage};
+use room::live::Contact;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::app::Shared;
+use crate::encode;
+use crate::lanes::Lanes;
+
+/// By what somebody takes part.
+#[derive(Clone)]
+pub(crate) enum Body {
+    /// A WebSocket; `id` is that of its `join`.
+    Socket { lanes: Lanes, id: Option<RequestId> },
+    /// WHIP or WHEP: the key in its address, and its place among those of this node.
+    Whip { key: String, place: Arc<OwnedSemaphorePermit> },
+}
+
+/// What is kept of it.
+enum Line {
+    Socket(Lanes),
+    /// They cannot be told anything.
+    Whip {
+        _place: Arc<OwnedSemaphorePermit>,
+    },
+}
+
+pub(super) struct Contacts {
+    app: Shared,
+    /// Those who are not in yet.
+    at_the_door: HashMap<u64, Line>,
+    seated: HashMap<u64, Line>,
+}
+
+impl Line {
+    fn lanes(&self) -> Option<&Lanes> {
+        match self {
+            Self::Socket(lanes) => Some(lanes),
+            Self::Whip { .. } => None,
+        }
+    }
+}
+
+impl Contacts {
+    pub(super) fn new(app: &Shared) -> Self {
+        Self { app: app.clone(), at_the_door: HashMap::new(), seated: HashMap::new() }
+    }
+
+    /// Somebody wants in.
+    pub(super) fn knock(&mut self, number: u64, body: Body) -> (Contact, Option<RequestId>) {
+        let (line, contact, id) = match body {
+            Body::Socket { lanes, id } => (Line::Socket(lanes), Contact::Socket, id),
+            Body::Whip { key, place } => (Line::Whip { _place: place }, Contact::Whip { key }, None),
+        };
+        self.at_the_door.insert(number, line);
+        (contact, id)
+    }
+
+    /// They are in.
+    pub(super) fn seat(&mut self, number: u64) {
+        if let Some(line) = self.at_the_door.remove(&number) {
+            self.seated.insert(number, line);
+        }
+    }
+
+    pub(super) fn tell_all(&self, message: &ServerMessage) {
+        let lanes = self.seated.values().filter_map(Line::lanes);
+        self.tell_these(&lanes.collect::<Vec<_>>(), message);
+    }
+
+    pub(super) fn tell(&self, numbers: &[u64], message: &ServerMessage) {
+        let lanes = numbers.iter().filter_map(|number| self.seated.get(number)?.lanes());
+        self.tell_these(&lanes.collect::<Vec<_>>(), message);
+    }
+
+    /// What is said to many is written once.
+    fn tell_these(&self, lanes: &[&Lanes], message: &ServerMessage) {
+        if lanes.is_empty() {
+            return;
+        }
+        self.app.counters.sent_to(message.kind(), lanes.len());
+        let text = encode::message(message);
+        for lanes in lanes {
+            if lanes.control(text.clone()) {
+                self.app.counters.lane_full();
+            }
+        }
+    }
+
+    /// Answers a request.
+    pub(super) fn reply(&self, number: u64, body: ServerMessage, id: Option<RequestId>) {
+        if let ServerMessage::Error(error) = &body {
+            self.app.counters.refused(error);
+        }
+        let Some(lanes) = self.seated.get(&number).and_then(Line::lanes) else { return };
+        self.app.counters.sent(&body);
+        if lanes.control(encode::reply(&Reply { body, id })) {
+            self.app.counters.lane_full();
+        }
+    }
+
+    /// A socket is gone, or never came in.
+    pub(super) fn release(&mut self, number: u64) {
+        self.at_the_door.remove(&number);
+        self.seated.remove(&number);
+    }
+
+    /// A session is over.
+    pub(super) fn end(&mut self, number: u64, reason: RemoveReason) {
+        if let Some(lanes) = self.seated.remove(&number).as_ref().and_then(Line::lanes) {
+            lanes.end(reason);
+        }
+    }
+
+    /// All sockets are told that it is over.
+    pub(super) fn end_all(&self, reason: RemoveReason) {
+        self.seated.values().filter_map(Line::lanes).for_each(|lanes| lanes.end(reason));
+    }
+}
