@@ -45,6 +45,10 @@ macro_rules! store_contract {
                 a_second_session_replaces_the_first,
                 two_promotions_at_once_never_seat_a_ninth,
                 of_many_changes_at_once_none_is_lost,
+                a_loser_is_told_how_it_is,
+                whoever_is_late_to_a_room_that_is_over_is_told_so,
+                what_was_decided_long_ago_is_decided_again,
+                what_is_known_of_a_room_is_not_fetched_again,
                 an_origin_is_assigned_once,
                 epochs_grow_over_all_rooms,
                 a_ticket_brings_back_who_one_was,
@@ -64,6 +68,7 @@ macro_rules! store_contract {
                 people_and_rooms_come_by_pages,
                 what_is_not_there_is_an_error,
                 whoever_was_at_a_node_that_is_gone_is_cut_once,
+                whoever_is_alive_is_not_taken_for_gone,
                 a_node_that_was_taken_for_gone_puts_its_people_back,
                 a_room_that_ends_leaves_nothing_to_a_node_that_is_gone,
             ]

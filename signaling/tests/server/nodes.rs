@@ -66,8 +66,9 @@ async fn a_node_that_ends_in_order_says_that_nobody_is_there_any_more() {
     while last["part"]["people"] != 0 {
         let word = timeout(PATIENCE, words.recv()).await.expect("a last share").unwrap();
         let word: Value = serde_json::from_slice(&word.payload).unwrap();
-        if word["type"] == "presence" && word["node"] == "signaling-2" && word["version"] != last["version"] {
-            last = word;
+        let share = &word["share"];
+        if share["node"] == "signaling-2" && share["version"] != last["version"] {
+            last = share.clone();
         }
     }
     while host.until("presence").await["counts"]["listeners"] != 0 {}

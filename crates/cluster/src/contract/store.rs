@@ -11,13 +11,13 @@ use std::sync::Arc;
 use protocol::id::{Identity, NodeId, RoomId};
 use protocol::message::RemoveReason;
 use protocol::token::Role;
-use room::hall::HallError;
+use room::hall::{Commit, HallError, Loaded, Operation};
 use room::limits::MAX_SEATS;
 use room::{Action, Actor, Answer, Arrival, Plan, Refusal, Session};
 
 use crate::{Limits, SharedStore, StoreError};
 
-pub use halls::{Entered, Halls, Refused};
+pub use halls::{Acted, Entered, Halls, Refused};
 pub use leases::*;
 pub use lives::*;
 pub use once::*;
@@ -39,6 +39,16 @@ impl Ground {
 
     fn advance(&self, ms: u64) {
         (self.advance)(ms);
+    }
+
+    /// What an operation in the town is decided on.
+    async fn load(&self, operation: &Operation) -> Loaded {
+        self.store.load(&town(), None, &operation.concerns()).await.unwrap()
+    }
+
+    /// What it is to set there.
+    fn decide(&self, loaded: &Loaded, operation: &Operation) -> Commit {
+        self.halls.decide(&town(), loaded, operation).unwrap().commit.unwrap()
     }
 }
 
@@ -63,6 +73,10 @@ fn arrival(name: &str, role: Role) -> Arrival {
 
 fn participant(name: &str) -> Actor {
     Actor::Participant(id(name))
+}
+
+fn act(name: &str, action: Action) -> Operation {
+    Operation::Act { actor: participant(name), action }
 }
 
 fn promote(name: &str) -> Action {
@@ -180,9 +194,9 @@ pub async fn there_is_a_limit_of_rooms(fresh: &impl AsyncFn(Limits) -> Ground) {
     let store = &ground.halls;
     store.create(&town(), &Actor::Admin, &Plan::default()).await.unwrap();
     let other = RoomId::new("other").unwrap();
-    assert_eq!(store.create(&other, &Actor::Admin, &Plan::default()).await, Err(StoreError::Rooms(1)));
+    assert_eq!(store.create(&other, &Actor::Admin, &Plan::default()).await, Err(StoreError::Rooms(1).into()));
     let lea = arrival("lea", Role::Listener);
-    assert_eq!(store.enter(&other, &lea, &session(1)).await, Err(StoreError::Rooms(1)));
+    assert_eq!(store.enter(&other, &lea, &session(1)).await, Err(StoreError::Rooms(1).into()));
 }
 
 pub async fn the_hidden_are_not_shown(fresh: &impl AsyncFn(Limits) -> Ground) {
@@ -221,7 +235,7 @@ pub async fn what_is_not_there_is_an_error(fresh: &impl AsyncFn(Limits) -> Groun
     let store = &ground.halls;
     let act = store.act(&town(), &Actor::Admin, &Action::End).await;
     assert_eq!(act, Err(HallError::NoRoom.into()));
-    assert_eq!(store.people(&town(), None, 1).await, Err(HallError::NoRoom.into()));
+    assert_eq!(store.people(&town(), None, 1).await, Err(StoreError::NoRoom.into()));
     assert_eq!(store.cut(&town(), &id("lea"), &session(1), true).await, Err(HallError::NoRoom.into()));
     assert_eq!(store.resume(&town(), "nonsense", &session(1)).await, Err(HallError::Ticket.into()));
 }

@@ -11,10 +11,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use protocol::id::{Epoch, Identity, RoomId};
 use protocol::message::Person;
-use room::lease::LEASE_MS;
-use room::{Owner, Room};
 use room::hall::{Commit, Committed, Conflict, Due, Loaded, Records};
+use room::lease::LEASE_MS;
 use room::limits::TOMBSTONE_MS;
+use room::{Owner, Room};
 
 use super::{Limits, Listed, Orphan, Store, StoreError};
 
@@ -160,7 +160,8 @@ impl Inner {
         }
         let living = self.rooms.len() - self.over.len();
         let is_new = self.rooms.get(id).is_none_or(|records| records.room().is_none());
-        if is_new && living >= limits.rooms {
+        // Whoever takes the room for one that is there is told first that it is not.
+        if is_new && commit.compare.door == 0 && living >= limits.rooms {
             return Err(StoreError::Rooms(limits.rooms));
         }
         let records = self.rooms.entry(id.clone()).or_default();

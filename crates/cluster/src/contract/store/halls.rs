@@ -9,7 +9,7 @@ use protocol::message::{Person, RoomState};
 use rand::Rng;
 use room::hall::{Conflict, Decision, HallError, Loaded, Operation, View};
 use room::{
-    Action, Actor, Arrival, Gone, Outcome, Owner, Plan, Refusal, Room, Secret, Session, Ticket,
+    Action, Actor, Arrival, Change, Gone, Outcome, Owner, Plan, Refusal, Room, Secret, Session, Ticket,
 };
 
 use crate::store::{Listed, Orphan, SharedStore, StoreError};
@@ -54,6 +54,14 @@ pub struct Acted {
     /// Sessions that ended by it: replaced, kicked, banned, left. Not listed when the room ended,
     /// which ends all.
     pub gone: Vec<Gone>,
+}
+
+impl Acted {
+    /// Whether the room ended by it, and so everybody's session.
+    pub fn ended(&self) -> bool {
+        let over = |change: &Change| matches!(change, Change::Room { state: RoomState::Ended, .. });
+        self.outcome.changes.iter().any(over)
+    }
 }
 
 /// Somebody came in.
@@ -108,12 +116,7 @@ impl Halls {
 
     /// Lets somebody in again by a ticket, as who they were. Whoever was kicked or banned meanwhile is told
     /// [`HallError::Over`] until the room ends, and whoever joined somewhere else while they are there.
-    pub async fn resume(
-        &self,
-        room: &RoomId,
-        ticket: &str,
-        session: &Session,
-    ) -> Result<Entered, Refused> {
+    pub async fn resume(&self, room: &RoomId, ticket: &str, session: &Session) -> Result<Entered, Refused> {
         let ticket: Ticket = ticket.parse().map_err(|_| HallError::Ticket)?;
         let secret = Secret(rand::random());
         self.let_in(room, secret, &Operation::Resume { ticket, session: session.clone(), secret }).await
@@ -175,7 +178,7 @@ impl Halls {
 
     /// Lets the sessions of a signaling node live on; whether they did until now.
     pub async fn renew(&self, owner: &Owner) -> Result<bool, Refused> {
-        self.store.renew(owner).await
+        Ok(self.store.renew(owner).await?)
     }
 
     /// Cuts the sessions of signaling nodes that are gone, some at a time; how many. A cut changes nothing that
@@ -217,7 +220,7 @@ impl Halls {
 
     /// Rooms in the order of their ids, from behind `after` on.
     pub async fn rooms(&self, after: Option<&RoomId>, limit: usize) -> Result<Vec<Listed>, Refused> {
-        self.store.rooms(after, limit).await
+        Ok(self.store.rooms(after, limit).await?)
     }
 
     /// Those in a room who are not hidden, on stage or not, in the order of identities from behind
@@ -228,15 +231,22 @@ impl Halls {
         after: Option<&Identity>,
         limit: usize,
     ) -> Result<Vec<Person>, Refused> {
-        self.store.people(room, after, limit).await
+        Ok(self.store.people(room, after, limit).await?)
     }
 
-    async fn let_in(
-        &self,
-        room: &RoomId,
-        secret: Secret,
-        operation: &Operation,
-    ) -> Result<Entered, Refused> {
+    /// What comes of an operation on what was loaded. Nothing is set.
+    pub fn decide(&self, id: &RoomId, loaded: &Loaded, operation: &Operation) -> Result<Decision, HallError> {
+        let view = View {
+            id,
+            room: loaded.room.as_deref(),
+            tombstone: loaded.tombstone.as_ref(),
+            people: &loaded.people,
+            participants: self.participants,
+        };
+        operation.decide(loaded.now, view)
+    }
+
+    async fn let_in(&self, room: &RoomId, secret: Secret, operation: &Operation) -> Result<Entered, Refused> {
         let Done { acted, arrival, present } = self.done(room, operation).await?;
         let arrival = arrival.expect("whoever enters arrives");
         let ticket = Ticket { identity: arrival.identity.clone(), secret }.to_string();
@@ -251,7 +261,7 @@ impl Halls {
         let concerns = operation.concerns();
         for attempt in 0..TRIES {
             let loaded = self.store.load(room, None, &concerns).await?;
-            let decision = operation.decide(loaded.now, self.view(room, &loaded))?;
+            let decision = self.decide(room, &loaded, operation)?;
             let Some(commit) = &decision.commit else {
                 return nothing_happened(&loaded, decision);
             };
@@ -274,16 +284,6 @@ impl Halls {
             }
         }
         Err(Refused::Store(StoreError::Unavailable("too many change the same thing at once".into())))
-    }
-
-    fn view<'a>(&self, id: &'a RoomId, loaded: &'a Loaded) -> View<'a> {
-        View {
-            id,
-            room: loaded.room.as_deref(),
-            tombstone: loaded.tombstone.as_ref(),
-            people: &loaded.people,
-            participants: self.participants,
-        }
     }
 
     /// The room as the commit left it.

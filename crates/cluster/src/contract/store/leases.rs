@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use room::Owner;
+use room::hall::Conflict;
+use room::lease::LEASE_MS;
 use room::limits::AWAY_MS;
 
 use super::*;
-use crate::store::LEASE_MS;
 
 fn owner(boot: u64) -> Owner {
     Owner { node: NodeId::new("s1").unwrap(), boot }
@@ -76,6 +77,31 @@ pub async fn a_node_that_was_taken_for_gone_puts_its_people_back(fresh: &impl As
     let gone: Vec<_> = gone.iter().flat_map(|acted| &acted.gone).map(|gone| gone.identity.as_str()).collect();
     assert_eq!(gone, ["leo"], "nobody put him back");
     assert_eq!(store.put_back(&town(), &id("leo"), &session(2)).await, Ok(None), "too late");
+}
+
+pub async fn whoever_is_alive_is_not_taken_for_gone(fresh: &impl AsyncFn(Limits) -> Ground) {
+    let ground = fresh(Limits::default()).await;
+    let store = &ground.halls;
+    store.renew(&owner(1)).await.unwrap();
+    store.renew(&owner(2)).await.unwrap();
+    enter(store, "lea", Role::Listener, 1).await.unwrap();
+    let (identity, session) = (id("lea"), session(1));
+    let cut = Operation::Cut { identity, session, had_media: true, if_lapsed: true };
+    let before = ground.load(&cut).await;
+    let commit = ground.decide(&before, &cut);
+    assert_eq!(ground.store.commit(&town(), &commit).await.unwrap(), Err(Conflict::Alive(owner(1))));
+    assert_eq!(ground.load(&cut).await.people, before.people, "nothing is set");
+
+    ground.advance(LEASE_MS);
+    store.renew(&owner(2)).await.unwrap();
+    let lapsed = ground.load(&cut).await;
+    let mut commit = ground.decide(&lapsed, &cut);
+    commit.compare.lapsed.insert(owner(2));
+    let other = ground.store.commit(&town(), &commit).await.unwrap();
+    assert_eq!(other, Err(Conflict::Alive(owner(2))), "one of several is named");
+    commit.compare.lapsed.remove(&owner(2));
+    ground.store.commit(&town(), &commit).await.unwrap().expect("its lease has run out");
+    assert!(ground.load(&cut).await.people[&id("lea")].value.away_until.is_some());
 }
 
 pub async fn a_room_that_ends_leaves_nothing_to_a_node_that_is_gone(fresh: &impl AsyncFn(Limits) -> Ground) {

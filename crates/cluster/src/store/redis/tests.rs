@@ -1,16 +1,17 @@
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use protocol::message::RoomState;
 use protocol::token::Role;
+use room::hall::{Note, Operation};
 use room::{Action, Actor, Arrival, Plan};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::Halls;
 use crate::contract::servers::Server;
-use crate::contract::store::{Ground, id, session, town};
+use crate::contract::store::{Entered, Ground, Halls, Refused, id, session, town};
 
 async fn fresh(limits: Limits) -> Ground {
     let server = Server::redis();
@@ -25,16 +26,16 @@ fn store(at: SocketAddr, limits: Limits) -> Arc<RedisStore> {
     RedisStore::new(format!("redis://{at}").parse().unwrap(), "dais", limits).unwrap()
 }
 
-async fn enter(halls: &Halls, name: &str, role: Role) -> Result<crate::Entered, StoreError> {
+async fn enter(halls: &Halls, name: &str, role: Role) -> Result<Entered, Refused> {
     let arrival = Arrival { identity: id(name), name: name.into(), role, hidden: false };
     halls.enter(&town(), &arrival, &session(1)).await
 }
 
 /// Asks until there is an answer: a server that did not answer is left alone for a moment.
-async fn once_it_answers<T>(ask: impl AsyncFn() -> Result<T, StoreError>) -> T {
+async fn once_it_answers<T, E: Into<Refused>>(ask: impl AsyncFn() -> Result<T, E>) -> T {
     loop {
-        match ask().await {
-            Err(StoreError::Unavailable(_)) => tokio::task::yield_now().await,
+        match ask().await.map_err(E::into) {
+            Err(Refused::Store(StoreError::Unavailable(_))) => tokio::task::yield_now().await,
             answer => return answer.unwrap(),
         }
     }
@@ -65,7 +66,10 @@ async fn what_is_kept_outlives_the_server_and_is_found_again_by_itself() {
     let halls = Halls::new(store(server.address(), Limits::default()), 10);
     let hanna = enter(&halls, "hanna", Role::Host).await.unwrap();
     server.kill();
-    assert!(matches!(enter(&halls, "lea", Role::Listener).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(
+        enter(&halls, "lea", Role::Listener).await,
+        Err(Refused::Store(StoreError::Unavailable(_)))
+    ));
     server.restart();
     let room = once_it_answers(async || halls.room(&town()).await).await.unwrap();
     assert_eq!(room, hanna.acted.room);
@@ -79,7 +83,10 @@ async fn a_server_that_is_silent_is_not_waited_for() {
     let halls = Halls::new(store(server.address(), Limits::default()), 10);
     enter(&halls, "hanna", Role::Host).await.unwrap();
     server.stop();
-    assert!(matches!(enter(&halls, "lea", Role::Listener).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(
+        enter(&halls, "lea", Role::Listener).await,
+        Err(Refused::Store(StoreError::Unavailable(_)))
+    ));
     server.go_on();
     once_it_answers(async || enter(&halls, "leo", Role::Listener).await).await;
 }
@@ -120,18 +127,10 @@ async fn what_was_done_although_the_answer_was_lost_is_done_once_and_answered_th
     enter(&halls, "hanna", Role::Host).await.unwrap();
     enter(&halls, "lea", Role::Listener).await.unwrap();
 
-    let raise =
-        room::hall::Operation::Act { actor: Actor::Participant(id("lea")), action: Action::RaiseHand };
-    let loaded = store.load(&town(), &raise.concerns()).await.unwrap();
+    let raise = Operation::Act { actor: Actor::Participant(id("lea")), action: Action::RaiseHand };
     let town = town();
-    let view = room::hall::View {
-        id: &town,
-        room: loaded.room.as_deref(),
-        tombstone: None,
-        people: &loaded.people,
-        participants: 10,
-    };
-    let commit = raise.decide(loaded.now, view).unwrap().commit.unwrap();
+    let loaded = store.load(&town, None, &raise.concerns()).await.unwrap();
+    let commit = halls.decide(&town, &loaded, &raise).unwrap().commit.unwrap();
     swallow.store(true, Ordering::Relaxed);
     let committed = store.commit(&town, &commit).await.unwrap().expect("it was free, and is ours");
     assert!(!swallow.load(Ordering::Relaxed), "an answer was swallowed");
@@ -158,9 +157,11 @@ async fn garbage_under_a_key_is_named_and_harms_no_other_room() {
             halls.create(room, &Actor::Admin, &Plan::default()).await.unwrap();
         }
         order(&store, damage).await;
-        store.remembered().clear();
         let error = enter(&halls, "lea", Role::Listener).await.unwrap_err();
-        assert!(matches!(&error, StoreError::Garbage(what) if what.contains(named)), "{damage}: {error}");
+        assert!(
+            matches!(&error, Refused::Store(StoreError::Garbage(what)) if what.contains(named)),
+            "{damage}: {error}"
+        );
         assert_eq!(halls.room(&other).await.unwrap().unwrap().state(), RoomState::Live);
         assert!(halls.rooms(None, 9).await.unwrap().iter().any(|listed| listed.info.room == other));
     }
@@ -178,7 +179,7 @@ async fn a_server_that_cannot_be_written_says_so_and_what_was_there_stays() {
     ] {
         order(&store, before).await;
         let refused = enter(&halls, "lea", Role::Listener).await;
-        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{before}: {refused:?}");
+        assert!(matches!(refused, Err(Refused::Store(StoreError::Unavailable(_)))), "{before}: {refused:?}");
         let room = once_it_answers(async || halls.room(&town()).await).await;
         assert_eq!(room, Some(hanna.acted.room.clone()));
         order(&store, after).await;
@@ -203,6 +204,15 @@ async fn a_server_that_is_a_replica_for_a_moment_is_asked_again() {
     late.await.unwrap().unwrap();
 }
 
+/// The town's stream of changes.
+async fn notes(store: &RedisStore) -> Vec<(String, Note)> {
+    let mut ask = redis::cmd("XRANGE");
+    ask.arg("dais:{town}:changes").arg("-").arg("+");
+    let notes: Vec<(String, Vec<String>)> =
+        redis::from_redis_value(store.connection.ask(&ask).await.unwrap()).unwrap();
+    notes.into_iter().map(|(number, note)| (number, serde_json::from_str(&note[1]).unwrap())).collect()
+}
+
 #[tokio::test]
 async fn every_change_leaves_a_note_that_is_numbered_as_the_room_is() {
     let server = Server::redis();
@@ -212,13 +222,35 @@ async fn every_change_leaves_a_note_that_is_numbered_as_the_room_is() {
     enter(&halls, "lea", Role::Listener).await.unwrap();
     let hanna = Actor::Participant(id("hanna"));
     let kicked = halls.act(&town(), &hanna, &Action::Kick { identity: id("lea") }).await.unwrap();
-    let mut ask = redis::cmd("XRANGE");
-    ask.arg("dais:{town}:changes").arg("-").arg("+");
-    let notes: Vec<(String, Vec<String>)> =
-        redis::from_redis_value(store.connection.ask(&ask).await.unwrap()).unwrap();
+    let notes = notes(&store).await;
     let (number, last) = notes.last().unwrap();
     assert_eq!(*number, format!("{}-0", kicked.outcome.version));
-    let note: room::hall::Note = serde_json::from_str(&last[1]).unwrap();
-    assert_eq!((note.by, note.changes), (Some(hanna), kicked.outcome.changes));
+    assert_eq!((&last.by, &last.changes), (&Some(hanna), &kicked.outcome.changes));
     assert_eq!(notes.len(), 2, "a listener's coming changes nothing that others must know");
+}
+
+#[tokio::test]
+async fn of_two_changes_in_one_both_leave_their_notes() {
+    let server = Server::redis();
+    let store = store(server.address(), Limits::default());
+    let halls = Halls::new(store.clone(), 10);
+    enter(&halls, "hanna", Role::Host).await.unwrap();
+    enter(&halls, "lea", Role::Listener).await.unwrap();
+    let act = |who: &str, action| Operation::Act { actor: Actor::Participant(id(who)), action };
+    let (raise, promote) =
+        (act("lea", Action::RaiseHand), act("hanna", Action::Promote { identity: id("lea") }));
+    let mut loaded = store.load(&town(), None, &promote.concerns()).await.unwrap();
+    let raised = halls.decide(&town(), &loaded, &raise).unwrap();
+    let mut commit = raised.commit.unwrap();
+    loaded.room = commit.apply(loaded.room.as_deref(), u64::MAX).map(Arc::new);
+    let promoted = halls.decide(&town(), &loaded, &promote).unwrap();
+    commit.fold(promoted.commit.unwrap(), 0);
+
+    let committed = store.commit(&town(), &commit).await.unwrap().expect("what the first sets is no matter");
+    let room = halls.room(&town()).await.unwrap().unwrap();
+    assert_eq!((room.version(), room.hand_count(), room.stage().len()), (committed.version, 0, 2));
+    let notes = notes(&store).await;
+    let [.., (first, raising), (second, promoting)] = &notes[..] else { panic!("{notes:?}") };
+    assert_eq!([first, second], [&format!("{}-0", committed.number), &format!("{}-1", committed.number)]);
+    assert_eq!((&raising.changes, &promoting.changes), (&raised.changes, &promoted.changes));
 }

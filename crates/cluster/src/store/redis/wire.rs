@@ -8,9 +8,7 @@ use std::sync::Arc;
 use protocol::id::Identity;
 use protocol::message::Person;
 use redis::Value;
-use room::hall::{
-    Commit, Committed, Compare, Conflict, Current, Due, Entry, Known, Loaded, STALE_MS,
-};
+use room::hall::{Commit, Committed, Compare, Conflict, Current, Due, Entry, Known, Loaded, STALE_MS};
 use room::limits::TOMBSTONE_MS;
 use room::{Head, Numbered, Owner, Present, Room, Session, Tombstone};
 use serde::de::DeserializeOwned;
@@ -43,7 +41,10 @@ struct Taken {
 }
 
 /// What the script answers to a commit; none where there are as many rooms as there may be.
-pub(super) fn committed(answer: &Value, commit: &Commit) -> Result<Option<Result<Committed, Conflict>>, String> {
+pub(super) fn committed(
+    answer: &Value,
+    commit: &Commit,
+) -> Result<Option<Result<Committed, Conflict>>, String> {
     let wrong = |error: redis::ParsingError| error.to_string();
     let Value::Array(parts) = answer else {
         let text: String = redis::from_redis_value_ref(answer).map_err(wrong)?;
