@@ -38,10 +38,10 @@ use crate::hall::{Commit, Committed, Conflict, Due, Loaded};
 use crate::presence::Board;
 use crate::{Action, Actor, Answer, Arrival, Owner, Plan, Room, Secret, Session, Ticket};
 
+pub use door::no_session;
 pub use fold::MAX_FOLD;
 pub use ledger::PATIENCE_MS;
 pub use note::{Acted, Note};
-pub use door::no_session;
 pub use peers::no_node;
 pub use people::{Contact, Peer};
 
