@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 
 import { Town } from './town.js'
-import { launch, press, says, tile, visit } from './visitor.js'
+import { launch, press, says, throughTheGreenRoom, tile, visit } from './visitor.js'
 
 const FIRST_VIEW_BYTES = 60_000
 
@@ -95,6 +95,16 @@ test('moved to the audience, one is told', async () => {
   await press(hanna, 'Move to the audience')
   await says(lea, '.toast', 'You are back in the audience')
   await says(lea, '.dock', 'Raise hand')
+})
+
+test('a host lowers all hands at once', async () => {
+  await press(lea, 'Raise hand')
+  await throughTheGreenRoom(lea, 'Raise hand')
+  await says(hanna, '.hands', 'Lea')
+  await press(hanna, 'Lower all hands')
+  await says(lea, '.dock', 'Raise hand')
+  await says(hanna, '.panel', 'No hands are up')
+  await hanna.getByRole('button', { name: 'Lower all hands' }).waitFor({ state: 'hidden' })
 })
 
 test('an invitation can be declined and accepted', async () => {

@@ -1,6 +1,6 @@
 // What hosts see and do: hands in the order they went up, and a sheet of what can be done about a person.
 
-import { avatar, confirm, dialog, fill, h, icon, keyed, say, toast } from './dom.js'
+import { announce, avatar, confirm, dialog, fill, h, icon, keyed, say, toast } from './dom.js'
 import { roughly, words } from './words.js'
 
 /** @import { Room } from '/sdk/v1/dais.js' */
@@ -14,13 +14,18 @@ export function handsPanel(room, act) {
   const count = h('span', { class: 'count' })
   const empty = h('p', { class: 'quiet' }, words.room.handsEmpty)
   const rows = h('ol', { class: 'hands' })
+  const lowerAll = h('button', {
+    type: 'button', class: 'link',
+    onclick: async () => await act.attempt(room.host.lowerAllHands()) && announce(words.said.allHandsDown),
+  }, words.room.lowerAll)
   const panel = h('section', { class: 'card panel', 'aria-label': words.room.handsTitle },
-    h('h2', {}, icon('hand'), words.room.handsTitle, count), empty, rows)
+    h('header', {}, h('h2', {}, icon('hand'), words.room.handsTitle, count), lowerAll), empty, rows)
 
   const update = () => {
     const hands = room.hands
     say(count, hands.length ? String(hands.length) : '')
     empty.hidden = hands.length > 0
+    lowerAll.hidden = hands.length === 0
     keyed(rows, hands, hand => hand.identity, hand => {
       const waiting = h('small')
       const row = h('li', {}, avatar(hand), h('div', { class: 'who' }, h('b', { dir: 'auto' }, hand.name), waiting),

@@ -235,6 +235,7 @@ export class Room extends EventTarget {
     ban: (/** @type {string} */ identity) => this.#door.request({ type: 'ban', identity }),
     unban: (/** @type {string} */ identity) => this.#door.request({ type: 'unban', identity }),
     lowerHand: (/** @type {string} */ identity) => this.#door.request({ type: 'lower_hand', identity }),
+    lowerAllHands: () => this.#door.request({ type: 'lower_all_hands' }),
     goLive: () => this.#door.request({ type: 'go_live' }),
     end: () => this.#door.request({ type: 'end' }),
   }

@@ -72,6 +72,8 @@ pub enum ClientMessage {
         #[serde(default)]
         identity: Option<Identity>,
     },
+    /// Lower the hands of everybody (hosts only).
+    LowerAllHands,
     /// Take the seat that an invitation holds.
     Accept,
     /// Do not.
@@ -121,6 +123,7 @@ impl ClientMessage {
             Self::Media { .. } => "media",
             Self::RaiseHand => "raise_hand",
             Self::LowerHand { .. } => "lower_hand",
+            Self::LowerAllHands => "lower_all_hands",
             Self::Accept => "accept",
             Self::Decline => "decline",
             Self::Mute { .. } => "mute",

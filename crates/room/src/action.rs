@@ -43,6 +43,8 @@ pub enum Action {
     RaiseHand,
     /// No longer ask; with an identity (hosts) somebody else's.
     LowerHand { identity: Option<Identity> },
+    /// Have every hand down (hosts).
+    LowerAllHands,
     /// Take the seat that an invitation holds.
     Accept,
     /// Give it back.
@@ -79,7 +81,7 @@ impl Action {
             Self::Promote { identity } | Self::Kick { identity } => Some(identity),
             Self::Ban { identity } | Self::Unban { identity } => Some(identity),
             Self::RaiseHand | Self::Accept | Self::Decline | Self::Unmute => None,
-            Self::GoLive | Self::End | Self::Configure { .. } => None,
+            Self::LowerAllHands | Self::GoLive | Self::End | Self::Configure { .. } => None,
         }
     }
 }

@@ -67,6 +67,14 @@ impl<'a, T: Clone + PartialEq> Overlay<'a, T> {
         }
     }
 
+    /// Those that there are now.
+    fn iter(&self) -> impl Iterator<Item = (&Identity, &T)> {
+        let is_same = |identity: &&Identity| !self.changed.contains_key(identity);
+        let same = self.base.iter().filter(move |(identity, _)| is_same(identity));
+        let changed = self.changed.iter().filter_map(|(identity, value)| Some((identity, value.as_ref()?)));
+        same.map(|(identity, entry)| (identity, &entry.value)).chain(changed)
+    }
+
     fn set(&mut self, identity: &Identity, value: T) {
         self.count += usize::from(self.get(identity).is_none());
         self.changed.insert(identity.clone(), Some(value));

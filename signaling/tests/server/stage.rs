@@ -54,6 +54,23 @@ async fn whose_hand_a_host_lowers_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_host_lowers_all_hands_and_everybody_is_told_of_theirs() {
+    let venue = Venue::open().await;
+    let mut host = venue.join(Role::Host, "hanna").await;
+    let mut listeners = [venue.join(Role::Listener, "ben").await, venue.join(Role::Listener, "carl").await];
+    for listener in &mut listeners {
+        listener.ask(json!({"type": "raise_hand"})).await;
+        host.until("hands").await;
+    }
+    host.send(json!({"type": "lower_all_hands"})).await;
+    assert_eq!(names(&host.until("hands").await, "down"), ["ben", "carl"]);
+    for (listener, name) in listeners.iter_mut().zip(["ben", "carl"]) {
+        assert_eq!(names(&listener.until("hands").await, "down"), [name]);
+    }
+    venue.close().await;
+}
+
+#[tokio::test]
 async fn only_a_host_does_what_hosts_do() {
     let venue = Venue::open().await;
     let _host = venue.join(Role::Host, "hanna").await;
@@ -62,7 +79,7 @@ async fn only_a_host_does_what_hosts_do() {
         let answer = ben.ask(json!({"type": kind, "identity": "hanna"})).await;
         assert_eq!(answer["code"], "forbidden", "{kind}: {answer}");
     }
-    for kind in ["go_live", "end"] {
+    for kind in ["go_live", "end", "lower_all_hands"] {
         assert_eq!(ben.ask(json!({"type": kind})).await["code"], "forbidden", "{kind}");
     }
     venue.close().await;

@@ -309,6 +309,7 @@ fn action(body: ClientMessage) -> Result<Action, ApiError> {
     Ok(match body {
         ClientMessage::RaiseHand => Action::RaiseHand,
         ClientMessage::LowerHand { identity } => Action::LowerHand { identity },
+        ClientMessage::LowerAllHands => Action::LowerAllHands,
         ClientMessage::Accept => Action::Accept,
         ClientMessage::Decline => Action::Decline,
         ClientMessage::Mute { identity } => Action::Mute { identity },

@@ -25,6 +25,7 @@ impl Draft<'_> {
                 self.take_hand(identity);
                 Ok(Answer::Done)
             }
+            Action::LowerAllHands => Ok(self.lower_all_hands()),
             Action::Kick { identity } => self.kick(actor, identity, people),
             Action::Ban { identity } => self.ban(actor, identity),
             Action::Unban { identity } => self.unban(identity),
@@ -113,6 +114,15 @@ impl Draft<'_> {
         }
         self.set_muted(identity, true);
         Ok(Answer::Done)
+    }
+
+    /// Whoever raises theirs again is seen again.
+    fn lower_all_hands(&mut self) -> Answer {
+        let up: Vec<_> = self.hands.iter().map(|(identity, _)| identity.clone()).collect();
+        for identity in &up {
+            self.take_hand(identity);
+        }
+        Answer::Done
     }
 
     fn kick(&mut self, actor: &Actor, identity: &Identity, people: &impl People) -> Result<Answer, Refusal> {

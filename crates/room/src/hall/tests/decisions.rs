@@ -17,6 +17,7 @@ fn only_hosts_do_what_hosts_do() {
             ban("leo"),
             unban.clone(),
             lower.clone(),
+            Action::LowerAllHands,
             Action::GoLive,
             Action::End,
             title.clone(),

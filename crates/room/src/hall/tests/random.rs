@@ -27,6 +27,7 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         6 => Just(Action::RaiseHand),
         1 => maybe().prop_map(|identity| Action::LowerHand { identity }),
+        1 => Just(Action::LowerAllHands),
         4 => Just(Action::Accept),
         1 => Just(Action::Decline),
         2 => maybe().prop_map(|identity| Action::Mute { identity }),

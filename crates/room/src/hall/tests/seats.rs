@@ -110,6 +110,21 @@ fn hands_keep_the_order_in_which_they_went_up() {
 }
 
 #[test]
+fn a_host_lowers_all_hands_and_whoever_raises_theirs_again_is_seen() {
+    let mut town = Town::new(8);
+    for who in ["leo", "lea"] {
+        town.does(who, Action::RaiseHand);
+    }
+    let lowered = town.act(&host("hanna"), Action::LowerAllHands).unwrap();
+    assert_eq!(lowered.changes, [Change::Hands { up: vec![], down: vec![id("lea"), id("leo")] }]);
+    assert_eq!(town.room.hand_count(), 0);
+    let again = town.act(&host("hanna"), Action::LowerAllHands).unwrap();
+    assert_eq!((again.before, again.changes), (again.version, vec![]), "nothing new");
+    town.does("leo", Action::RaiseHand);
+    assert_eq!(town.room.hands().len(), 1);
+}
+
+#[test]
 fn what_somebody_has_outlives_a_cut_for_sixty_seconds() {
     let mut town = Town::new(8);
     town.does("lea", Action::RaiseHand);
