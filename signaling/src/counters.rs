@@ -197,6 +197,7 @@ fn reason(code: Code) -> &'static str {
         Code::Ended => "ended",
         Code::Conflict => "conflict",
         Code::StageFull => "stage_full",
+        Code::HandsFull => "hands_full",
         Code::RoomFull => "room_full",
         Code::TooLarge => "too_large",
         Code::RateLimited => "rate_limited",

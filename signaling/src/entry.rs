@@ -11,7 +11,7 @@ use protocol::{ApiError, Code, Identity, RoomId};
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use room::live::By;
-use room::{Arrival, Ticket};
+use room::{Arrival, Party, Ticket};
 
 use crate::app::{Shared, now_s};
 use crate::lanes::Lanes;
@@ -58,7 +58,7 @@ impl Door<'_> {
     async fn enter(&self, join: &Join, lanes: &Lanes) -> Result<Entered, ApiError> {
         let claims = self.claims(&join.token)?;
         self.app.gates.joins.pass(&self.address)?;
-        let (room, arrival) = arrival(claims, join.name.as_deref())?;
+        let (room, arrival) = self.arrival(claims, join.name.as_deref())?;
         let body = Body::Socket { lanes: lanes.clone(), id: join.id.clone() };
         self.app.rooms.enter(self.app, &room, Enter { by: By::Token(arrival), body }).await
     }
@@ -99,23 +99,32 @@ impl Door<'_> {
         }
     }
 
+    /// Who somebody with these claims is, and where they want to go.
+    pub(crate) fn arrival(&self, claims: Claims, name: Option<&str>) -> Result<(RoomId, Arrival), ApiError> {
+        if claims.role == Role::Admin {
+            return Err(ApiError::new(Code::Forbidden, "an `admin` token cannot enter a room"));
+        }
+        let room =
+            claims.room.ok_or_else(|| ApiError::new(Code::Unauthorized, "the token names no `room`"))?;
+        let told = check_name(claims.name.as_deref().or(name).unwrap_or_default())?;
+        let own = claims.sub.as_ref().map_or(GUEST, Identity::as_str);
+        let name = if told.is_empty() { own } else { told }.to_owned();
+        let party = if claims.sub.is_none() { Some(self.party(&claims.iss)?) } else { None };
+        let identity = claims.sub.unwrap_or_else(guest);
+        Ok((room, Arrival { identity, name, role: claims.role, hidden: claims.hidden, party }))
+    }
+
+    /// Those with whom a guest from this address shares. It goes by the address alone: many have the same pass,
+    /// and a service may as well sign one for each visitor.
+    fn party(&self, key: &str) -> Result<Party, ApiError> {
+        let mark = self.app.config.keys.mark(key, self.address.to_string().as_bytes());
+        mark.map(Party).map_err(|error| ApiError::new(Code::Internal, error.to_string()))
+    }
+
     /// Counts a failure; past the limit it says so in place of what failed.
     fn failed(&self, error: ApiError) -> ApiError {
         self.app.gates.failed_joins.pass(&self.address).err().unwrap_or(error)
     }
-}
-
-/// Who somebody with these claims is, and where they want to go.
-pub(crate) fn arrival(claims: Claims, name: Option<&str>) -> Result<(RoomId, Arrival), ApiError> {
-    if claims.role == Role::Admin {
-        return Err(ApiError::new(Code::Forbidden, "an `admin` token cannot enter a room"));
-    }
-    let room = claims.room.ok_or_else(|| ApiError::new(Code::Unauthorized, "the token names no `room`"))?;
-    let told = check_name(claims.name.as_deref().or(name).unwrap_or_default())?;
-    let own = claims.sub.as_ref().map_or(GUEST, Identity::as_str);
-    let name = if told.is_empty() { own } else { told }.to_owned();
-    let identity = claims.sub.unwrap_or_else(guest);
-    Ok((room, Arrival { identity, name, role: claims.role, hidden: claims.hidden }))
 }
 
 fn guest() -> Identity {

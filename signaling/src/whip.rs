@@ -25,7 +25,7 @@ use room::live::{By, Input, no_session};
 use crate::address;
 use crate::answer::{Refused, body};
 use crate::app::Shared;
-use crate::entry::{Door, arrival};
+use crate::entry::Door;
 use crate::live::{Body, Enter};
 use crate::media::{self, Asked};
 use crate::rooms::Member;
@@ -139,7 +139,7 @@ impl Visit<'_> {
     async fn enter(&self, headers: &HeaderMap, room: &str, key: &str) -> Result<Member, ApiError> {
         let claims = self.door.bearer(headers)?;
         self.app.gates.joins.pass(&self.door.address)?;
-        let (of_token, mut arrival) = arrival(claims, None)?;
+        let (of_token, mut arrival) = self.door.arrival(claims, None)?;
         if of_token.as_str() != room {
             return Err(ApiError::new(Code::Forbidden, "the token is for another room"));
         }

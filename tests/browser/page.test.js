@@ -48,7 +48,7 @@ test('raising a hand leads through the green room, and the host sees it', async 
   await says(lea, '.air', 'Your hand is up')
   await says(hanna, '.hands', 'Lea')
   await press(hanna, 'Lower hand: Lea')
-  await says(lea, '.toast', 'A host lowered your hand')
+  await says(lea, '.toast', 'Your hand was lowered')
   await press(lea, 'Raise hand')
   await says(lea, 'dialog', 'We can hear you')
   await lea.locator('dialog').getByRole('button', { name: 'Raise hand' }).click()

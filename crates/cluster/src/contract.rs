@@ -63,6 +63,8 @@ macro_rules! store_contract {
                 a_room_that_was_ended_says_so_and_is_forgotten_later,
                 an_ended_room_can_be_made_again,
                 a_full_room_still_lets_hosts_in,
+                guests_from_one_address_leave_places_to_others,
+                a_full_list_of_hands_makes_room_and_is_lowered_at_once,
                 there_is_a_limit_of_rooms,
                 the_hidden_are_not_shown,
                 people_and_rooms_come_by_pages,

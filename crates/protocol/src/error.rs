@@ -28,6 +28,8 @@ pub enum Code {
     Conflict,
     /// Every seat is taken.
     StageFull,
+    /// As many hands are up as may be.
+    HandsFull,
     /// The room has as many participants as it may.
     RoomFull,
     /// The message or body is larger than allowed.
@@ -57,7 +59,7 @@ impl Code {
             Self::Forbidden | Self::Banned | Self::Kicked => 403,
             Self::NotFound => 404,
             Self::JoinTimeout => 408,
-            Self::Conflict | Self::StageFull | Self::Replaced => 409,
+            Self::Conflict | Self::StageFull | Self::HandsFull | Self::Replaced => 409,
             Self::Ended => 410,
             Self::TooLarge => 413,
             Self::RateLimited | Self::TooSlow => 429,

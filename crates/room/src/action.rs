@@ -12,6 +12,9 @@ use protocol::message::{DeclineReason, Hand, RemoveReason, RoomState, StageMembe
 use protocol::token::Role;
 use serde::{Deserialize, Serialize};
 
+use crate::Party;
+use crate::limits::{HANDS_FULL_RETRY_MS, ROOM_FULL_RETRY_MS};
+
 /// Who does something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -97,6 +100,9 @@ pub struct Arrival {
     pub role: Role,
     /// Counted by nobody, shown to nobody.
     pub hidden: bool,
+    /// They are a guest: of this party. Nobody vouches for whom guests say they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<Party>,
 }
 
 /// What came of something that was done.
@@ -188,9 +194,15 @@ pub enum Refusal {
         /// When the first held one may be free again, if one is held; in ms from now.
         retry_after_ms: Option<u64>,
     },
+    /// As many hands are up as may be, and nobody's gives way.
+    #[error("{0} hands are up, as many as may be: try again later")]
+    HandsFull(usize),
     /// The room has as many participants as it may.
     #[error("the room is full: it takes {0} participants")]
     RoomFull(usize),
+    /// It still has places, but for others.
+    #[error("the room is nearly full, and the places that are left are for others than guests from here")]
+    PartyFull,
     /// A field is outside its limits.
     #[error("{0}")]
     Invalid(String),
@@ -214,7 +226,8 @@ impl Refusal {
             Self::NotHere(_) => Code::NotFound,
             Self::Conflict(_) => Code::Conflict,
             Self::StageFull { .. } => Code::StageFull,
-            Self::RoomFull(_) => Code::RoomFull,
+            Self::HandsFull(_) => Code::HandsFull,
+            Self::RoomFull(_) | Self::PartyFull => Code::RoomFull,
             Self::Invalid(_) => Code::BadRequest,
             Self::Limit { .. } => Code::Conflict,
         }
@@ -226,7 +239,8 @@ impl From<Refusal> for ApiError {
         let error = Self::new(refusal.code(), refusal.to_string());
         match refusal {
             Refusal::StageFull { retry_after_ms: Some(wait), .. } => error.retry_after_ms(wait),
-            Refusal::RoomFull(_) => error.retry_after_ms(crate::limits::ROOM_FULL_RETRY_MS),
+            Refusal::HandsFull(_) => error.retry_after_ms(HANDS_FULL_RETRY_MS),
+            Refusal::RoomFull(_) | Refusal::PartyFull => error.retry_after_ms(ROOM_FULL_RETRY_MS),
             _ => error,
         }
     }

@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::room::{Delta, Numbered, Tombstone};
 use crate::{
-    Action, Actor, Answer, Arrival, Change, Gone, Plan, Present, Refusal, Room, Secret, Session, Ticket,
+    Action, Actor, Answer, Arrival, Change, Gone, Party, Plan, Present, Refusal, Room, Secret, Session,
+    Ticket,
 };
 
 pub use commit::{Commit, Committed, Compare, Conflict, Current, Due, Entry, Known};
@@ -117,6 +118,8 @@ pub struct View<'a> {
     pub tombstone: Option<&'a Tombstone>,
     /// Those of the people who are [concerned](Operation::concerns), as far as they are here.
     pub people: &'a BTreeMap<Identity, Numbered<Present>>,
+    /// How many are here and not hidden.
+    pub present: usize,
     /// Most participants.
     pub participants: usize,
 }
@@ -216,6 +219,10 @@ impl View<'_> {
 impl crate::People for View<'_> {
     fn name(&self, identity: &Identity) -> Option<&str> {
         self.person(identity).filter(|person| !person.hidden).map(|person| person.name.as_str())
+    }
+
+    fn party(&self, identity: &Identity) -> Option<Party> {
+        self.person(identity)?.party
     }
 }
 

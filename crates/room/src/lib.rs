@@ -25,7 +25,7 @@ mod rules;
 pub mod tree;
 
 pub use action::{Action, Actor, Answer, Arrival, Change, Outcome, Refusal};
-pub use person::{Farewell, Gone, NotTicket, Owner, Present, Secret, Session, Ticket, Tickets};
+pub use person::{Farewell, Gone, NotTicket, Owner, Party, Present, Secret, Session, Ticket, Tickets};
 pub use placement::Fleet;
 pub use presence::{Board, Share};
 pub use room::{

@@ -13,6 +13,9 @@ pub const MAX_TITLE: usize = 120;
 /// Hands that can be up at once. A host reads them one by one; a thousand is hours of speakers.
 pub const MAX_HANDS: usize = 1_000;
 
+/// When somebody for whose hand there was no room may try again.
+pub const HANDS_FULL_RETRY_MS: u64 = 30_000;
+
 /// People about whom a room remembers what was decided. What says no more than a token would is
 /// forgotten first; a ban never is.
 pub const MAX_STANDING: usize = 5_000;
@@ -36,6 +39,14 @@ pub const ENDED_MS: u64 = 10 * 60_000;
 
 /// How long it is remembered of a room that is over who was banned from it, and which numbers were given.
 pub const TOMBSTONE_MS: u64 = 24 * 60 * 60_000;
+
+/// Guests of one party may be so many times as many as there are free places: alone they fill nine tenths of a
+/// room, so that an office finds room for all, and others always find some.
+pub const PARTY_PER_FREE: usize = 9;
+
+/// Places of a room beyond its limit for people who come by a token of their own; and as many again for those
+/// of them who may come on stage. Guests cannot take them.
+pub const MORE_PLACES: usize = 100;
 
 /// When somebody who found the room full may try again.
 pub const ROOM_FULL_RETRY_MS: u64 = 30_000;

@@ -29,6 +29,12 @@ pub struct Session {
     pub number: u64,
 }
 
+/// Guests who come from one address, by whichever pass. They share what a room has to give, because nothing
+/// else tells the thousand of an office from one who pretends to be a thousand. It is a mark of the address,
+/// and not the address: that is kept nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Party(pub u64);
+
 /// One life of a signaling node: from its start to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Owner {
@@ -53,6 +59,9 @@ pub struct Present {
     /// Counted by nobody, shown to nobody.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
+    /// They are a guest: of this party.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<Party>,
     /// Where they are.
     pub session: Session,
     /// They are cut off, and may come back until then.

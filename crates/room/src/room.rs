@@ -19,7 +19,7 @@ use protocol::token::Role;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{DEFAULT_SEATS, MAX_SEATS, MAX_TITLE};
-use crate::{Arrival, Refusal};
+use crate::{Arrival, Party, Refusal};
 
 /// A room's control state, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +95,9 @@ pub struct Invitation {
 pub struct RaisedHand {
     /// Shown to hosts.
     pub name: String,
+    /// It is a guest's: of this party.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<Party>,
     /// Since when it is up.
     pub since: u64,
 }
@@ -147,6 +150,9 @@ pub struct Place {
 pub trait People {
     /// The name under which somebody is shown; none where they are not here, or hidden.
     fn name(&self, identity: &Identity) -> Option<&str>;
+
+    /// Of which party somebody is; none where they are no guest.
+    fn party(&self, identity: &Identity) -> Option<Party>;
 }
 
 /// What a change makes of a room: the pieces that are different. What one node has done to a room is brought

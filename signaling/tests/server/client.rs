@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::venue::PATIENCE;
@@ -26,18 +27,31 @@ pub(crate) struct Client {
 impl Client {
     /// A socket on which nothing has been said.
     pub(crate) async fn connect(address: std::net::SocketAddr) -> Self {
-        let url = format!("ws://{address}/v1/join");
-        let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        Self::connect_through(address, None).await
+    }
+
+    /// The same, where a proxy says that somebody is called from elsewhere.
+    pub(crate) async fn connect_through(address: std::net::SocketAddr, from: Option<&str>) -> Self {
+        let mut request = format!("ws://{address}/v1/join").into_client_request().unwrap();
+        if let Some(from) = from {
+            request.headers_mut().insert("x-forwarded-for", from.parse().unwrap());
+        }
+        let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
         Self { socket, welcome: Value::Null, asked: 0 }
     }
 
     /// Joins, and must succeed.
     pub(crate) async fn join(address: std::net::SocketAddr, join: Value) -> Self {
         let mut client = Self::connect(address).await;
-        client.send(join).await;
-        client.welcome = client.next().await;
+        client.say_join(join).await;
         assert_eq!(client.welcome["type"], "welcome", "{}", client.welcome);
         client
+    }
+
+    /// Joins; the `welcome` may be an error.
+    pub(crate) async fn say_join(&mut self, join: Value) {
+        self.send(join).await;
+        self.welcome = self.next().await;
     }
 
     pub(crate) async fn send(&mut self, message: Value) {

@@ -114,11 +114,12 @@ async fn rooms_participants_and_connections_are_limited() {
         config.limits.connections = 3;
     })
     .await;
-    let _anna = venue.join(Role::Listener, "anna").await;
-    let _ben = venue.join(Role::Listener, "ben").await;
     let join = |token| json!({"type": "join", "token": token});
+    let pass = venue.token(Role::Listener, None);
+    let _anna = venue.join_with(join(pass.clone())).await;
+    let _ben = venue.join_with(join(pass.clone())).await;
 
-    let full = venue.refused(join(venue.token(Role::Listener, Some("carl")))).await;
+    let full = venue.refused(join(pass)).await;
     assert_eq!(full["code"], "room_full");
     assert!(full["retry_after_ms"].as_u64() > Some(0));
     let mut other = crate::venue::claims(Role::Listener, Some("carl"));

@@ -11,6 +11,7 @@ mod media;
 mod node;
 mod nodes;
 mod openapi;
+mod parties;
 mod stage;
 mod venue;
 mod web;

@@ -12,8 +12,8 @@ use protocol::id::{Identity, NodeId, RoomId};
 use protocol::message::RemoveReason;
 use protocol::token::Role;
 use room::hall::{Commit, HallError, Loaded, Operation};
-use room::limits::MAX_SEATS;
-use room::{Action, Actor, Answer, Arrival, Plan, Refusal, Session};
+use room::limits::{BRIEF_MS, MAX_HANDS, MAX_SEATS, MORE_PLACES};
+use room::{Action, Actor, Answer, Arrival, Party, Plan, Refusal, Session};
 
 use crate::{Limits, SharedStore, StoreError};
 
@@ -68,7 +68,7 @@ pub(crate) fn session(number: u64) -> Session {
 }
 
 fn arrival(name: &str, role: Role) -> Arrival {
-    Arrival { identity: id(name), name: name.to_uppercase(), role, hidden: false }
+    Arrival { identity: id(name), name: name.to_uppercase(), role, hidden: false, party: None }
 }
 
 fn participant(name: &str) -> Actor {
@@ -180,13 +180,65 @@ pub async fn whoever_is_put_out_is_gone(fresh: &impl AsyncFn(Limits) -> Ground) 
 }
 
 pub async fn a_full_room_still_lets_hosts_in(fresh: &impl AsyncFn(Limits) -> Ground) {
-    let ground = fresh(Limits { participants: 1, ..Limits::default() }).await;
+    let ground = fresh(Limits { participants: 0, ..Limits::default() }).await;
     let store = &ground.halls;
-    enter(store, "lea", Role::Listener, 1).await.unwrap();
-    let refused = enter(store, "leo", Role::Listener, 2).await;
-    assert_eq!(refused, Err(Refusal::RoomFull(1).into()));
+    for number in 0..MORE_PLACES {
+        enter(store, &format!("p{number}"), Role::Listener, 1).await.unwrap();
+    }
+    let refused = enter(store, "lea", Role::Listener, 2).await;
+    assert_eq!(refused, Err(Refusal::RoomFull(0).into()));
     enter(store, "hanna", Role::Host, 3).await.unwrap();
-    enter(store, "lea", Role::Listener, 4).await.expect("she is in already");
+    enter(store, "p0", Role::Listener, 4).await.expect("they are in already");
+}
+
+pub async fn guests_from_one_address_leave_places_to_others(fresh: &impl AsyncFn(Limits) -> Ground) {
+    let ground = fresh(Limits { participants: 20, ..Limits::default() }).await;
+    let store = &ground.halls;
+    let come = async |name: &str, party: u64, number: u64| {
+        let guest = Arrival { party: Some(Party(party)), ..arrival(name, Role::Listener) };
+        store.enter(&town(), &guest, &session(number)).await.map(drop)
+    };
+    for number in 0..18 {
+        come(&format!("p{number}"), u64::MAX, number).await.unwrap();
+    }
+    assert_eq!(come("late", u64::MAX, 18).await, Err(Refusal::PartyFull.into()));
+    come("other", u64::MAX - 1, 19).await.unwrap();
+
+    // They are fewer once some have left, were put out, or did not come back.
+    store.leave(&town(), &id("p0"), &session(0)).await.unwrap();
+    store.act(&town(), &Actor::Admin, &Action::Kick { identity: id("p1") }).await.unwrap();
+    store.cut(&town(), &id("p2"), &session(2), false).await.unwrap();
+    ground.advance(BRIEF_MS);
+    assert_eq!(store.expire().await.unwrap().len(), 1);
+    for number in 20..23 {
+        come(&format!("p{number}"), u64::MAX, number).await.unwrap();
+    }
+    assert_eq!(come("late", u64::MAX, 23).await, Err(Refusal::PartyFull.into()));
+
+    // And nothing is left of them in the next room of this name.
+    store.act(&town(), &Actor::Admin, &Action::End).await.unwrap();
+    store.create(&town(), &Actor::Admin, &Plan::default()).await.unwrap();
+    for number in 0..18 {
+        come(&format!("p{number}"), u64::MAX, number).await.unwrap();
+    }
+    assert_eq!(come("late", u64::MAX, 18).await, Err(Refusal::PartyFull.into()));
+}
+
+pub async fn a_full_list_of_hands_makes_room_and_is_lowered_at_once(fresh: &impl AsyncFn(Limits) -> Ground) {
+    let ground = fresh(Limits::default()).await;
+    let store = &ground.halls;
+    let hanna = participant("hanna");
+    enter(store, "hanna", Role::Host, 1).await.unwrap();
+    for number in 0..=MAX_HANDS {
+        let (name, party) = (format!("p{number}"), Some(Party((number / MAX_HANDS) as u64)));
+        let guest = Arrival { party, ..arrival(&name, Role::Listener) };
+        store.enter(&town(), &guest, &session(2)).await.unwrap();
+        store.act(&town(), &participant(&name), &Action::RaiseHand).await.unwrap();
+    }
+    let room = store.room(&town()).await.unwrap().unwrap();
+    assert_eq!((room.hand_count(), room.place(&id(&format!("p{MAX_HANDS}"))).hand), (MAX_HANDS, true));
+    let lowered = store.act(&town(), &hanna, &Action::LowerAllHands).await.unwrap();
+    assert_eq!((lowered.room.hand_count(), store.room(&town()).await.unwrap().unwrap().hand_count()), (0, 0));
 }
 
 pub async fn there_is_a_limit_of_rooms(fresh: &impl AsyncFn(Limits) -> Ground) {

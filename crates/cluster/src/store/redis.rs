@@ -9,6 +9,7 @@
 //!   dais:{town}:due        zset    what runs out, by the server's time in ms
 //!   dais:{town}:changes    stream  who did what to whom, numbered as the room is
 //!   dais:{town}:nodes      hash    signaling node → how many are connected to it
+//!   dais:{town}:parties    hash    party of guests → how many of it are here
 //!   dais:{town}:over       string  what is remembered once it is over
 //!   dais:{town}:done:<id>  string  the answer to a commit, for whoever did not get it
 //!   dais:rooms  dais:due   zset    all rooms; when something is due in which      dais:epoch  the last one
@@ -152,7 +153,9 @@ impl Store for RedisStore {
         commit: &Commit,
     ) -> Result<Result<Committed, Conflict>, StoreError> {
         let mut ask = self.scripts.commit.prepare_invoke();
-        for what in ["room", "standing", "hands", "people", "names", "over", "due", "changes", "nodes"] {
+        let kept =
+            ["room", "standing", "hands", "people", "names", "over", "due", "changes", "nodes", "parties"];
+        for what in kept {
             ask.key(self.key(room, what));
         }
         ask.key(self.key(room, &format!("done:{:032x}", rand::random::<u128>())));

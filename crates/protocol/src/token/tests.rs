@@ -37,6 +37,16 @@ fn with_header(token: &str, header: &str, keep_signature: bool) -> String {
 }
 
 #[test]
+fn a_mark_tells_the_same_from_the_other_and_hangs_on_the_secret() {
+    let keys = keys();
+    let mark = |key, bytes: &str| keys.mark(key, bytes.as_bytes()).unwrap();
+    assert_eq!(mark("k1", "here"), mark("k1", "here"));
+    assert_ne!(mark("k1", "here"), mark("k1", "there"));
+    assert_ne!(mark("k1", "here"), mark("k2", "here"));
+    assert_eq!(keys.mark("k3", b"here"), Err(TokenError::Key));
+}
+
+#[test]
 fn what_was_signed_is_read() {
     let token = signed(|_| {});
     assert_eq!(keys().verify(&token, NOW_S), Ok(claims(Role::Listener)));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Delta, Note, Tombstone};
 use crate::limits::EMPTY_MS;
-use crate::{Head, Numbered, Owner, Present, RaisedHand, Room, Standing};
+use crate::{Head, Numbered, Owner, Party, Present, RaisedHand, Room, Standing};
 
 /// All of it is set, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Commit {
 pub struct Entry {
     /// The node to which they were connected.
     pub was_at: Option<Owner>,
+    /// The party of which they were.
+    pub was_of: Option<Party>,
     /// What they are now; none where they go.
     pub present: Option<Present>,
 }
@@ -57,6 +59,8 @@ pub struct Compare {
     pub lapsed: BTreeSet<Owner>,
     /// How many may be here before, where somebody new comes.
     pub places: Option<usize>,
+    /// How many of a party may be here before, where somebody new of it comes.
+    pub parties: BTreeMap<Party, usize>,
 }
 
 /// What was set.
@@ -81,6 +85,8 @@ pub enum Conflict {
     Alive(Owner),
     /// There are as many as there may be.
     Full,
+    /// There are as many of the party as there may be.
+    PartyFull,
 }
 
 /// How that stands which a commit was decided on.
@@ -122,6 +128,11 @@ impl Entry {
     pub fn is_at(&self) -> Option<Owner> {
         self.present.as_ref().and_then(Present::connected_to)
     }
+
+    /// The party of which they are.
+    pub fn is_of(&self) -> Option<Party> {
+        self.present.as_ref().and_then(|present| present.party)
+    }
 }
 
 impl Compare {
@@ -141,6 +152,10 @@ impl Compare {
         self.lapsed.extend(other.lapsed);
         let places = other.places.map(|places| places.saturating_sub(newcomers));
         self.places = self.places.into_iter().chain(places).min();
+        for (party, most) in other.parties {
+            let most = most.saturating_sub(newcomers);
+            self.parties.entry(party).and_modify(|before| *before = most.min(*before)).or_insert(most);
+        }
     }
 }
 
@@ -165,8 +180,8 @@ impl Commit {
         self.compare.fold(other.compare, newcomers);
         self.delta.fold(other.delta);
         for (identity, entry) in other.people {
-            let was_at = self.people.remove(&identity).map_or(entry.was_at, |before| before.was_at);
-            self.people.insert(identity, Entry { was_at, present: entry.present });
+            let before = self.people.remove(&identity).unwrap_or_else(|| entry.clone());
+            self.people.insert(identity, Entry { present: entry.present, ..before });
         }
         self.notes.extend(other.notes);
     }

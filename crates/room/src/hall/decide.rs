@@ -7,7 +7,7 @@ use protocol::message::{RemoveReason, RoomState};
 use protocol::token::Role;
 
 use super::{Cause, Commit, Compare, Decision, Due, Entry, HallError, Note, Operation, View};
-use crate::limits::{AWAY_MS, BRIEF_MS, ENDED_MS, MAX_SEATS};
+use crate::limits::{AWAY_MS, BRIEF_MS, ENDED_MS, MORE_PLACES, PARTY_PER_FREE};
 use crate::person::{Tickets, Worth};
 use crate::room::{Delta, Head, Numbered, Standing, Tombstone};
 use crate::rules::{Draft, Settled};
@@ -124,6 +124,7 @@ impl<'a> Case<'a> {
         let present = Present {
             name: arrival.name.clone(),
             hidden: arrival.hidden,
+            party: arrival.party,
             session: session.clone(),
             away_until: None,
             tickets,
@@ -131,9 +132,9 @@ impl<'a> Case<'a> {
         let commit = self.commit(&mut decision);
         self.set_person(commit, identity, Some(present));
         if before.is_none() {
-            // A full room still has some places for those who may come on stage.
-            let more = if arrival.role == Role::Listener { 0 } else { usize::from(MAX_SEATS) };
-            commit.compare.places = Some(self.view.participants + more);
+            commit.compare.places = Some(self.places_for(arrival));
+            commit.compare.parties =
+                arrival.party.map(|party| (party, self.fair_share())).into_iter().collect();
         }
         let gone = |person: &Present| Gone {
             identity: identity.clone(),
@@ -143,6 +144,22 @@ impl<'a> Case<'a> {
         decision.gone = before.map(gone).into_iter().collect();
         decision.arrival = Some(arrival.clone());
         Ok(decision)
+    }
+
+    /// A room that is full of guests still has some places for those who are known, and of them for those who
+    /// may come on stage.
+    fn places_for(&self, arrival: &Arrival) -> usize {
+        let more = match (arrival.party, arrival.role) {
+            (Some(_), _) => 0,
+            (None, Role::Listener) => MORE_PLACES,
+            (None, _) => 2 * MORE_PLACES,
+        };
+        self.view.participants + more
+    }
+
+    /// How many guests of one party may be here before another comes.
+    fn fair_share(&self) -> usize {
+        self.view.participants.saturating_sub(self.view.present) * PARTY_PER_FREE
     }
 
     fn resume(&self, ticket: &Ticket, session: &Session, secret: Secret) -> Result<Decision, HallError> {
@@ -164,6 +181,7 @@ impl<'a> Case<'a> {
             name: person.name.clone(),
             role: Role::Listener,
             hidden: person.hidden,
+            party: person.party,
         };
         self.enter(&arrival, session, Tickets::next(secret, *shown))
     }
@@ -334,8 +352,10 @@ impl<'a> Case<'a> {
     }
 
     fn set_person(&self, commit: &mut Commit, identity: &Identity, present: Option<Present>) {
-        let was_at = self.view.person(identity).and_then(Present::connected_to);
-        commit.people.insert(identity.clone(), Entry { was_at, present });
+        let before = self.view.person(identity);
+        let was_at = before.and_then(Present::connected_to);
+        let was_of = before.and_then(|person| person.party);
+        commit.people.insert(identity.clone(), Entry { was_at, was_of, present });
     }
 
     fn compare(&self) -> Compare {
@@ -352,6 +372,7 @@ impl<'a> Case<'a> {
             empty: false,
             lapsed: BTreeSet::new(),
             places: None,
+            parties: BTreeMap::new(),
         }
     }
 

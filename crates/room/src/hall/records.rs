@@ -11,7 +11,7 @@ use protocol::message::{Counts, Person};
 
 use super::{Commit, Committed, Compare, Conflict, Current, Due, Known};
 use crate::room::{Numbered, Tombstone};
-use crate::{Owner, Present, Room, Session};
+use crate::{Owner, Party, Present, Room, Session};
 
 /// How far a decision's time may be from the store's, in ms: as long as one may be on its way.
 pub const STALE_MS: u64 = 2_000;
@@ -25,6 +25,8 @@ pub struct Records {
     people: BTreeMap<Identity, Numbered<Present>>,
     /// Of the people, those who are not hidden.
     visible: usize,
+    /// How many there are of each party.
+    parties: BTreeMap<Party, usize>,
     due: BTreeMap<Due, u64>,
     by_time: BTreeSet<(u64, Due)>,
     tombstone: Option<Tombstone>,
@@ -65,6 +67,10 @@ impl Records {
         }
         if commit.compare.places.is_some_and(|places| self.people.len() >= places) {
             return Err(Conflict::Full);
+        }
+        let here = |party| self.parties.get(&party).copied().unwrap_or_default();
+        if commit.compare.parties.iter().any(|(party, most)| here(*party) >= *most) {
+            return Err(Conflict::PartyFull);
         }
         let before = self.version();
         self.number += 1;
@@ -172,6 +178,7 @@ impl Records {
         if commit.clear {
             self.people.clear();
             self.visible = 0;
+            self.parties.clear();
         }
         for (identity, entry) in &commit.people {
             let before = match &entry.present {
@@ -181,7 +188,21 @@ impl Records {
                 }
                 None => self.people.remove(identity),
             };
-            self.visible -= usize::from(before.is_some_and(|before| !before.value.hidden));
+            self.visible -= usize::from(before.as_ref().is_some_and(|before| !before.value.hidden));
+            if let Some(party) = entry.is_of() {
+                *self.parties.entry(party).or_default() += 1;
+            }
+            if let Some(party) = before.and_then(|before| before.value.party) {
+                self.one_less_of(party);
+            }
+        }
+    }
+
+    fn one_less_of(&mut self, party: Party) {
+        let Some(count) = self.parties.get_mut(&party) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.parties.remove(&party);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Stories of a room and its people, told by what they do and what everybody learns.
 
 mod decisions;
+mod parties;
 mod random;
 mod seats;
 
@@ -51,7 +52,7 @@ fn ban(text: &str) -> Action {
 }
 
 fn arrival(name: &str, role: Role) -> Arrival {
-    Arrival { identity: id(name), name: name.into(), role, hidden: false }
+    Arrival { identity: id(name), name: name.into(), role, hidden: false, party: None }
 }
 
 fn refused(error: HallError) -> Refusal {
@@ -62,6 +63,8 @@ fn refused(error: HallError) -> Refusal {
 }
 
 const STEP_DOWN: Action = Action::Demote { identity: None };
+/// Of the room.
+const PLACES: usize = 2_500;
 const MUTE_ME: Action = Action::Mute { identity: None };
 
 /// How one does what an operation says to records: a store does no more than that.
@@ -73,14 +76,20 @@ fn run(records: &mut Records, now: u64, operation: &Operation) -> Result<(Decisi
         room: loaded.room.as_deref(),
         tombstone: loaded.tombstone.as_ref(),
         people: &loaded.people,
-        participants: 1_000,
+        present: loaded.present,
+        participants: PLACES,
     };
     let decision = operation.decide(now, view)?;
     let version = loaded.room.as_ref().map_or(0, |room| room.version());
     let (before, version) = match &decision.commit {
         None => (version, version),
         Some(commit) => {
-            let committed = records.commit(now, commit).expect("nobody else is there");
+            let committed = match records.commit(now, commit) {
+                Ok(committed) => committed,
+                Err(Conflict::Full) => return Err(Refusal::RoomFull(PLACES).into()),
+                Err(Conflict::PartyFull) => return Err(Refusal::PartyFull.into()),
+                Err(Conflict::Changed(_) | Conflict::Alive(_)) => panic!("nobody else is there"),
+            };
             (committed.before, committed.version)
         }
     };

@@ -7,15 +7,13 @@ use protocol::message::{
     ClientMessage, Invitation, MediaInfo, Person, RemoveReason, Reply, RequestId, RoomState, ServerMessage,
     Welcome, You,
 };
-use protocol::token::Role;
 
 use super::people::{Here, Peer};
 use super::work::{Entry, Whose};
 use super::{Answered, Around, Asked, By, Contact, Effect, Enter, Live, Who};
 use crate::hall::{Due, Operation};
-use crate::limits::ROOM_FULL_RETRY_MS;
 use crate::presence::NAMED;
-use crate::{Action, Actor, Answer, Arrival, Numbered, Present, Room, Session, Ticket};
+use crate::{Action, Actor, Answer, Arrival, Numbered, Present, Refusal, Room, Session, Ticket};
 
 /// Names in the `welcome` of a room that is too large for all of them.
 const SOME: usize = 24;
@@ -56,19 +54,17 @@ impl Live {
             let says = "this node is about to stop: join again, at another one";
             return Err(ApiError::new(Code::Unavailable, says).retry_after_ms(1_000));
         }
-        // Whoever may come on stage still gets in; how many of them, the store bounds.
-        let is_one_more = match by {
-            By::Token(arrival) => {
-                arrival.role == Role::Listener && self.people.get(&arrival.identity).is_none()
-            }
-            By::Ticket(_) => false,
+        // Whoever is no guest still gets in; how many of them, the store bounds.
+        let party = match by {
+            By::Token(arrival) => arrival.party,
+            By::Ticket(_) => None,
         };
         let most = self.settings.participants;
-        if is_one_more && (self.people.len() >= most || self.work.is_room_full(now)) {
-            let says = format!("the room has {most} participants, as many as it may");
-            return Err(ApiError::new(Code::RoomFull, says).retry_after_ms(ROOM_FULL_RETRY_MS));
+        match party {
+            Some(_) if self.people.len() >= most => Err(Refusal::RoomFull(most).into()),
+            Some(party) if self.work.is_party_full(now, party) => Err(Refusal::PartyFull.into()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Somebody is in, by what the store says.

@@ -19,6 +19,8 @@ pub(super) struct Fold<'a> {
     pub(super) id: &'a RoomId,
     /// The store's time, in ms.
     pub(super) now: u64,
+    /// How many are here and not hidden.
+    pub(super) present: usize,
     pub(super) participants: usize,
     pub(super) room: Option<Cow<'a, Room>>,
     pub(super) tombstone: Option<&'a Tombstone>,
@@ -34,13 +36,14 @@ impl<'a> Fold<'a> {
     pub(super) fn new(
         id: &'a RoomId,
         now: u64,
+        present: usize,
         participants: usize,
         room: Option<&'a Room>,
         tombstone: Option<&'a Tombstone>,
         people: BTreeMap<Identity, Numbered<Present>>,
     ) -> Self {
         let room = room.map(Cow::Borrowed);
-        Self { id, now, participants, room, tombstone, people, commit: None, newcomers: 0 }
+        Self { id, now, present, participants, room, tombstone, people, commit: None, newcomers: 0 }
     }
 
     /// What comes of an operation after those that were taken.
@@ -50,6 +53,7 @@ impl<'a> Fold<'a> {
             room: self.room.as_deref(),
             tombstone: self.tombstone,
             people: &self.people,
+            present: self.present + self.newcomers,
             participants: self.participants,
         };
         operation.decide(self.now, view)

@@ -25,7 +25,7 @@ use super::note::{Acted, Note};
 use super::tell::Told;
 use super::{Answered, Around, Asked, Contact, Effect, Live, Looked, Trouble, Who, no_room};
 use crate::hall::{Commit, Committed, Conflict, Current, Decision, HallError, Loaded, Operation};
-use crate::{Action, Actor, Answer, Gone, Numbered, Plan, Present, Refusal, Session};
+use crate::{Action, Actor, Answer, Gone, Numbered, Party, Plan, Present, Refusal, Session};
 
 /// What may wait. Whoever has more to say waits outside.
 const MAX_WAITING: usize = 2_048;
@@ -39,8 +39,9 @@ const PATIENT: (u32, u64) = (3, 5);
 /// Between two questions to a store that does not answer, in ms. Spread: many wait for it.
 const AGAIN_MS: std::ops::Range<u64> = 500..1_500;
 
-/// For how long newcomers are refused by what the store said last, in ms.
+/// For how long newcomers are refused by what the store said last, in ms; and of how many parties that is kept.
 const FULL_MS: u64 = 1_000;
+const MAX_FULL: usize = 1_000;
 
 /// An operation that waits.
 #[derive(Debug)]
@@ -123,7 +124,10 @@ pub(super) struct Work {
     is_untold: bool,
     /// Most operations in a commit.
     most: usize,
-    full_until: u64,
+    /// Parties whose guests find no place, and until when they are not asked about.
+    full_parties: BTreeMap<Party, u64>,
+    /// How many were in the room when the store said last, and not hidden.
+    present: usize,
     /// An origin is wanted, and not before when it is looked for.
     origin_at: Option<u64>,
     rng: SmallRng,
@@ -144,7 +148,8 @@ impl Work {
             tries: 0,
             is_untold: false,
             most: MAX_FOLD,
-            full_until: 0,
+            full_parties: BTreeMap::new(),
+            present: 0,
             origin_at: None,
             rng: SmallRng::seed_from_u64(seed),
         }
@@ -173,9 +178,19 @@ impl Work {
         self.waiting.len() + self.looks.len() >= MAX_WAITING
     }
 
-    /// Whether the store has just said that there is no place for one more.
-    pub(super) fn is_room_full(&self, now: u64) -> bool {
-        now < self.full_until
+    /// The store has said that there is no place for whoever wants in. Who is told so is not asked about for a
+    /// while: each question goes to the store by itself, and everybody else waits for it.
+    fn is_full_for(&mut self, now: u64, operation: &Operation) {
+        let Operation::Enter { arrival, .. } = operation else { return };
+        self.full_parties.retain(|_, until| now < *until);
+        if let Some(party) = arrival.party.filter(|_| self.full_parties.len() < MAX_FULL) {
+            self.full_parties.insert(party, now + FULL_MS);
+        }
+    }
+
+    /// Whether the store has just said so to guests of this party.
+    pub(super) fn is_party_full(&self, now: u64, party: Party) -> bool {
+        self.full_parties.get(&party).is_some_and(|until| now < *until)
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -291,6 +306,7 @@ impl Live {
             Err(trouble) => return self.store_failed(around, trouble),
         };
         self.work.clock = Some((loaded.now, around.now));
+        self.work.present = loaded.present;
         let news = self.ledger.loaded(around.now, &loaded, asked);
         let mut entries = loaded.people;
         let known = people.into_iter().map(|identity| {
@@ -322,8 +338,16 @@ impl Live {
         let people = self.entries_of_waiting();
         let participants = self.settings.participants;
         let ledger = &self.ledger;
-        let mut fold =
-            Fold::new(&self.id, store_now, participants, ledger.newest(), ledger.tombstone(), people);
+        let present = self.work.present;
+        let mut fold = Fold::new(
+            &self.id,
+            store_now,
+            present,
+            participants,
+            ledger.newest(),
+            ledger.tombstone(),
+            people,
+        );
         let mut done = Vec::new();
         while done.len() < self.work.most
             && let Some(front) = self.work.waiting.front()
@@ -387,10 +411,14 @@ impl Live {
         match committed {
             Ok(Ok(committed)) => {
                 (self.work.tries, self.work.most) = (0, MAX_FOLD);
+                self.work.present = committed.present;
                 self.finish(around, Some((&commit, &committed)), done);
             }
             Ok(Err(Conflict::Changed(current))) => self.changed(around, &current, done),
-            Ok(Err(Conflict::Full)) => self.no_place(around, done),
+            Ok(Err(Conflict::Full)) => {
+                self.no_place(around, done, Refusal::RoomFull(self.settings.participants))
+            }
+            Ok(Err(Conflict::PartyFull)) => self.no_place(around, done, Refusal::PartyFull),
             Ok(Err(Conflict::Alive(owner))) => self.put_back_front(done, |it| !it.is_only_if_lapsed(&owner)),
             Err(trouble) => {
                 let count = done.len();
@@ -422,15 +450,15 @@ impl Live {
     }
 
     /// One of them has no place, or some: it is tried with fewer.
-    fn no_place(&mut self, around: &mut Around<'_>, mut done: Vec<Done>) {
+    fn no_place(&mut self, around: &mut Around<'_>, mut done: Vec<Done>, refusal: Refusal) {
         if done.len() > 1 {
             self.work.most = done.len() / 2;
             return self.put_back_front(done, |_| true);
         }
-        self.work.full_until = around.now + FULL_MS;
         self.work.most = MAX_FOLD;
         for done in &mut done {
-            done.result = Err(Refusal::RoomFull(self.settings.participants).into());
+            self.work.is_full_for(around.now, &done.waiting.operation);
+            done.result = Err(refusal.clone().into());
         }
         self.finish(around, None, done);
     }

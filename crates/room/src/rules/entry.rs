@@ -65,8 +65,8 @@ impl Draft<'_> {
             self.tell_member(identity);
         }
         let hand = self.hands.get(identity).filter(|hand| hand.name != arrival.name);
-        if let Some(since) = hand.map(|hand| hand.since) {
-            let hand = RaisedHand { name: arrival.name.clone(), since };
+        if let Some(hand) = hand.cloned() {
+            let hand = RaisedHand { name: arrival.name.clone(), ..hand };
             self.up.push(hand.shown(identity));
             self.hands.set(identity, hand);
         }

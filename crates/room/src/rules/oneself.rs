@@ -1,12 +1,14 @@
 //! What people do about themselves.
 
+use std::collections::BTreeMap;
+
 use protocol::id::Identity;
 use protocol::message::DeclineReason;
 
 use super::Draft;
 use crate::limits::MAX_HANDS;
 use crate::room::RaisedHand;
-use crate::{Answer, People, Refusal};
+use crate::{Answer, Party, People, Refusal};
 
 impl Draft<'_> {
     /// Whoever was invited meanwhile comes on stage by it: that is a yes.
@@ -25,14 +27,35 @@ impl Draft<'_> {
         if self.hands.get(identity).is_some() {
             return Ok(Answer::Done);
         }
+        let party = people.party(identity);
         if self.hands.count >= MAX_HANDS {
-            return Err(Refusal::Limit { what: "hands up", limit: MAX_HANDS });
+            let newest = self.gives_way_to(party).ok_or(Refusal::HandsFull(MAX_HANDS))?;
+            self.take_hand(&newest);
         }
-        let hand = RaisedHand { name: name.into(), since: self.now };
+        let hand = RaisedHand { name: name.into(), party, since: self.now };
         self.down.retain(|down| down != identity);
         self.up.push(hand.shown(identity));
         self.hands.set(identity, hand);
         Ok(Answer::Done)
+    }
+
+    /// Whose hand gives way to one more where as many are up as may be: the newest of the party that has most of
+    /// them. To a guest it does so only where that makes the shares more equal; somebody whom a token names
+    /// counts for more than any guest.
+    fn gives_way_to(&self, party: Option<Party>) -> Option<Identity> {
+        let up = || self.hands.base.iter().filter_map(|(who, hand)| Some((hand.value.party?, who, hand)));
+        let mut shares = BTreeMap::<Party, usize>::new();
+        for (party, ..) in up() {
+            *shares.entry(party).or_default() += 1;
+        }
+        let (&largest, &most) = shares.iter().max_by_key(|(_, share)| **share)?;
+        let share = party.map(|party| shares.get(&party).copied().unwrap_or_default());
+        if share.is_some_and(|share| share + 1 >= most) {
+            return None;
+        }
+        let theirs = up().filter(|(party, ..)| *party == largest);
+        let (_, newest, _) = theirs.max_by_key(|(_, _, hand)| (hand.value.since, hand.number))?;
+        Some(newest.clone())
     }
 
     pub(super) fn lower_own_hand(&mut self, identity: &Identity) -> Result<Answer, Refusal> {

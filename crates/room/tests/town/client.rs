@@ -40,7 +40,8 @@ pub(crate) struct Seen {
 impl Client {
     pub(crate) fn new(name: &str, role: Role, at: u64) -> Self {
         let identity = Identity::new(name).unwrap();
-        let arrival = Arrival { identity, name: name.into(), role, hidden: name.starts_with("hidden") };
+        let arrival =
+            Arrival { identity, name: name.into(), role, hidden: name.starts_with("hidden"), party: None };
         Self { arrival, place: Place::Out(at), ticket: None, seen: Seen::default() }
     }
 

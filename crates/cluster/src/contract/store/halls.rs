@@ -241,6 +241,7 @@ impl Halls {
             room: loaded.room.as_deref(),
             tombstone: loaded.tombstone.as_ref(),
             people: &loaded.people,
+            present: loaded.present,
             participants: self.participants,
         };
         operation.decide(loaded.now, view)
@@ -275,6 +276,7 @@ impl Halls {
                     return Ok(Done { acted, arrival, present: committed.present });
                 }
                 Err(Conflict::Full) => return Err(Refusal::RoomFull(self.participants).into()),
+                Err(Conflict::PartyFull) => return Err(Refusal::PartyFull.into()),
                 Err(Conflict::Changed(_)) if attempt >= PATIENT => {
                     let moment = rand::rng().random_range(Duration::ZERO..MOMENT);
                     tokio::time::sleep(moment).await;

@@ -1,11 +1,12 @@
 -- Compares, and sets all of it or nothing. Knows no rule: what is compared and set was decided elsewhere.
 -- What is kept with a number is written "number:value".
--- KEYS: room standing hands people names over due changes nodes done, then all rooms, what is due in which, leases
+-- KEYS: room standing hands people names over due changes nodes parties done, then all rooms, what is due in which,
+-- leases
 -- ARGV: the commit, the room's id, what keys begin with
 local commit = cjson.decode(ARGV[1])
-local room_key, standing, hands, people, names, over, due, changes, nodes, done =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local all_rooms, all_due, leases, id, begin = KEYS[11], KEYS[12], KEYS[13], ARGV[2], ARGV[3]
+local room_key, standing, hands, people, names, over, due, changes, nodes, parties, done =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local all_rooms, all_due, leases, id, begin = KEYS[12], KEYS[13], KEYS[14], ARGV[2], ARGV[3]
 
 -- Asked a second time, because the first answer was lost.
 local before = redis.call('GET', done)
@@ -32,6 +33,7 @@ redis.call('ZCARD', names)
 redis.call('ZCARD', due)
 redis.call('XLEN', changes)
 redis.call('ZCARD', all_due)
+redis.call('HLEN', parties)
 local owners = redis.call('HKEYS', nodes)
 
 for i, owner in ipairs(commit.lapsed) do
@@ -59,6 +61,9 @@ then
   }
 end
 if commit.places >= 0 and here >= commit.places then return { 'full' } end
+for _, party in ipairs(commit.parties) do
+  if (tonumber(redis.call('HGET', parties, party[1])) or 0) >= party[2] then return { 'party_full' } end
+end
 if not room[4] and rooms >= commit.rooms then return { 'rooms' } end
 
 local last = tonumber(room[1]) or number_of(tombstone)
@@ -87,8 +92,12 @@ local function moved(owner, by)
   end
 end
 
+local function counted(party, by)
+  if redis.call('HINCRBY', parties, party, by) <= 0 then redis.call('HDEL', parties, party) end
+end
+
 if commit.clear then
-  redis.call('DEL', people, names, hands, due, nodes)
+  redis.call('DEL', people, names, hands, due, nodes, parties)
   for _, owner in ipairs(owners) do redis.call('SREM', begin .. 'at:' .. owner, id) end
 end
 redis.call('HSET', room_key, 'number', text(number))
@@ -108,6 +117,10 @@ for _, person in ipairs(commit.people) do
     if person[5] then moved(person[5], -1) end
     if person[6] then moved(person[6], 1) end
   end
+  if person[7] ~= person[8] then
+    if person[7] then counted(person[7], -1) end
+    if person[8] then counted(person[8], 1) end
+  end
 end
 if commit.empty_ms >= 0 and redis.call('HLEN', people) == 0 then
   redis.call('ZADD', due, 'NX', text(now + commit.empty_ms), 'e')
@@ -119,13 +132,13 @@ for i, note in ipairs(commit.notes) do
 end
 
 if commit.forget then
-  redis.call('DEL', room_key, standing, hands, people, names, due, changes, nodes)
+  redis.call('DEL', room_key, standing, hands, people, names, due, changes, nodes, parties)
   redis.call('SET', over, prefix .. commit.forget, 'PX', commit.tombstone_ms)
   redis.call('ZREM', all_rooms, id)
 else
   redis.call('DEL', over)
   redis.call('ZADD', all_rooms, 0, id)
-  for _, key in ipairs({ room_key, standing, hands, people, names, due, changes, nodes }) do
+  for _, key in ipairs({ room_key, standing, hands, people, names, due, changes, nodes, parties }) do
     redis.call('PEXPIRE', key, commit.keep_ms)
   end
 end

@@ -27,7 +27,7 @@ fn store(at: SocketAddr, limits: Limits) -> Arc<RedisStore> {
 }
 
 async fn enter(halls: &Halls, name: &str, role: Role) -> Result<Entered, Refused> {
-    let arrival = Arrival { identity: id(name), name: name.into(), role, hidden: false };
+    let arrival = Arrival { identity: id(name), name: name.into(), role, hidden: false, party: None };
     halls.enter(&town(), &arrival, &session(1)).await
 }
 

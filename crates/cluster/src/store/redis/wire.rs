@@ -10,7 +10,7 @@ use protocol::message::Person;
 use redis::Value;
 use room::hall::{Commit, Committed, Compare, Conflict, Current, Due, Entry, Known, Loaded, STALE_MS};
 use room::limits::TOMBSTONE_MS;
-use room::{Head, Numbered, Owner, Present, Room, Session, Tombstone};
+use room::{Head, Numbered, Owner, Party, Present, Room, Session, Tombstone};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -54,6 +54,7 @@ pub(super) fn committed(
     let why: String = redis::from_redis_value_ref(parts.first().unwrap_or(&Value::Nil)).map_err(wrong)?;
     let conflict = match why.as_str() {
         "full" => Conflict::Full,
+        "party_full" => Conflict::PartyFull,
         "rooms" => return Ok(None),
         "alive" => {
             let (_, which): (String, usize) = redis::from_redis_value_ref(answer).map_err(wrong)?;
@@ -110,6 +111,7 @@ pub(super) fn commit(commit: &Commit, rooms: usize) -> String {
         "compare_people": pairs(&compare.people),
         "empty": compare.empty,
         "places": or_negative(compare.places.map(|places| places as u64)),
+        "parties": compare.parties.iter().map(|(of, most)| json!([party(*of), most])).collect::<Vec<_>>(),
         "rooms": rooms,
         "news": commit.is_news(),
         "opens": delta.door,
@@ -136,13 +138,20 @@ fn person_set((identity, entry): (&Identity, &Entry)) -> Json {
     let is_shown = present.is_some_and(|person| !person.hidden);
     let away_until = present.and_then(|person| person.away_until);
     let (was_at, is_at) = (entry.was_at.as_ref().map(owner), entry.is_at().as_ref().map(owner));
+    let (was_of, is_of) = (entry.was_of.map(party), entry.is_of().map(party));
     let present = or_false(present.map(written));
-    json!([identity, present, is_shown, or_false(away_until), or_false(was_at), or_false(is_at)])
+    let [was_at, is_at, was_of, is_of] = [was_at, is_at, was_of, is_of].map(or_false);
+    json!([identity, present, is_shown, or_false(away_until), was_at, is_at, was_of, is_of])
 }
 
 /// A signaling node, as it is written in keys.
 pub(super) fn owner(owner: &Owner) -> String {
     format!("{}/{}", owner.node, owner.boot)
+}
+
+/// A party of guests, as it is written in keys.
+fn party(Party(mark): Party) -> String {
+    format!("{mark:016x}")
 }
 
 fn pairs(numbers: &BTreeMap<Identity, u64>) -> Vec<(&Identity, u64)> {
