@@ -164,6 +164,7 @@ const LOADS: &[Setting] = &[
     Setting::one("duration", "TIME", "How long, after everybody is in [60s]"),
     Setting::one("churn", "N", "Listeners leaving and joining per second [0]"),
     Setting::one("promote", "N", "Promotions per minute [0]"),
+    Setting::one("hands", "N", "Listeners of each room who keep their hands up [0]"),
     Setting::one("reconnect-at", "TIME", "Cut everybody then, and let them come back at once [never]"),
     Setting::one("garbage", "N", "Datagrams of noise per second at the media ports, from strangers [0]"),
     Setting::one("probes", "N", "Listeners that are full peer connections, as a check [2]"),

@@ -141,6 +141,7 @@ impl<'a> Conductor<'a> {
         self.nodes.iter_mut().for_each(Followed::start);
         let (steady_ns, cpu_s) = (now_ns(), usage::cpu_s());
         let garbage = self.throw_garbage()?;
+        self.ramp.raise_hands(self.run.options.hands);
         self.steady().await;
         Ok(Played { began_ns: self.began_ns, steady_ns, cpu_s, garbage: garbage.map(Garbage::end) })
     }

@@ -136,15 +136,17 @@ pub struct Group {
     pub longest_gap: Histogram,
 }
 
-/// Listeners' WebSockets that ended without our doing.
+/// Listeners' WebSockets that ended without our doing, and peers that took the place of others.
 #[derive(Clone, Default)]
 pub struct Sessions {
-    /// How many ended.
+    /// How many WebSockets ended.
     pub lost: u64,
     /// How many came back by the resume token.
     pub resumed: u64,
     /// How many came back by the token.
     pub anew: u64,
+    /// How often a listener who was in has got another peer.
+    pub renewed: u64,
     /// From the end to the next `welcome`.
     pub away: Histogram,
 }

@@ -27,8 +27,8 @@ pub(crate) enum Order {
     Leave(Option<oneshot::Sender<()>>),
     /// Lose everything, and come back at once.
     Cut,
-    /// Raise the hand, and tell the host who asks.
-    RaiseHand(mpsc::UnboundedSender<Identity>),
+    /// Raise the hand, and tell the host who asks, if somebody is to be promoted.
+    RaiseHand(Option<mpsc::UnboundedSender<Identity>>),
 }
 
 /// One listener.
@@ -134,7 +134,8 @@ impl Listener {
                     Some(Order::RaiseHand(host)) => {
                         let body = ClientMessage::RaiseHand;
                         // Refused (no such room, too often): then nobody is promoted, which shows.
-                        if Box::pin(session.ask(body, &mut present.watch)).await.is_ok() {
+                        let asked = Box::pin(session.ask(body, &mut present.watch)).await;
+                        if let Some(host) = host.filter(|_| asked.is_ok()) {
                             let _ = host.send(present.door.identity.clone());
                         }
                     }
@@ -179,7 +180,7 @@ impl Listener {
                 counts.add(|counts| &counts.joined);
             }
             Why::Joins => counts.add(|counts| &counts.churned),
-            Why::Moves => {}
+            Why::Moves => counts.add(|counts| &counts.renewed),
         }
         (present.is_in, present.is_back) = (true, true);
         if present.media.part() != Part::Listens && present.on_stage.is_none() {

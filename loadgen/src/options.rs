@@ -32,6 +32,8 @@ pub struct Options {
     pub churn: f64,
     /// Promotions per minute, in all rooms together.
     pub promote: f64,
+    /// Listeners of each room who raise their hands once everybody is in, and keep them up.
+    pub hands: u32,
     /// So long after everybody is in, all listeners are cut and come back at once.
     pub reconnect_at: Option<Duration>,
     /// Datagrams per second that strangers throw at the nodes' media ports once everybody is in.

@@ -132,15 +132,18 @@ pub struct Percentiles {
     pub max: Option<f64>,
 }
 
-/// Listeners' WebSockets that ended without our doing.
+/// Listeners' WebSockets that ended without our doing, and media sessions that took the place of others.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sessions {
-    /// How many ended.
+    /// How many WebSockets ended.
     pub lost: u64,
     /// How many came back by the resume token: everything was as before.
     pub resumed: u64,
     /// How many came back by the token, as if for the first time.
     pub anew: u64,
+    /// How often a listener who was in has got another media session.
+    #[serde(default)]
+    pub media_renewed: u64,
     /// From the end to the next `welcome`.
     pub away_ms: Percentiles,
 }

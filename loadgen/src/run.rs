@@ -59,6 +59,8 @@ pub(crate) struct Counts {
     /// Of these: back with the resume token, and back with the token.
     pub(crate) resumed: AtomicU64,
     pub(crate) anew: AtomicU64,
+    /// How often a listener who was in has got another peer.
+    pub(crate) renewed: AtomicU64,
     /// When the last of the first joins was done, in ns.
     pub(crate) last_join_ns: AtomicU64,
 }

@@ -250,7 +250,7 @@ mod tests {
         let storm = Reconnect { cut: 10_000, connected: 10_000, back: 9_999, p50_ms, p99_ms, all_ms: None };
         report.reconnect = Some(storm);
         let away_ms = Percentiles { p99: Some(850.0), max: Some(1_204.0), ..Percentiles::default() };
-        report.sessions = Sessions { lost: 40, resumed: 39, anew: 1, away_ms };
+        report.sessions = Sessions { lost: 40, resumed: 39, anew: 1, media_renewed: 12, away_ms };
         report.garbage = Some(Garbage { sent: 3_000_000, per_s: 50_000.0, answers: 0 });
         let table = table(&report);
         assert!(table.contains("3,000,000 datagrams, 50,000/s; 0 answered"), "{table}");

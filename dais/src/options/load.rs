@@ -34,6 +34,7 @@ impl Load {
             duration: seconds(values.or("duration", Ttl(60))),
             churn: values.or("churn", Rate(0.0)).0,
             promote: values.or("promote", Rate(0.0)).0,
+            hands: values.or("hands", 0),
             reconnect_at: values.one("reconnect-at").map(seconds),
             garbage: values.or("garbage", 0),
             probes,

@@ -120,7 +120,16 @@ impl Ramp {
         }
         let person = &self.people[rand::rng().random_range(0..self.people.len())];
         if let Some(host) = hosts.get(person.room) {
-            let _ = person.orders.send(Order::RaiseHand(host.clone()));
+            let _ = person.orders.send(Order::RaiseHand(Some(host.clone())));
+        }
+    }
+
+    /// So many of each room raise their hands, and nobody takes them on stage.
+    pub(super) fn raise_hands(&mut self, of_each: u32) {
+        // They came over all rooms in turn.
+        let count = of_each as usize * self.run.rooms.len();
+        for person in self.people.iter().take(count) {
+            let _ = person.orders.send(Order::RaiseHand(None));
         }
     }
 

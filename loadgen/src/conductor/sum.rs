@@ -180,8 +180,13 @@ impl Conductor<'_> {
 
     fn sessions(&self) -> Sessions {
         let counts = &self.run.counts;
-        let (lost, resumed, anew) = (count(&counts.lost), count(&counts.resumed), count(&counts.anew));
-        Sessions { lost, resumed, anew, away: taken(&self.run.away) }
+        Sessions {
+            lost: count(&counts.lost),
+            resumed: count(&counts.resumed),
+            anew: count(&counts.anew),
+            renewed: count(&counts.renewed),
+            away: taken(&self.run.away),
+        }
     }
 
     fn generator(&self, audience: &Tally, stage: &Tally, played: Played) -> Generator {

@@ -28,6 +28,9 @@ pub struct Config {
     pub churn: f64,
     /// Promotions per minute.
     pub promote: f64,
+    /// Listeners of each room who kept their hands up.
+    #[serde(default)]
+    pub hands: u32,
     /// When everybody was cut off, after everybody was in.
     pub reconnect_at_s: Option<f64>,
     /// Datagrams per second that strangers threw.
@@ -64,6 +67,9 @@ impl fmt::Display for Config {
                 write!(f, " --{name} {value}")?;
             }
         }
+        if self.hands > 0 {
+            write!(f, " --hands {}", self.hands)?;
+        }
         if let Some(at) = self.reconnect_at_s {
             write!(f, " --reconnect-at {at}s")?;
         }
@@ -93,12 +99,13 @@ mod tests {
             ramp: 500.0,
             duration_s: 10.0,
             churn: 2.5,
+            hands: 7,
             garbage: 50_000,
             probes: 2,
             ..Config::default()
         };
         let again = "dais load --url http://127.0.0.1:7000 --url http://127.0.0.1:7010 --listeners 200 \
-                     --speakers 4 --talk turns --ramp 500 --duration 10s --churn 2.5 --garbage 50000 --probes 2";
+                     --speakers 4 --talk turns --ramp 500 --duration 10s --churn 2.5 --hands 7 --garbage 50000 --probes 2";
         assert_eq!(config.to_string(), again);
     }
 

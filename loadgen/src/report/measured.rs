@@ -59,6 +59,7 @@ impl From<&Options> for Config {
             duration_s: options.duration.as_secs_f64(),
             churn: options.churn,
             promote: options.promote,
+            hands: options.hands,
             reconnect_at_s: options.reconnect_at.map(|at| at.as_secs_f64()),
             garbage: options.garbage,
             probes: options.probes,
@@ -139,8 +140,8 @@ impl From<&figures::Group> for Group {
 
 impl From<&figures::Sessions> for Sessions {
     fn from(sessions: &figures::Sessions) -> Self {
-        let figures::Sessions { lost, resumed, anew, ref away } = *sessions;
-        Self { lost, resumed, anew, away_ms: away.into() }
+        let figures::Sessions { lost, resumed, anew, renewed, ref away } = *sessions;
+        Self { lost, resumed, anew, media_renewed: renewed, away_ms: away.into() }
     }
 }
 

@@ -50,6 +50,7 @@ pub(crate) fn options() -> Options {
         duration: Duration::from_secs(STEADY),
         churn: 0.0,
         promote: 0.0,
+        hands: 0,
         reconnect_at: None,
         garbage: 0,
         probes: 2,

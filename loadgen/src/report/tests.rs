@@ -14,7 +14,7 @@ const PROMISED: &str = "schema version commit machine config wall_s failures nod
     presence.messages_per_listener_s presence.bytes_per_listener_s presence.promotion_seen_ms.max \
     probes.connected probes.frames_received probes.loss_ratio load_generator.cpu_s \
     load_generator.rss_peak_bytes load_generator.late_ticks \
-    by_node by_region.eu.loss_ratio sessions.lost sessions.resumed sessions.anew sessions.away_ms.p99 config.urls";
+    by_node by_region.eu.loss_ratio sessions.lost sessions.resumed sessions.anew sessions.media_renewed sessions.away_ms.p99 config.urls";
 
 fn lookup<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, name| value.get(name))
