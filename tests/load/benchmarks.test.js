@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { holds, judge, measuredPart, middleOf, number } from './benchmark/page.js'
+import { BENCHMARKS, holds, judge, measuredPart, middleOf, number } from './benchmark/page.js'
 import { memoryGrowth, options, ROWS, scaled } from './benchmark/rows.js'
 
 const row = {
@@ -54,7 +54,7 @@ test('the page says what was measured, where, and what does not hold', () => {
   const figures = { 'listeners joined': 10_000, 'loss ratio': 0.002 }
   const runs = [1, 2, 3].map(() => ({ started: '2026-11-20T10:00:00Z', figures, machine: { busy_cores_before: 0.5, stolen_cores: 0 } }))
   const machine = { cores: 2, model: 'A CPU', kernel: 'linux 6', memory_bytes: 2 ** 32, 'net.core.rmem_max': 1 }
-  const page = measuredPart({ conversation: { commit: 'abc', dirty: true, machine, command: ['dais up'], median_run: 2, runs, report: { config: { listeners: 10_000 } } } })
+  const page = measuredPart(BENCHMARKS, { conversation: { commit: 'abc', dirty: true, machine, command: ['dais up'], median_run: 2, runs, report: { config: { listeners: 10_000 } } } })
   for (const text of ['2 cores (A CPU), 4 GiB', '| loss ratio | ≤ 0.0005 | 0.002 | 0.002 | 0.002 | 0.002 | **no** |', 'in no commit', 'up to 0.5 cores', 'of run 2', 'Not measured yet: The same']) {
     assert.ok(page.includes(text), `${text}\n${page}`)
   }

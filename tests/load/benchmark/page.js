@@ -1,4 +1,4 @@
-// docs/benchmarks.md: what stands between its two marks is written here, out of docs/benchmarks/*.json. The text
+// docs/benchmarks.md: what stands between the two marks of a part is written here, out of the JSON of its rows. The text
 // around them is written by hand and stays.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
@@ -9,7 +9,31 @@ import { ROOT } from './server.js'
 
 const SYMBOLS = { '<=': '≤', '>=': '≥', '=': '=' }
 
-const MARKS = ['<!-- measured: written by tests/load/benchmarks -->', '<!-- /measured -->']
+/**
+ * A part of the page.
+ * @typedef {object} Part
+ * @property {string} name in its marks and on the terminal
+ * @property {string} tool by which it is written
+ * @property {string} folder of its JSON, beside the page
+ * @property {import('./rows.js').Row[]} rows
+ * @property {string} shows what a row's `shows` is called
+ * @property {[string, (measured: Measured) => string][]} columns of the summary
+ */
+/**
+ * A row and what was seen.
+ * @typedef {{ row: import('./rows.js').Row, one: any, verdict: ReturnType<typeof verdicts>, against: string }} Measured
+ */
+
+/** @type {Part} */
+export const BENCHMARKS = {
+  name: 'measured', tool: 'tests/load/benchmarks', folder: 'benchmarks', rows: ROWS, shows: 'Must show',
+  columns: [
+    ['run', measured => link(measured)], ['must show', ({ row }) => row.shows],
+    ['holds', ({ verdict }) => yes(verdict.holds)], ['runs', ({ one }) => `${one.runs.length}`],
+  ],
+}
+
+const marks = ({ name, tool }) => [`<!-- ${name}: written by ${tool} -->`, `<!-- /${name} -->`]
 
 /** Keys of a kept report whose elements get a line each, so that it can be read and compared. */
 const DEPTH = 3
@@ -50,9 +74,9 @@ export function holds({ must }, values) {
   return values.every(value => value !== null && value !== undefined && one(value))
 }
 
-/** Writes the JSON of a row. */
-export function save(directory, name, measured) {
-  writeFileSync(join(ROOT, directory, 'benchmarks', `${name}.json`), `${lines(measured, 1)}\n`)
+/** Writes the JSON of a row. @param {string} directory @param {Part} part @param {string} name @param {any} measured */
+export function save(directory, part, name, measured) {
+  writeFileSync(join(ROOT, directory, part.folder, `${name}.json`), `${lines(measured, 1)}\n`)
 }
 
 /** JSON with a line for each element down to some depth, and what is deeper on one line. */
@@ -67,50 +91,51 @@ function lines(value, depth) {
   return `${open}\n${indent}${written.join(`,\n${indent}`)}\n${indent.slice(1)}${close}`
 }
 
-/** Writes the measured part of the page anew. */
-export function write(directory) {
+/** Writes a part of the page anew. @param {string} directory @param {Part} part */
+export function write(directory, part) {
   const page = join(ROOT, directory, 'benchmarks.md')
   const text = readFileSync(existsSync(page) ? page : join(ROOT, 'docs', 'benchmarks.md'), 'utf8')
-  const [before, rest] = text.split(MARKS[0])
-  const after = rest?.split(MARKS[1])[1]
-  if (after === undefined) throw new Error(`${page} has lost its marks ${MARKS.join(' ')}`)
-  const kept = Object.fromEntries(ROWS.map(row => [row.name, read(directory, row.name)]).filter(([, one]) => one))
-  writeFileSync(page, `${before}${MARKS[0]}\n${measuredPart(kept)}\n${MARKS[1]}${after}`)
+  const [begin, end] = marks(part)
+  const [before, rest] = text.split(begin)
+  const after = rest?.split(end)[1]
+  if (after === undefined) throw new Error(`${page} has lost its marks ${begin} ${end}`)
+  const kept = Object.fromEntries(part.rows.map(row => [row.name, read(directory, part, row.name)]).filter(([, one]) => one))
+  writeFileSync(page, `${before}${begin}\n${measuredPart(part, kept)}\n${end}${after}`)
   console.error(`written: ${page}`)
 }
 
-function read(directory, name) {
-  const file = join(ROOT, directory, 'benchmarks', `${name}.json`)
+function read(directory, part, name) {
+  const file = join(ROOT, directory, part.folder, `${name}.json`)
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : null
 }
 
-/** @param {Record<string, any>} kept what was measured, by row */
-export function measuredPart(kept) {
-  const rows = ROWS.filter(row => kept[row.name]).map(row => asMeasured(row, kept))
+/** @param {Part} part @param {Record<string, any>} kept what was measured, by row */
+export function measuredPart(part, kept) {
+  const rows = part.rows.filter(row => kept[row.name]).map(row => asMeasured(row, kept, part))
   if (rows.length === 0) return '\nNothing has been measured yet.\n'
-  const missing = ROWS.filter(row => !kept[row.name]).map(row => row.title)
+  const missing = part.rows.filter(row => !kept[row.name]).map(row => row.title)
   return [
-    machines(rows), summary(rows),
+    machines(rows), summary(rows, part),
     ...missing.length ? [`Not measured yet: ${missing.join('; ')}.`] : [],
-    ...rows.map(section),
+    ...rows.map(measured => section(measured, part)),
   ].join('\n\n')
 }
 
-function asMeasured(row, kept) {
+function asMeasured(row, kept, part) {
   const one = kept[row.name]
   const asked = scaled(row, (one.report?.config.listeners || row.load?.listeners || 1) / (row.load?.listeners || 1))
   const figures = one.runs.map(run => row.figures.map(figure => run.figures[figure.name] ?? null))
-  return { row, one, verdict: verdicts(asked, figures), against: against(row, kept) }
+  return { row, one, verdict: verdicts(asked, figures), against: against(row, kept, part) }
 }
 
 /** How a figure compares with the same one of another row. */
-function against(row, kept) {
+function against(row, kept, part) {
   const other = row.against && kept[row.against.row]
   if (!other) return ''
   const { figure } = row.against
   const median = one => one.runs.map(run => run.figures[figure])[middleOf(one.runs.map(run => run.figures[figure]))]
   const [here, there] = [median(kept[row.name]), median(other)]
-  const title = ROWS.find(one => one.name === row.against.row).title
+  const title = part.rows.find(one => one.name === row.against.row).title
   return `${figure}: ${number(here)} here, ${number(there)} in “${title}”: ${number(100 * (1 - here / there))} % less.`
 }
 
@@ -134,31 +159,38 @@ function disturbances({ runs }) {
   return texts.length > 0 ? ` The machine was not quiet: ${texts.join(', and ')}.` : ''
 }
 
-function summary(rows) {
-  const line = ({ row, one, verdict }) =>
-    `| [${row.title}](#${anchor(row)}) | ${row.shows} | ${verdict.holds ? 'yes' : '**no**'} | ${one.runs.length} |`
-  return ['| run | must show | holds | runs |', '|---|---|---|---|', ...rows.map(line)].join('\n')
+function summary(rows, { columns }) {
+  const line = cells => `| ${cells.join(' | ')} |`
+  const body = rows.map(measured => line(columns.map(([, of]) => of(measured))))
+  return [line(columns.map(([head]) => head)), `|${'---|'.repeat(columns.length)}`, ...body].join('\n')
 }
+
+export const yes = holds => holds ? 'yes' : '**no**'
+
+/** To its section. @param {Measured} measured */
+export const link = ({ row }) => `[${row.title}](#${anchor(row)})`
 
 /** As GitHub makes it out of a heading. */
 const anchor = row => row.title.toLowerCase().replace(/[^\p{L}\p{N} -]/gu, '').replaceAll(' ', '-')
 
-function section({ row, one, verdict, against }) {
+function section({ row, one, verdict, against }, { folder, shows }) {
   const commit = `Commit \`${one.commit}\`${one.dirty ? ', with changes that are in no commit' : ''}, ${one.runs[0].started.slice(0, 10)}.`
   const head = `| figure | must be | ${one.runs.map((_, index) => `run ${index + 1}`).join(' | ')} | median | holds |`
   const rule = `|---|---|${'---:|'.repeat(one.runs.length + 1)}---|`
   return [
-    `### ${row.title}`, `Must show: ${row.shows}.`, ['```sh', ...one.command, '```'].join('\n'),
+    `### ${row.title}`, `${shows}: ${row.shows}.`, ['```sh', ...one.command, '```'].join('\n'),
     [head, rule, ...verdict.figures.map(figureLine)].join('\n'),
     ...against ? [against] : [],
+    ...row.known ? [`Known not to hold: ${row.known}.`] : [],
+    ...one.runs.flatMap(({ said = [] }, index) => said.map(text => `Run ${index + 1}: ${text}`)),
     ...one.lines ? [['```text', ...one.lines, '```'].join('\n')] : [],
-    `${commit}${row.together ? ' The runs went side by side.' : ''}${disturbances(one)} ${one.report ? 'The whole report' : 'The record'}, of run ${one.median_run}: [${row.name}.json](benchmarks/${row.name}.json).`,
+    `${commit}${row.together ? ' The runs went side by side.' : ''}${disturbances(one)} ${one.report?.timeline ? 'The whole report' : 'The record'}, of run ${one.median_run}: [${row.name}.json](${folder}/${row.name}.json).`,
   ].join('\n\n')
 }
 
 function figureLine({ figure, values, median, holds }) {
   const must = figure.must ? `${SYMBOLS[figure.must[0]]} ${number(figure.must[1])}` : ''
-  const verdict = holds === null ? '' : holds ? 'yes' : '**no**'
+  const verdict = holds === null ? '' : yes(holds)
   return `| ${figure.name} | ${must} | ${values.map(number).join(' | ')} | ${number(median)} | ${verdict} |`
 }
 

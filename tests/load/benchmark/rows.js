@@ -12,6 +12,7 @@
  * @property {Left} [left] what was still there after everybody had gone
  * @property {Record<string, number>} [framing] listeners by framing while most were in, as the edges count them
  * @property {string[]} [lines] what a bench has printed
+ * @property {string[]} [said] what is to be told of this run beside its figures
  */
 /** @typedef {{ peers: number, participants: number, files: number, tasks: number, rss_bytes: number }} Left */
 /**
@@ -31,6 +32,8 @@
  * @property {Record<string, number | string>} [load] options of `dais load`; times in seconds
  * @property {string} [bench] crate and target, as in `edge fanout`
  * @property {string} leading the figure whose median decides which run's report is kept
+ * @property {boolean} [once] one run is enough, for others are held against it
+ * @property {string} [known] why it does not hold today
  * @property {boolean} [together] its runs go side by side: they are long, and nothing in them is a matter of time
  * @property {Figure[]} figures
  * @property {{ row: string, figure: string }} [against] another row, and the figure to compare
