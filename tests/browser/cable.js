@@ -1,5 +1,5 @@
-// A cable between a browser and the server, for pages and sockets, as a bad network is one: it takes its time, it
-// is cut, and it may keep back what a socket answers.
+// A cable between two who talk over TCP, such as a browser and the server, as a bad network is one: it takes its time,
+// it is cut, it goes dead without a word, and it may keep back what a WebSocket answers.
 
 import { connect, createServer } from 'node:net'
 
@@ -9,12 +9,13 @@ export class Cable {
   /** @type {Set<import('node:net').Socket>} */
   #ends = new Set()
   #isCut = false
+  #isDead = false
   /** What is kept back, in order. @type {(() => void)[] | undefined} */
   #held
   /** Each way. */
   delayMs = 0
 
-  /** @param {string} url of the server on loopback */
+  /** @param {string} url of the server on loopback, of any scheme */
   static async to(url) {
     const cable = new Cable()
     cable.#port = Number(new URL(url).port)
@@ -23,8 +24,12 @@ export class Cable {
     return cable
   }
 
+  get port() {
+    return this.#server.address().port
+  }
+
   get url() {
-    return `http://127.0.0.1:${this.#server.address().port}`
+    return `http://127.0.0.1:${this.port}`
   }
 
   cut() {
@@ -32,8 +37,16 @@ export class Cable {
     this.#ends.forEach(end => end.destroy())
   }
 
+  /** From now on nothing passes either way, and neither end is told: what was on its way comes once it is mended. */
+  die() {
+    this.#isDead = true
+    this.#ends.forEach(end => end.pause())
+  }
+
   mend() {
     this.#isCut = false
+    this.#isDead = false
+    this.#ends.forEach(end => end.resume())
   }
 
   /** From now on sockets hear no answer, though they open and the server hears them. */
@@ -71,6 +84,7 @@ export class Cable {
       see(data)
       later(() => to.writable && to.write(data))
     })
+    if (this.#isDead) from.pause()
     from.on('error', () => {})
     from.on('close', () => {
       this.#ends.delete(from)

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+import { Cable } from './cable.js'
 import { Program, freePorts } from './program.js'
 
 const path = text => fileURLToPath(new URL(`../../${text}`, import.meta.url))
@@ -17,9 +18,18 @@ const NATS_CONF = path('docs/nats.conf')
 
 /** Needed where nodes tell clients an address that is not loopback's. */
 const CLUSTER_KEY = 'a key of the cluster for tests alone, of 32 bytes or more'
-const SIGNALING = ['signaling-1', 'signaling-2']
-/** Nodes with media, each with one shard, and so one UDP port. */
-const MEDIA = ['origin-1', 'edge-1', 'edge-2']
+
+/**
+ * Which parts a cluster has: the region of each, by kind. Nodes with media have one shard, and so one UDP port.
+ * @typedef {object} Shape
+ * @property {string[]} signaling @property {string[]} origin @property {string[]} edge
+ * @property {boolean} [cables] whether each signaling node has cables of its own to Redis and NATS
+ * @property {(name: string) => string | undefined} [build] another program than the one that is tested
+ */
+/** @type {Shape} */
+const SMALL = { signaling: ['local', 'local'], origin: ['local'], edge: ['local', 'local'] }
+/** A port for each node, at most so many. */
+const MOST_NODES = 16
 
 /** Which parts an option concerns. */
 const CONCERNS = {
@@ -30,53 +40,89 @@ const CONCERNS = {
 }
 
 /**
- * A form as it starts: where people go, the UDP port of the origin (the two edges have the next ones), all processes
- * by name, and what is to be done once they have ended.
- * @typedef {{ url: string, media: number, programs: Record<string, Program>, clear: () => void }} Form
+ * A form as it starts: where people go, the UDP port of the origin (the edges have the next ones), all processes by
+ * name, the cables of each signaling node, and what is to be done once they have ended.
+ * @typedef {{ url: string, media: number, programs: Record<string, Program>, cables: Record<string, Cables>, clear: () => void }} Form
  */
+/** @typedef {{ redis: Cable, nats: Cable }} Cables */
 
 /** @param {string[]} key options with the key of the tokens @param {string[]} options @returns {Promise<Form>} */
 export async function up(key, options) {
   const [http, admin, link, media] = await freePorts(4)
-  const ports = ['--listen', at(http), '--media', at(media), '--link', at(link), '--shards', `${MEDIA.length}`]
+  const ports = ['--listen', at(http), '--media', at(media), '--link', at(link), '--shards', '3']
   return {
     url: `http://${at(http)}`,
     media,
-    programs: { up: dais(admin, 'up', ...ports, ...key, ...options) },
+    programs: { up: dais(PROGRAM, admin, 'up', ...ports, ...key, ...options) },
+    cables: {},
     clear() {},
   }
 }
 
-/** @param {string[]} key options with the key of the tokens @param {string[]} options @returns {Promise<Form>} */
-export async function cluster(key, options) {
-  const [http, admin, media, link, servers] = await freePorts(5)
-  const [redis, nats, nginx] = [servers, servers + 1, servers + 2]
+/**
+ * @param {string[]} key options with the key of the tokens @param {string[]} options @param {Shape} [shape]
+ * @returns {Promise<Form>}
+ */
+export async function cluster(key, options, shape = SMALL) {
+  const [http, admin, media, link, servers] = await freePorts(5, MOST_NODES)
   const directory = mkdtempSync(join(tmpdir(), 'dais-'))
-  const listen = SIGNALING.map((_, index) => http + index)
-  writeFileSync(join(directory, 'nginx.conf'), balancer(nginx, listen))
+  const programs = startServers(directory, servers, shape.signaling.map((_, index) => http + index))
+  const cables = shape.cables ? await layCables(shape.signaling.length, programs) : {}
 
+  for (const [index, { name, kind, region, number }] of parts(shape).entries()) {
+    const isSignaling = kind === 'signaling'
+    const bus = ['--nats', cables[name] ? `nats://${at(cables[name].nats.port)}` : programs.nats.url]
+    const store = ['--redis', cables[name] ? `redis://${at(cables[name].redis.port)}` : programs.redis.url]
+    const own = isSignaling
+      ? [...store, '--listen', at(http + number), '--trusted-proxy', '127.0.0.0/8', ...key]
+      : ['--media', at(media + number), '--link', at(link + number), '--shards', '1']
+    const shared = ['--node', name, '--region', region, ...bus, '--cluster-key', CLUSTER_KEY]
+    const program = shape.build?.(name) ?? PROGRAM
+    programs[name] = dais(program, admin + index, kind, ...shared, ...own, ...concerning(kind, options))
+    if (isSignaling) programs[name].url = `http://${at(http + number)}`
+  }
+  const clear = () => {
+    Object.values(cables).flatMap(Object.values).forEach(cable => cable.close())
+    rmSync(directory, { recursive: true, force: true })
+  }
+  return { url: programs.nginx.url, media, programs, cables, clear }
+}
+
+/** What others have made: Redis, NATS and nginx, on ports from `first` on. */
+function startServers(directory, first, signaling) {
+  const [redis, nats, nginx] = [first, first + 1, first + 2]
+  writeFileSync(join(directory, 'nginx.conf'), balancer(nginx, signaling))
   const programs = {
     redis: new Program('redis-server', '--port', `${redis}`, '--bind', '127.0.0.1', '--dir', directory, '--save', '', '--appendonly', 'no'),
     nats: new Program('nats-server', '-c', NATS_CONF, '-a', '127.0.0.1', '-p', `${nats}`),
     nginx: new Program('nginx', '-p', directory, '-c', 'nginx.conf', '-e', 'stderr'),
   }
-  for (const [index, name] of [...SIGNALING, ...MEDIA].entries()) {
-    const kind = name.split('-')[0]
-    const node = index - SIGNALING.length
-    const own = kind === 'signaling'
-      ? ['--listen', at(listen[index]), '--redis', `redis://${at(redis)}`, '--trusted-proxy', '127.0.0.0/8', ...key]
-      : ['--media', at(media + node), '--link', at(link + node), '--shards', '1']
-    const shared = ['--node', name, '--nats', `nats://${at(nats)}`, '--cluster-key', CLUSTER_KEY]
-    programs[name] = dais(admin + index, kind, ...shared, ...own, ...concerning(kind, options))
+  programs.redis.url = `redis://${at(redis)}`
+  programs.nats.url = `nats://${at(nats)}`
+  programs.nginx.url = `http://${at(nginx)}`
+  return programs
+}
+
+/** Cables of each signaling node. @returns {Promise<Record<string, Cables>>} */
+async function layCables(signaling, { redis, nats }) {
+  const cables = {}
+  for (let number = 1; number <= signaling; number++) {
+    cables[`signaling-${number}`] = { redis: await Cable.to(redis.url), nats: await Cable.to(nats.url) }
   }
-  const clear = () => rmSync(directory, { recursive: true, force: true })
-  return { url: `http://${at(nginx)}`, media, programs, clear }
+  return cables
+}
+
+/** All parts; `number` counts the nodes with people, and those with media, from 0. @param {Shape} shape */
+function parts(shape) {
+  const of = kind => shape[kind].map((region, index) => ({ name: `${kind}-${index + 1}`, kind, region }))
+  const numbered = parts => parts.map((part, number) => ({ ...part, number }))
+  return [...numbered(of('signaling')), ...numbered([...of('origin'), ...of('edge')])]
 }
 
 const at = port => `127.0.0.1:${port}`
 
-function dais(admin, command, ...args) {
-  const program = new Program(PROGRAM, command, '--admin', at(admin), ...args)
+function dais(path, admin, command, ...args) {
+  const program = new Program(path, command, '--admin', at(admin), ...args)
   program.admin = `http://${at(admin)}`
   return program
 }

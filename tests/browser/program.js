@@ -10,10 +10,13 @@ const ENV = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }
 export class Program {
   /** Where its metrics are, if it has any. */
   admin = ''
+  /** Where it is asked. */
+  url = ''
   #command
   #args
   /** Whether a test has killed it, after which it need not end well. */
   #isKilled = false
+  #isPaused = false
 
   /** @param {string} command @param {string[]} args */
   constructor(command, ...args) {
@@ -24,10 +27,10 @@ export class Program {
     this.#start()
   }
 
-  #start() {
-    const started = this.process = spawn(this.#command, this.#args, { stdio: ['ignore', 'pipe', 'pipe'], env: ENV })
+  #start(more = []) {
+    const started = this.process = spawn(this.#command, [...this.#args, ...more], { stdio: ['ignore', 'pipe', 'pipe'], env: ENV })
     this.end = undefined
-    this.#isKilled = false
+    this.#isKilled = this.#isPaused = false
     for (const stream of [started.stdout, started.stderr]) {
       stream.on('data', text => {
         this.said += text
@@ -45,6 +48,11 @@ export class Program {
 
   get isRunning() {
     return this.end === undefined
+  }
+
+  /** Whether it answers anybody. */
+  get isAwake() {
+    return this.isRunning && !this.#isPaused
   }
 
   /** Fails if it runs no more, unless a test has killed it. */
@@ -71,17 +79,19 @@ export class Program {
 
   /** Lets it stand still: it keeps its sockets, and answers nobody. */
   pause() {
+    this.#isPaused = true
     this.process.kill('SIGSTOP')
   }
 
   resume() {
+    this.#isPaused = false
     this.process.kill('SIGCONT')
   }
 
-  /** Starts it again as it was started, after it was killed. */
-  restart() {
+  /** Starts it again as it was started, after it has ended. @param {string[]} more of the command line, this time */
+  restart(...more) {
     if (this.isRunning) throw new Error(`${this.name} still runs`)
-    this.#start()
+    this.#start(more)
   }
 }
 
@@ -100,13 +110,16 @@ export async function eventually(what, ask, ms = 15_000) {
   }
 }
 
-/** Ports below the range that the system hands out by itself, each with the seven behind it. @param {number} count */
-export async function freePorts(count) {
+/**
+ * Ports below the range that the system hands out by itself, each with those behind it.
+ * @param {number} count @param {number} [size] of them together
+ */
+export async function freePorts(count, size = 8) {
   const ports = []
   for (let tries = 0; ports.length < count; tries++) {
     if (tries > 200) throw new Error('no free ports')
-    const first = 20_000 + 8 * Math.floor(Math.random() * 1500)
-    const block = Array.from({ length: 8 }, (_, i) => first + i)
+    const first = 20_000 + size * Math.floor(Math.random() * 12_000 / size)
+    const block = Array.from({ length: size }, (_, i) => first + i)
     const free = await Promise.all(block.flatMap(port => [isFree(tcp, port), isFree(udp, port)]))
     if (!ports.includes(first) && free.every(Boolean)) ports.push(first)
   }

@@ -11,24 +11,34 @@ export { eventually }
 const FORMS = { up, cluster }
 const KEY = 'test'
 const SECRET = 'a secret for tests alone, of 32 bytes or more'
-/** The origin and two edges. */
-const NODES = 3
 
 export class Town {
   /** @type {import('./forms.js').Form} */
   #form
+  /** Commands that run. @type {Set<import('node:child_process').ChildProcess>} */
+  #commands = new Set()
 
   /** Starts it and waits until it admits people. @param {string[]} options more of the command line, each with its value */
-  static async start(...options) {
-    const town = new Town()
+  static start(...options) {
     const form = FORMS[process.env.DAIS_FORM || 'up']
     if (!form) throw new Error(`DAIS_FORM is one of ${Object.keys(FORMS)}`)
-    town.#form = await form(['--api-key', KEY, '--api-secret', SECRET], options)
+    return Town.#open(key => form(key, options))
+  }
+
+  /** The same as processes, whatever `DAIS_FORM` says. @param {import('./forms.js').Shape} shape */
+  static ofShape(shape) {
+    return Town.#open(key => cluster(key, [], shape))
+  }
+
+  /** @param {(key: string[]) => Promise<import('./forms.js').Form>} form */
+  static async #open(form) {
+    const town = new Town()
+    town.#form = await form(['--api-key', KEY, '--api-secret', SECRET])
     try {
       await eventually('all parts are ready', () => town.ready())
       await eventually('signaling has heard of all nodes', () => town.#knowsAll())
     } catch (error) {
-      await town.#kill()
+      await town.kill()
       throw error
     }
     return town
@@ -39,7 +49,7 @@ export class Town {
     return this.#form.url
   }
 
-  /** UDP port of the origin; the two edges have the next ones. */
+  /** UDP port of the origin; the edges have the next ones. */
   get media() {
     return this.#form.media
   }
@@ -49,6 +59,16 @@ export class Town {
     const program = this.#form.programs[name]
     if (!program) throw new Error(`there is no ${name} among ${Object.keys(this.#form.programs)}`)
     return program
+  }
+
+  /** What a signaling node reaches Redis and NATS by, where its form has laid any. @param {string} name */
+  cables(name) {
+    return this.#form.cables[name]
+  }
+
+  /** Names of the processes of a kind. @param {'signaling' | 'origin' | 'edge'} kind */
+  names(kind) {
+    return Object.keys(this.#form.programs).filter(name => name.startsWith(`${kind}-`))
   }
 
   get #programs() {
@@ -77,9 +97,8 @@ export class Town {
 
   /** Whether each signaling node has heard of all media nodes. `dais up` has them in itself, and counts none. */
   async #knowsAll() {
-    const signaling = serving(this.#form.programs).filter(name => name !== 'up')
-    const known = await Promise.all(signaling.map(name => this.metric('dais_known_nodes', `"${name}"`)))
-    return known.every(nodes => nodes === NODES)
+    const known = await Promise.all(this.names('signaling').map(name => this.metric('dais_known_nodes', `"${name}"`)))
+    return known.every(nodes => nodes === this.names('origin').length + this.names('edge').length)
   }
 
   /** @param {string} role @param {string} [sub] @param {object} [more] claims */
@@ -92,7 +111,7 @@ export class Town {
 
   /** The sum of a metric over its labels, or of those that match. @param {string} name @param {string} [label] */
   async metric(name, label = '') {
-    const running = this.#parts.filter(part => part.isRunning)
+    const running = this.#parts.filter(part => part.isAwake)
     const pages = await Promise.all(running.map(async ({ admin }) => (await fetch(`${admin}/metrics`)).text()))
     const lines = pages.join('\n').split('\n').filter(line => line.startsWith(name) && /[ {]/.test(line[name.length] ?? ''))
     return lines.filter(line => line.includes(label)).reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
@@ -102,10 +121,12 @@ export class Town {
   async run(...args) {
     const env = { ...process.env, DAIS_API_KEY: KEY, DAIS_API_SECRET: SECRET }
     const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
+    this.#commands.add(child)
     let [out, err] = ['', '']
     child.stdout.on('data', text => { out += text })
     child.stderr.on('data', text => { err += text })
     const code = await new Promise(resolve => child.on('close', resolve))
+    this.#commands.delete(child)
     if (code !== 0) throw new Error(`dais ${args.join(' ')} ended with ${code}:\n${err}\n${out}`)
     return out
   }
@@ -120,11 +141,13 @@ export class Town {
       this.#programs.forEach(program => program.check())
       await Promise.all(serving(programs).map(name => programs[name].stop()))
     } finally {
-      await this.#kill()
+      await this.kill()
     }
   }
 
-  async #kill() {
+  /** Ends everything at once, without a word. */
+  async kill() {
+    this.#commands.forEach(command => command.kill('SIGKILL'))
     await Promise.all(this.#programs.map(program => program.kill()))
     this.#form.clear()
   }
