@@ -1,7 +1,7 @@
 # The map of daily work. `make test` is what CI runs; it first installs what it needs (Debian, as root or with sudo).
 
 .NOTPARALLEL:
-.PHONY: run test setup check fmt unit build web browser aiortc load fuzz bench benchmarks deny
+.PHONY: run test setup check fmt unit build web browser aiortc load fuzz bench benchmarks drills deny
 
 run: ; cargo run --release
 test: setup check unit web build browser aiortc load fuzz
@@ -17,4 +17,5 @@ load: build ; tests/load/run
 fuzz: ; fuzz/run 30
 bench: build ; cargo bench --locked -p edge -p signaling -p loadgen --bench fanout --bench memory
 benchmarks: build ; tests/load/benchmarks
+drills: build ; tests/drills/run
 deny: ; cargo deny check

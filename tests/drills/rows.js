@@ -1,0 +1,218 @@
+// The drills: what is done to a town hall, and what is allowed to happen then.
+//
+//   row ─ load ─▶ `dais load`      drill(hall) ─▶ facts      figures(report, facts, the report of `beside`)
+//
+// Nothing is started here, and nothing is written.
+
+import * as misfortunes from './misfortunes.js'
+
+/**
+ * What one run has shown.
+ * @typedef {object} Run
+ * @property {any} [report] report.json; none where the load has ended with an error
+ * @property {Record<string, any>} facts
+ * @property {any} [beside] the report of the row that this one is held against
+ */
+/**
+ * @typedef {import('../load/benchmark/rows.js').Row & {
+ *   drill: (hall: import('./hall.js').Hall) => Promise<void>, doors?: import('./hall.js').Doors,
+ *   beside?: string, needs?: 'previous',
+ * }} Row
+ */
+
+/** A voice without pauses, and somebody on stage who is muted. */
+const EVENT = { listeners: 1_000, speakers: 3, talk: 'all', ramp: 200, framing: 60, probes: 0, hands: 10 }
+
+/** As much longer than undisturbed may a gap be that still counts as such: one packet. */
+const PACKET_MS = 60
+
+// Figures that several rows share. What was not measured is null, and holds nothing.
+
+const reported = of => run => run.report ? of(run.report, run) : null
+const after = of => run => run.facts.after ? of(run.facts.after) : null
+
+const p99 = heard => heard?.longest_gap_ms.p99 ?? null
+const beyond = (gap, run) => gap === null || !run.beside ? null : gap - p99(run.beside.audio)
+const at = (report, name) => report.by_node.find(one => one.node === name)
+const isEdge = one => one.role === 'edge'
+const greatest = values => values.length ? Math.max(...values) : null
+
+const gap = { name: 'longest gap p99, ms', of: reported(report => p99(report.audio)) }
+const gapMax = { name: 'longest gap of anybody, ms', of: reported(report => report.audio.longest_gap_ms.max) }
+const undisturbed = {
+  name: 'its p99 beyond undisturbed, ms', of: reported((report, run) => beyond(p99(report.audio), run)), must: ['<=', PACKET_MS],
+}
+const lost = { name: 'loss ratio', of: reported(report => report.audio.loss_ratio) }
+/** Who is deaf to the end together with everybody else has no gap, but losses. */
+const nothingLost = { ...lost, must: ['<=', 0.001] }
+const cut = { name: 'WebSockets that ended', of: reported(report => report.sessions.lost) }
+const none = figure => ({ ...figure, must: ['=', 0], every: true })
+const resumed = {
+  name: 'of these not resumed', every: true, must: ['=', 0],
+  of: reported(report => report.sessions.lost - report.sessions.resumed),
+}
+const away = most => ({
+  name: 'longest away, s', of: reported(report => (report.sessions.away_ms.max ?? 0) / 1_000), must: ['<=', most],
+})
+const renewed = { name: 'media sessions that were renewed', of: reported(report => report.sessions.media_renewed) }
+const out = {
+  name: 'listeners who never came in or were put out', every: true, must: ['=', 0],
+  of: reported(({ listeners }) => listeners.requested - listeners.joined + listeners.dropped),
+}
+const says = { name: 'what cannot work says so and when to come back', of: run => run.facts.says_so, must: ['=', true], every: true }
+
+/** What is true in the end, at each signaling node. */
+const truth = [
+  { name: 'somebody new can come and raise a hand', of: run => run.facts.works, must: ['=', true], every: true },
+  { name: 'stage, seats and mutes as before', of: after(one => one.stage), must: ['=', true], every: true },
+  { name: 'hands as before', of: after(one => one.hands), must: ['=', true], every: true },
+  { name: 'people lost from the list', of: after(one => one.lost), must: ['=', 0], every: true },
+  { name: 'strange or twice in the list', of: after(one => one.strange), must: ['=', 0], every: true },
+  { name: 'counts as the list', of: after(one => one.counts), must: ['=', true], every: true },
+  { name: 'seconds until all of this was true', of: run => run.facts.true_after_s },
+]
+const peers = { name: 'peers at edges, beyond one a listener', of: after(one => one.peers), must: ['=', 0], every: true }
+
+/** Of those who were at the node that was killed, and of the others. */
+const ofKilled = (name, most) => ({
+  name, of: reported((report, run) => p99(at(report, run.facts.killed))), ...most && { must: ['<=', most] },
+})
+const others = {
+  name: 'the worst p99 of other edges beyond undisturbed, ms', must: ['<=', PACKET_MS],
+  of: reported((report, run) => beyond(greatest(report.by_node.filter(one => isEdge(one) && one.node !== run.facts.killed).map(p99)), run)),
+}
+const beyondKilled = {
+  name: 'media sessions renewed beyond those of its listeners', must: ['<=', 0], every: true,
+  of: reported((report, run) => report.sessions.media_renewed - (at(report, run.facts.killed)?.listeners ?? 0)),
+}
+
+/** Gaps as undisturbed, and everything true afterwards. */
+const untouched = { figures: [undisturbed, gap, gapMax, nothingLost, out, ...truth, peers, cut, renewed], leading: gap.name, beside: 'undisturbed' }
+const TRUE_AFTER = 'gaps as undisturbed; what cannot work says so and when to come back; afterwards stage, hands, mutes and counts are true, no seat lost or taken twice'
+/** `Fleet::tick` judges before what has come meanwhile is read. */
+const ASLEEP = 'a signaling node that wakes takes all media nodes for gone before it reads what they have said meanwhile'
+const ALONE = 'gaps as undisturbed, no seat lost, nobody twice'
+const RESUMED = 'gaps as undisturbed; everybody resumed within 10 s; seats, mutes, hands as before'
+
+const event = (duration, more = {}) => ({ ...EVENT, ...more, duration })
+const storeRow = (name, title, duration, drill, more = {}) => ({
+  name, title, shows: TRUE_AFTER, load: event(duration), drill, ...untouched, figures: [...untouched.figures, says], ...more,
+})
+const aloneRow = (name, title, duration, drill, more = {}) => ({ name, title, shows: ALONE, load: event(duration), drill, ...untouched, ...more })
+
+/** One voice: ten thousand hear it, and the machine is the generator's too. */
+const CROWD = { ...EVENT, listeners: 10_000, speakers: 1, ramp: 300, hands: 0, duration: 60 }
+const presence = [
+  { name: 'presence lag p99, ms', of: reported(report => report.presence.lag_ms.p99), must: ['<=', 1_000] },
+  { name: 'promotion seen p99, ms', of: reported(report => report.presence.promotion_seen_ms.p99), must: ['<=', 500] },
+  { name: 'bytes per listener and second', of: reported(report => report.presence.bytes_per_listener_s), must: ['<=', 300] },
+]
+const allowedLoss = run => Math.max(1.1 * run.beside.audio.loss_ratio, 0.0005)
+
+/** @type {Row[]} */
+export const ROWS = [
+  {
+    name: 'undisturbed', title: 'Nothing', shows: 'nothing by itself: the others are held against it', once: true,
+    load: event(20), drill: misfortunes.nothing, leading: gap.name, figures: [gap, gapMax, lost, out, ...truth, none(cut), none(renewed)],
+  },
+  {
+    name: 'leaf', title: 'Leaf edge killed', shows: 'its listeners hear again: p99 ≤ 2 s, all of them; others as undisturbed',
+    load: event(20), drill: misfortunes.leafKilled, beside: 'undisturbed', leading: 'longest gap p99 of its listeners, ms',
+    figures: [
+      ofKilled('longest gap p99 of its listeners, ms', 2_000), { ...peers, name: 'peers at edges, beyond or short of one a listener' },
+      others, gapMax, lost, out, none(cut), renewed, ...truth,
+    ],
+  },
+  {
+    name: 'hub', title: 'Hub edge killed', shows: "leaves below it: p99 ≤ 1 s; no listener's session changes but those of its own",
+    load: event(20), drill: misfortunes.hubKilled, beside: 'undisturbed', leading: 'the worst longest gap p99 of a leaf below it, ms',
+    figures: [
+      {
+        name: 'the worst longest gap p99 of a leaf below it, ms', must: ['<=', 1_000],
+        of: reported((report, run) => run.facts.below ? greatest(run.facts.below.map(name => p99(at(report, name)))) : null),
+      },
+      beyondKilled, ofKilled('longest gap p99 of its own listeners, ms'), gapMax, lost, out, none(cut), renewed, ...truth, peers,
+    ],
+  },
+  {
+    name: 'origin', title: 'Origin killed', shows: "the stage is heard again within 3 s; no listener's session changes",
+    load: event(20), drill: misfortunes.originKilled, leading: gapMax.name,
+    figures: [{ ...gapMax, must: ['<=', 3_000] }, gap, none(renewed), none(cut), lost, out, ...truth, peers],
+  },
+  {
+    name: 'signaling', title: 'Signaling node killed',
+    shows: `${RESUMED}; the dead one's people gone from the counts within its lease (5 s, and a second to look); somebody banned meanwhile hears nothing more within 70 s`,
+    known: 'a peer that only the dead node knew is not ended by another one',
+    load: event(95, { probes: 2 }), drill: misfortunes.signalingKilled, beside: 'undisturbed', leading: away(10).name,
+    figures: [
+      undisturbed, gap, gapMax, nothingLost, cut, resumed, away(10), renewed, ...truth.slice(0, -1),
+      { name: "the dead one's people gone from the counts, s", of: run => run.facts.gone_after_s, must: ['<=', 6] },
+      { name: 'counts right for good, s', of: run => run.facts.right_after_s, must: ['<=', 10] },
+      { name: 'the banned one hears nothing more, s', of: run => run.facts.silent_after_s, must: ['<=', 70], every: true },
+    ],
+  },
+  {
+    name: 'nginx', title: 'nginx restarted', shows: RESUMED, doors: 'nginx', load: event(25), drill: misfortunes.nginxRestarted,
+    beside: 'undisturbed', leading: away(10).name,
+    figures: [undisturbed, gap, gapMax, nothingLost, out, cut, resumed, away(10), none(renewed), ...truth, peers],
+  },
+  aloneRow('nats-cut', 'One signaling node cut from NATS for 30 s: refused', 60, misfortunes.cutFrom('nats', 'cut')),
+  aloneRow('nats-dead', 'One signaling node cut from NATS for 30 s: nothing comes through', 60, misfortunes.cutFrom('nats', 'die')),
+  aloneRow('redis-cut', 'One signaling node cut from Redis for 30 s: refused', 60, misfortunes.cutFrom('redis', 'cut')),
+  aloneRow('redis-dead', 'One signaling node cut from Redis for 30 s: nothing comes through', 60, misfortunes.cutFrom('redis', 'die')),
+  aloneRow('paused-5', 'One signaling node paused for 5 s', 35, misfortunes.paused(5), { known: ASLEEP }),
+  aloneRow('paused-40', 'One signaling node paused for 40 s', 70, misfortunes.paused(40), { known: ASLEEP }),
+  storeRow('nats-away', 'NATS away for 30 s', 60, misfortunes.natsAway),
+  storeRow('redis-away', 'Redis away for 30 s', 60, misfortunes.redisAway),
+  storeRow('redis-empty', 'Redis back empty', 40, misfortunes.redisEmpty, {
+    figures: untouched.figures, known: 'those who know better do not put an empty store right yet',
+  }),
+  storeRow('redis-older', 'Redis back older by 2 s', 40, misfortunes.redisOlder, {
+    figures: untouched.figures, known: 'those who know better do not put an older store right yet',
+  }),
+  storeRow('redis-loading', 'Redis answers LOADING for 15 s', 50, misfortunes.redisLoading),
+  storeRow('redis-readonly', 'Redis answers READONLY for 15 s', 60, misfortunes.redisReadOnly, {
+    known: 'each change is tried again for 2.5 s before it is refused, and whatever waits for the room waits for all before it',
+  }),
+  storeRow('redis-misconf', 'Redis answers MISCONF for 15 s', 45, misfortunes.redisCannotSave),
+  storeRow('redis-oom', 'Redis is out of memory for 15 s', 45, misfortunes.redisOutOfMemory),
+  {
+    name: 'all-signaling', title: 'All signaling nodes restarted at once', shows: 'everybody back within 30 s',
+    load: event(45), drill: misfortunes.signalingRestarted, leading: away(30).name, beside: 'undisturbed',
+    figures: [away(30), resumed, cut, undisturbed, gap, nothingLost, out, ...truth, peers, renewed],
+  },
+  {
+    name: 'one-address', title: 'All signaling nodes restarted at once, 2,000 people behind one address', shows: 'everybody back within 30 s',
+    load: event(50, { listeners: 2_000 }), doors: 'one address', drill: misfortunes.signalingRestarted, leading: away(30).name,
+    figures: [away(30), resumed, cut, gap, lost, out, ...truth, peers, renewed],
+  },
+  {
+    name: 'crowd', title: '10,000 listeners', shows: 'nothing by itself: the next is held against it', once: true,
+    load: CROWD, drill: async () => {}, leading: gap.name, figures: [gap, lost, out, ...presence.slice(2)],
+  },
+  {
+    name: 'churn', title: '10,000 listeners, churn 200/s, 12 promotions a minute',
+    shows: 'presence lag p99 ≤ 1,000 ms; promotion seen p99 ≤ 500 ms; ≤ 300 bytes per listener and second; loss ≤ max(1.1 × that without churn, 0.0005)',
+    load: { ...CROWD, churn: 200, promote: 12 }, drill: async () => {}, leading: presence[0].name, beside: 'crowd',
+    figures: [
+      ...presence, lost,
+      { name: 'loss, of what is allowed', of: reported((report, run) => run.beside ? report.audio.loss_ratio / allowedLoss(run) : null), must: ['<=', 1] },
+      { name: 'left and came', of: reported(report => report.listeners.churned) },
+      { name: 'promotions', of: reported(report => report.presence.promotions) },
+      { name: 'dropped listeners', of: reported(report => report.listeners.dropped) }, gap,
+    ],
+  },
+  {
+    name: 'previous', title: "The previous build's signaling, edges and origin beside this one's", needs: 'previous',
+    shows: 'everything works, both ways', load: event(40), drill: misfortunes.twoBuilds, leading: gapMax.name,
+    figures: [out, none(cut), { ...gapMax, must: ['<=', 3_000] }, lost, ...truth, peers, renewed],
+  },
+]
+
+/** The same with another number of people where it says 1,000, to try it out. @param {Row} row @param {number} listeners @returns {Row} */
+export function scaled(row, listeners) {
+  const by = listeners / EVENT.listeners
+  const least = { listeners: 20, ramp: 20, churn: 2 }
+  const smaller = ([name, value]) => [name, name in least && value > 0 ? Math.max(least[name], Math.round(value * by)) : value]
+  return by === 1 ? row : { ...row, load: Object.fromEntries(Object.entries(row.load).map(smaller)) }
+}
