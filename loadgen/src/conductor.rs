@@ -79,6 +79,8 @@ pub(super) struct Played {
     steady_ns: u64,
     /// CPU of this process at that time.
     cpu_s: f64,
+    /// Media sessions that were renewed: whoever waits to leave hears nothing, and may ask again.
+    renewed: u64,
     /// What was thrown since.
     garbage: Option<figures::Garbage>,
 }
@@ -143,7 +145,9 @@ impl<'a> Conductor<'a> {
         let garbage = self.throw_garbage()?;
         self.ramp.raise_hands(self.run.options.hands);
         self.steady().await;
-        Ok(Played { began_ns: self.began_ns, steady_ns, cpu_s, garbage: garbage.map(Garbage::end) })
+        let renewed = self.run.counts.renewed.load(Ordering::Relaxed);
+        let garbage = garbage.map(Garbage::end);
+        Ok(Played { began_ns: self.began_ns, steady_ns, cpu_s, renewed, garbage })
     }
 
     fn throw_garbage(&self) -> anyhow::Result<Option<Garbage>> {

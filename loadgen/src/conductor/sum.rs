@@ -61,7 +61,7 @@ impl Conductor<'_> {
             presence: self.presence(&audience),
             by_node,
             by_region,
-            sessions: self.sessions(),
+            sessions: self.sessions(played),
             generator: self.generator(&audience, &stage, played),
             audio: heard(audience, &owed, wall_s),
             stage: heard(stage, &owed_on_stage, wall_s),
@@ -178,13 +178,13 @@ impl Conductor<'_> {
         self.nodes.iter().flat_map(|node| node.regions().clone()).collect()
     }
 
-    fn sessions(&self) -> Sessions {
+    fn sessions(&self, played: Played) -> Sessions {
         let counts = &self.run.counts;
         Sessions {
             lost: count(&counts.lost),
             resumed: count(&counts.resumed),
             anew: count(&counts.anew),
-            renewed: count(&counts.renewed),
+            renewed: played.renewed,
             away: taken(&self.run.away),
         }
     }
