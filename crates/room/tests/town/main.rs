@@ -4,6 +4,8 @@
 //!
 //! `SEED=17 cargo test -p room --test town` replays one; `SEEDS=1000` tries more than 200.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod client;
 mod store;
 mod world;

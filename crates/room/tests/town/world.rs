@@ -368,9 +368,9 @@ impl World {
             }
             Effect::EndAll(_) => unreachable!("nobody stops a node gently here"),
             Effect::Answer(asked, answer) => self.answered(index, boot, asked, answer),
-            Effect::Load { people, .. } => self.to_store(index, boot, Asked::Load(people)),
-            Effect::Commit(commit) => self.to_store(index, boot, Asked::Commit(commit)),
-            Effect::Epoch => self.to_store(index, boot, Asked::Epoch),
+            Effect::Load { people, .. } => self.send(index, boot, Asked::Load(people)),
+            Effect::Commit(commit) => self.send(index, boot, Asked::Commit(commit)),
+            Effect::Epoch => self.send(index, boot, Asked::Epoch),
             Effect::Publish(note) => self.publish(index, &note),
             Effect::Push(node, stage) => self.push(index, boot, &node, stage),
             Effect::Remove(..) => {}
@@ -428,7 +428,7 @@ impl World {
 
     // -- the store ---------------------------------------------------------------------------------------
 
-    fn to_store(&mut self, index: usize, boot: u64, asked: Asked) {
+    fn send(&mut self, index: usize, boot: u64, asked: Asked) {
         let reaches = self.has_store && self.nodes[index].has_store;
         let fate = match self.rng.random::<f64>() {
             _ if !reaches => Fate::Lost,
@@ -497,11 +497,11 @@ impl World {
         let lease = &mut self.nodes[index].life.as_mut().unwrap().lease;
         let (is_due, may_judge) = (lease.is_due(now), lease.may_judge(now));
         if is_due {
-            self.to_store(index, boot, Asked::Renew(owner));
+            self.send(index, boot, Asked::Renew(owner));
         }
-        self.to_store(index, boot, Asked::Due);
+        self.send(index, boot, Asked::Due);
         if may_judge {
-            self.to_store(index, boot, Asked::Orphans);
+            self.send(index, boot, Asked::Orphans);
         }
         self.at(now + UPKEEP_MS, Happening::Upkeep(index, boot));
     }
