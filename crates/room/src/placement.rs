@@ -27,6 +27,9 @@ pub const SETTLE_MS: u64 = 5_000;
 /// How old an edge's word about whom it hears may be: two announcements, and a little.
 const FRESH_MS: u64 = 2_500;
 
+/// Whoever has not looked for so long was asleep: what others said meanwhile is still to be read.
+const ASLEEP_MS: u64 = SILENCE_MS / 2;
+
 /// Most nodes that are remembered.
 pub const MAX_NODES: usize = 1_000;
 
@@ -36,6 +39,7 @@ pub struct Fleet {
     nodes: BTreeMap<NodeId, Heard>,
     /// Since when the bus has been up; none while it is down.
     up_since: Option<u64>,
+    ticked_at: u64,
     /// Announcements not taken because [`MAX_NODES`] are known.
     refused: u64,
     /// Origins that the last edge has lost, and that have not been asked.
@@ -104,8 +108,12 @@ impl Fleet {
 
     /// Forgets the nodes whose silence proves that they are gone, and answers which.
     pub fn tick(&mut self, now: u64, bus_is_up: bool) -> Vec<Announcement> {
-        if !bus_is_up {
+        let was_asleep = self.was_asleep(now);
+        self.ticked_at = now;
+        if !bus_is_up || was_asleep {
             self.up_since = None;
+        }
+        if !bus_is_up {
             return Vec::new();
         }
         let up_since = *self.up_since.get_or_insert(now);
@@ -118,6 +126,10 @@ impl Fleet {
         lost.iter().filter_map(|node| self.nodes.remove(node)).map(|heard| heard.announcement).collect()
     }
 
+    fn was_asleep(&self, now: u64) -> bool {
+        now.saturating_sub(self.ticked_at) > ASLEEP_MS
+    }
+
     /// Origins that are to be asked whether they are there, each once.
     pub fn suspects(&mut self) -> Vec<NodeId> {
         std::mem::take(&mut self.suspects).into_iter().collect()
@@ -125,6 +137,11 @@ impl Fleet {
 
     /// An origin that was asked has not answered: it is gone, unless an edge hears it again.
     pub fn unanswered(&mut self, now: u64, origin: &NodeId) -> Option<Announcement> {
+        if self.was_asleep(now) {
+            // Its answer may have come meanwhile.
+            self.suspects.insert(origin.clone());
+            return None;
+        }
         if self.is_heard(now, origin) {
             return None;
         }
@@ -246,11 +263,40 @@ mod tests {
     fn silence_takes_a_node_out_but_not_while_our_own_bus_is_or_was_just_down() {
         let mut fleet = fleet(&[edge("a", "here", 0)]);
         assert_eq!(fleet.tick(0, true), []);
-        assert_eq!(fleet.tick(20_000, false), [], "we cannot hear anybody");
-        assert_eq!(fleet.tick(21_000, true), [], "up again, but only now");
-        assert_eq!(fleet.tick(25_900, true), []);
-        assert_eq!(fleet.tick(26_000, true), [edge("a", "here", 0)]);
+        assert_eq!(look(&mut fleet, 0..20_000, false), [], "we cannot hear anybody");
+        assert_eq!(look(&mut fleet, 20_000..25_000, true), [], "up again, but only now");
+        assert_eq!(fleet.tick(25_000, true), [edge("a", "here", 0)]);
         assert_eq!(fleet.live().count(), 0);
+    }
+
+    /// What is lost while one looks four times a second.
+    fn look(fleet: &mut Fleet, time: std::ops::Range<u64>, bus_is_up: bool) -> Vec<Announcement> {
+        time.step_by(250).flat_map(|now| fleet.tick(now, bus_is_up)).collect()
+    }
+
+    #[test]
+    fn whoever_was_asleep_first_hears_what_was_said_meanwhile() {
+        let mut fleet = fleet(&[edge("a", "here", 0), edge("b", "here", 0), origin("o")]);
+        let says = |name| Announcement { boot: 1, ..edge(name, "here", 0) };
+        for now in (0..30_000).step_by(250) {
+            ["a", "b"].map(|name| fleet.heard(now, says(name)));
+            fleet.heard(now, origin("o"));
+            assert_eq!(fleet.tick(now, true), []);
+        }
+        assert_eq!(fleet.unanswered(70_000, &NodeId::new("o").unwrap()), None, "its answer waits to be read");
+        assert_eq!(fleet.suspects().len(), 1, "it is asked again");
+        assert_eq!(fleet.tick(70_000, true), []);
+        fleet.heard(70_010, says("a"));
+        fleet.heard(70_010, origin("o"));
+        let lost: Vec<_> = (70_250..76_000)
+            .step_by(250)
+            .flat_map(|now| {
+                fleet.heard(now, says("a"));
+                fleet.heard(now, origin("o"));
+                fleet.tick(now, true)
+            })
+            .collect();
+        assert_eq!(lost, [says("b")], "who is silent all the same is gone");
     }
 
     fn origin(name: &str) -> Announcement {
@@ -286,7 +332,8 @@ mod tests {
             fleet.heard(second * 1_000, hearing("a", &["o"]));
             assert_eq!(fleet.tick(second * 1_000, true), [], "its link says that it is there");
         }
-        assert_eq!(fleet.tick(22_000, true), [origin("o")], "nobody says so any more");
+        let lost = look(&mut fleet, 19_250..23_000, true);
+        assert_eq!(lost, [origin("o"), hearing("a", &["o"])], "nobody says so any more");
     }
 
     #[test]
