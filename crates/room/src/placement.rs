@@ -279,7 +279,8 @@ mod tests {
         let mut fleet = fleet(&[edge("a", "here", 0), edge("b", "here", 0), origin("o")]);
         let says = |name| Announcement { boot: 1, ..edge(name, "here", 0) };
         for now in (0..30_000).step_by(250) {
-            ["a", "b"].map(|name| fleet.heard(now, says(name)));
+            fleet.heard(now, says("a"));
+            fleet.heard(now, says("b"));
             fleet.heard(now, origin("o"));
             assert_eq!(fleet.tick(now, true), []);
         }
