@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::window::NotNew;
 use super::*;
 
 const HALL: &str = "room.hall";
@@ -147,6 +148,14 @@ proptest! {
                 prop_assert!(taken.insert(index), "{:?} at {}", words[index], now);
             }
         }
+    }
+}
+
+#[test]
+fn the_last_numbers_there_are_are_taken_once_or_not_at_all() {
+    for mut window in [Window::open(), Window::after(7)] {
+        let taken = [u64::MAX - 1, u64::MAX - 1, u64::MAX, u64::MAX].map(|number| window.take(number));
+        assert_eq!(taken, [Ok(()), Err(NotNew::Replayed), Err(NotNew::Late), Err(NotNew::Late)]);
     }
 }
 

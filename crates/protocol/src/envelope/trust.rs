@@ -121,7 +121,11 @@ impl Trust {
     /// Which life a request to a node is for, and how many seconds that has lived; none where it is not known.
     pub fn address(&self, now: u64, node: &NodeId) -> Option<(Life, u64)> {
         let known = self.known.get(node)?;
-        let tick = if *node == self.me.node { now } else { known.tick + now.saturating_sub(known.heard) };
+        let tick = if *node == self.me.node {
+            now
+        } else {
+            known.tick.saturating_add(now.saturating_sub(known.heard))
+        };
         Some((known.life(node), tick))
     }
 
