@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::room::{Delta, Numbered, Tombstone};
 use crate::{
-    Action, Actor, Answer, Arrival, Change, Gone, Party, Plan, Present, Refusal, Room, Secret, Session,
-    Ticket,
+    Action, Actor, Answer, Arrival, Change, Gone, Owner, Party, Plan, Present, Refusal, Room, Secret,
+    Session, Ticket,
 };
 
 pub use commit::{Commit, Committed, Compare, Conflict, Current, Due, Entry, Known};
@@ -78,6 +78,15 @@ pub enum Operation {
         identity: Identity,
         /// Which.
         session: Session,
+        /// What their entry was, where the store may have lost it: then they get it back.
+        lost: Option<Present>,
+    },
+    /// The store has come back without what was done, and this is how the room was.
+    Restore {
+        /// As it was.
+        room: Box<Room>,
+        /// Who knows.
+        owner: Owner,
     },
     /// Somebody goes for good; their tickets die. Nothing happens where the session is not the identity's
     /// current one.
@@ -167,6 +176,8 @@ pub enum Cause {
     Did(Action),
     /// It needed an origin.
     Origin,
+    /// The store had lost it.
+    Restored,
     /// Something ran out.
     Lapsed,
 }

@@ -48,6 +48,10 @@ pub const PARTY_PER_FREE: usize = 9;
 /// of them who may come on stage. Guests cannot take them.
 pub const MORE_PLACES: usize = 100;
 
+/// How far above the newest version that is known a room is put back which the store had lost: whoever knows a
+/// newer one, of which nobody was told, is below it all the same.
+pub const RESTORED_ABOVE: u64 = 1_000_000;
+
 /// When somebody who found the room full may try again.
 pub const ROOM_FULL_RETRY_MS: u64 = 30_000;
 

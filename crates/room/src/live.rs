@@ -137,6 +137,10 @@ pub enum Input {
     Orphans(Vec<(Identity, Session)>),
     /// This node's lease has run out: its people may have been taken for gone.
     Lapsed,
+    /// The store may be another one than it was, or have lost something.
+    Suspect,
+    /// The answer to [`Effect::Sessions`].
+    Sessions(Result<Vec<(Identity, Session)>, Trouble>),
     /// Another node tells something.
     Note(Note),
     /// Notes may have been missed.
@@ -235,8 +239,10 @@ pub enum Effect {
     },
     /// Commit this.
     Commit(Box<Commit>),
-    /// Get an epoch that nobody was given before.
-    Epoch,
+    /// Who is connected to this node, as far as the store knows?
+    Sessions,
+    /// Get an epoch that nobody was given before, higher than this.
+    Epoch(Epoch),
     /// Tell the other signaling nodes.
     Publish(Note),
     /// Tell the origin how the stage stands.
@@ -407,12 +413,18 @@ impl Live {
             Input::Hang(asked, key) => self.hang(around, asked, &key),
             Input::Due(due) => self.lapse(due),
             Input::Orphans(sessions) => self.cut_orphans(sessions),
-            Input::Lapsed => self.put_back(),
+            Input::Lapsed => self.put_back(around.now, false),
+            Input::Suspect => {
+                self.ledger.suspect();
+                self.put_back(around.now, true);
+                self.effects.push(Effect::Sessions);
+            }
+            Input::Sessions(sessions) => self.cut_others(around.now, sessions),
             Input::Note(note) => self.hear(around, note),
             Input::Missed => {
                 around.board.missed();
                 self.ledger.doubt();
-                self.put_back();
+                self.put_back(around.now, false);
             }
             Input::Event(event) => self.event(around, event),
             Input::Node(node, why) => self.node_changed(around, &node, why),

@@ -44,7 +44,20 @@ pub struct Owner {
     pub boot: u64,
 }
 
+/// Of the session of whoever is not known to be at any node.
+const NOBODY: u64 = u64::MAX;
+
 impl Session {
+    /// That of somebody who is not known to be at any node.
+    pub(crate) fn nobody(owner: &Owner) -> Self {
+        Self { node: owner.node.clone(), boot: owner.boot, number: NOBODY }
+    }
+
+    /// Whether it is no session.
+    pub(crate) fn is_nobody(&self) -> bool {
+        self.number == NOBODY
+    }
+
     /// Whose it is.
     pub fn owner(&self) -> Owner {
         Owner { node: self.node.clone(), boot: self.boot }
@@ -96,9 +109,11 @@ pub struct Ticket {
 pub struct Secret(pub u128);
 
 /// The tickets of one participant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tickets {
-    newest: Secret,
+    /// None opens the door to whoever was [lost](Present::lost).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    newest: Option<Secret>,
     /// The one that they came with, as long as its successor has not been shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shown: Option<Secret>,
@@ -132,6 +147,18 @@ impl Present {
         self.away_until.is_none().then(|| self.session.owner())
     }
 
+    /// Somebody of whom it is only known that they were here. They may come back as with any other device.
+    pub(crate) fn lost(name: &str, owner: &Owner, away_until: u64) -> Self {
+        Self {
+            name: name.into(),
+            hidden: false,
+            party: None,
+            session: Session::nobody(owner),
+            away_until: Some(away_until),
+            tickets: Tickets::default(),
+        }
+    }
+
     /// Whether they were cut off too long ago to come back.
     pub fn is_lost(&self, now: u64) -> bool {
         self.away_until.is_some_and(|until| until <= now)
@@ -142,21 +169,21 @@ impl Tickets {
     /// Those of somebody who comes with a token; `before` is what they had, by another device.
     pub(crate) fn first(newest: Secret, before: Option<&Self>) -> Self {
         let replaced = before.map(Self::good).unwrap_or_default();
-        Self { newest, shown: None, replaced }
+        Self { newest: Some(newest), shown: None, replaced }
     }
 
     /// Those of somebody who has shown one.
     pub(crate) fn next(newest: Secret, shown: Secret) -> Self {
-        Self { newest, shown: Some(shown), replaced: Vec::new() }
+        Self { newest: Some(newest), shown: Some(shown), replaced: Vec::new() }
     }
 
     /// The one that was given last.
-    pub(crate) fn newest(&self) -> Secret {
+    pub(crate) fn newest(&self) -> Option<Secret> {
         self.newest
     }
 
     pub(crate) fn worth(&self, secret: Secret) -> Worth {
-        if self.newest == secret || self.shown == Some(secret) {
+        if self.newest == Some(secret) || self.shown == Some(secret) {
             Worth::Good
         } else if self.replaced.contains(&secret) {
             Worth::Replaced
@@ -171,14 +198,14 @@ impl Tickets {
     }
 
     fn good(&self) -> Vec<Secret> {
-        self.shown.into_iter().chain([self.newest]).collect()
+        self.shown.into_iter().chain(self.newest).collect()
     }
 }
 
 impl Farewell {
     /// Whether it is whoever has these that was put out.
     pub(crate) fn is_of(&self, tickets: &Tickets) -> bool {
-        self.is_to(tickets.newest)
+        tickets.newest.is_some_and(|newest| self.is_to(newest))
     }
 
     pub(crate) fn is_to(&self, secret: Secret) -> bool {

@@ -122,6 +122,13 @@ pub struct Standing {
     pub farewell: Option<crate::Farewell>,
 }
 
+impl Standing {
+    /// Whether it is whoever has these tickets that is out.
+    pub(crate) fn is_out(&self, tickets: &crate::Tickets) -> bool {
+        self.banned || self.farewell.as_ref().is_some_and(|farewell| farewell.is_of(tickets))
+    }
+}
+
 /// How a room is to be made. What is absent is the default.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {

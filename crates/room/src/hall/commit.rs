@@ -23,6 +23,8 @@ pub struct Commit {
     pub people: BTreeMap<Identity, Entry>,
     /// Everybody goes.
     pub clear: bool,
+    /// Its number is higher than this, whatever the store knows.
+    pub above: Option<u64>,
     /// Nothing but this stays of the room.
     pub forget: Option<Tombstone>,
     /// For the room's stream of changes: what changes nothing that others must know leaves none.

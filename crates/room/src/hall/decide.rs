@@ -7,7 +7,7 @@ use protocol::message::{RemoveReason, RoomState};
 use protocol::token::Role;
 
 use super::{Cause, Commit, Compare, Decision, Due, Entry, HallError, Note, Operation, View};
-use crate::limits::{AWAY_MS, BRIEF_MS, ENDED_MS, MORE_PLACES, PARTY_PER_FREE};
+use crate::limits::{AWAY_MS, BRIEF_MS, ENDED_MS, MORE_PLACES, PARTY_PER_FREE, RESTORED_ABOVE};
 use crate::person::{Tickets, Worth};
 use crate::room::{Delta, Head, Numbered, Standing, Tombstone};
 use crate::rules::{Draft, Settled};
@@ -25,7 +25,7 @@ impl Operation {
             }
             Self::Act { actor, action } => actor.identity().into_iter().chain(action.target()).collect(),
             Self::Lapse(Due::Person(identity)) => vec![identity],
-            Self::Origin { .. } | Self::Lapse(Due::Head | Due::Empty) => Vec::new(),
+            Self::Origin { .. } | Self::Restore { .. } | Self::Lapse(Due::Head | Due::Empty) => Vec::new(),
         }
     }
 
@@ -52,7 +52,8 @@ impl Operation {
                 }
                 Ok(decision)
             }
-            Self::Return { identity, session } => case.return_(identity, session),
+            Self::Return { identity, session, lost } => case.return_(identity, session, lost.as_ref()),
+            Self::Restore { room, owner } => Ok(case.restore(room, owner)),
             Self::Leave { identity, session } => case.leave(identity, session),
             Self::Act { actor, action } => case.act(actor, action),
             Self::Origin { node, epoch, lost } => {
@@ -136,12 +137,7 @@ impl<'a> Case<'a> {
             commit.compare.parties =
                 arrival.party.map(|party| (party, self.fair_share())).into_iter().collect();
         }
-        let gone = |person: &Present| Gone {
-            identity: identity.clone(),
-            session: person.session.clone(),
-            reason: RemoveReason::Replaced,
-        };
-        decision.gone = before.map(gone).into_iter().collect();
+        decision.gone = before.map(|person| replaced(identity, person)).into_iter().collect();
         decision.arrival = Some(arrival.clone());
         Ok(decision)
     }
@@ -198,13 +194,64 @@ impl<'a> Case<'a> {
         Ok(self.changed(identity, away))
     }
 
-    fn return_(&self, identity: &Identity, session: &Session) -> Result<Decision, HallError> {
-        self.room()?;
+    fn return_(
+        &self,
+        identity: &Identity,
+        session: &Session,
+        lost: Option<&Present>,
+    ) -> Result<Decision, HallError> {
+        let room = self.room()?;
         let person = self.view.person(identity);
-        let Some(person) = person.filter(|it| it.session == *session && it.away_until.is_some()) else {
-            return Ok(nothing(Answer::Done));
-        };
-        Ok(self.changed(identity, Present { away_until: None, ..person.clone() }))
+        let is_away = lost.is_some_and(|lost| lost.away_until.is_some());
+        match (person, lost) {
+            (Some(person), _) if person.session == *session => {
+                let is_back = person.away_until.is_some() && !is_away;
+                let present = Present { away_until: None, ..person.clone() };
+                Ok(if is_back { self.changed(identity, present) } else { nothing(Answer::Done) })
+            }
+            // Whoever is there comes before whoever may come back.
+            (Some(person), _) if person.away_until.is_none() || is_away => Ok(nothing(Answer::Done)),
+            (person, Some(lost)) => {
+                let standing = room.standing(identity);
+                let is_out = standing.is_some_and(|standing| standing.is_out(&lost.tickets));
+                if is_out || room.state() == RoomState::Ended {
+                    return Ok(nothing(Answer::Done));
+                }
+                let mut decision = self.changed(identity, lost.clone());
+                let before = person.filter(|person| !person.session.is_nobody());
+                decision.gone.extend(before.map(|person| replaced(identity, person)));
+                Ok(decision)
+            }
+            (_, None) => Ok(nothing(Answer::Done)),
+        }
+    }
+
+    /// All of it is as it was, but for the people: each node puts back its own.
+    fn restore(&self, lost: &Room, owner: &Owner) -> Decision {
+        let mut delta = Delta { head: Some(lost.head.value.clone()), door: true, ..Delta::default() };
+        if let Some(room) = self.view.room {
+            delta.hands = room.hands.keys().map(|identity| (identity.clone(), None)).collect();
+            delta.standing = room.standing.keys().map(|identity| (identity.clone(), None)).collect();
+        }
+        let hands = lost.hands.iter();
+        delta.hands.extend(hands.map(|(identity, hand)| (identity.clone(), Some(hand.value.clone()))));
+        let standing = lost.standing.iter();
+        delta.standing.extend(standing.map(|(identity, it)| (identity.clone(), Some(it.value.clone()))));
+        let mut decision =
+            self.decided(Answer::Done, Cause::Restored, None, Settled { changes: Vec::new(), delta });
+        let commit = self.commit(&mut decision);
+        commit.clear = true;
+        // What anybody knows of it is older.
+        commit.above = Some(lost.version.saturating_add(RESTORED_ABOVE));
+        // Whoever has something and whom nobody puts back loses it as after any cut.
+        let seats = lost.stage().iter().map(|seat| (&seat.identity, &seat.name));
+        let hands = lost.hands.iter().map(|(identity, hand)| (identity, &hand.value.name));
+        let invited = lost.invitations().iter().map(|invited| (&invited.identity, &invited.name));
+        for (identity, name) in seats.chain(hands).chain(invited) {
+            let present = Some(Present::lost(name, owner, self.now + AWAY_MS));
+            commit.people.insert(identity.clone(), Entry { was_at: None, was_of: None, present });
+        }
+        decision
     }
 
     fn changed(&self, identity: &Identity, present: Present) -> Decision {
@@ -346,6 +393,7 @@ impl<'a> Case<'a> {
             delta: Delta::default(),
             people: BTreeMap::new(),
             clear: false,
+            above: None,
             forget: None,
             notes: Vec::new(),
         })
@@ -385,6 +433,10 @@ impl<'a> Case<'a> {
             compare.hands.insert(identity.clone(), number(&room.hands, identity));
         }
     }
+}
+
+fn replaced(identity: &Identity, person: &Present) -> Gone {
+    Gone { identity: identity.clone(), session: person.session.clone(), reason: RemoveReason::Replaced }
 }
 
 fn number<T>(entries: &BTreeMap<Identity, Numbered<T>>, identity: &Identity) -> u64 {

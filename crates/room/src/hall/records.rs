@@ -17,7 +17,7 @@ use crate::{Owner, Party, Present, Room, Session};
 pub const STALE_MS: u64 = 2_000;
 
 /// The records of a room.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Records {
     /// Of the last change.
     number: u64,
@@ -73,7 +73,7 @@ impl Records {
             return Err(Conflict::PartyFull);
         }
         let before = self.version();
-        self.number += 1;
+        self.number = self.number.max(commit.above.unwrap_or_default()) + 1;
         let number = self.number;
         self.set_people(number, commit);
         self.set_room(number, commit);

@@ -10,8 +10,9 @@ use protocol::message::{
 
 use super::people::{Here, Peer};
 use super::work::{Entry, Whose};
-use super::{Answered, Around, Asked, By, Contact, Effect, Enter, Live, Who};
+use super::{Answered, Around, Asked, By, Contact, Effect, Enter, Live, Trouble, Who};
 use crate::hall::{Due, Operation};
+use crate::limits::AWAY_MS;
 use crate::presence::NAMED;
 use crate::{Action, Actor, Answer, Arrival, Numbered, Present, Refusal, Room, Session, Ticket};
 
@@ -87,7 +88,7 @@ impl Live {
         }
         let is_host = room.is_host(&identity);
         let who = Who { identity: identity.clone(), number };
-        let ticket = present.as_ref().map(|present| present.value.tickets.newest());
+        let ticket = present.as_ref().and_then(|present| present.value.tickets.newest());
         let ticket = ticket.map(|secret| Ticket { identity: identity.clone(), secret });
         let version = around.board.version();
         self.effects.push(Effect::Seat(who.clone()));
@@ -271,14 +272,35 @@ impl Live {
         }
     }
 
+    /// The store takes these for sessions of this node: those that are over are cut.
+    pub(super) fn cut_others(&mut self, now: u64, sessions: Result<Vec<(Identity, Session)>, Trouble>) {
+        let Ok(sessions) = sessions else { return self.work.ask_for_sessions(now) };
+        for (identity, session) in sessions {
+            let here = self.people.get(&identity).filter(|here| here.contact != Contact::Away);
+            if here.is_none_or(|here| here.number != session.number) {
+                let cut = Operation::Cut { identity, session, had_media: true, if_lapsed: false };
+                self.work.add(cut, Whose::Gone);
+            }
+        }
+    }
+
     /// This node may have been taken for gone, or not have been told: whoever is here is put back where they
-    /// were. The sessions whose place has been taken, or given up, end.
-    pub(super) fn put_back(&mut self) {
-        let back = |who: Who| {
-            let (identity, session) = (who.identity.clone(), self.session(who.number));
-            (Operation::Return { identity, session }, Whose::Back(who))
+    /// were. The sessions whose place has been taken, or given up, end. Where the store `has_lost` them, those who
+    /// may come back are put back too.
+    pub(super) fn put_back(&mut self, now: u64, has_lost: bool) {
+        let away = self.work.store_now(now).map(|now| now + AWAY_MS);
+        let back = |(who, is_connected, entry): (Who, bool, &Numbered<Present>)| {
+            let mut lost = entry.value.clone();
+            lost.away_until = if is_connected { None } else { lost.away_until.or(away) };
+            let (identity, session) = (who.identity.clone(), lost.session.clone());
+            let operation = if is_connected || has_lost {
+                Operation::Return { identity, session, lost: Some(lost) }
+            } else {
+                Operation::Cut { identity, session, had_media: true, if_lapsed: false }
+            };
+            (operation, Whose::Back(who))
         };
-        let all: Vec<_> = self.people.connected().map(back).collect();
+        let all: Vec<_> = self.people.entries().map(back).collect();
         self.work.set_aside(all);
     }
 

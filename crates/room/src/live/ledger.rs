@@ -12,8 +12,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use protocol::id::Identity;
+use protocol::message::RoomState;
 
 use crate::hall::{Commit, Committed, Current, Known, Loaded};
+use crate::limits::RESTORED_ABOVE;
 use crate::{Delta, Numbered, Room, Tombstone};
 
 /// How long a step that is missing is waited for.
@@ -46,6 +48,17 @@ pub(super) struct Ledger<T> {
     /// Steps may be missing of which nothing is held.
     is_doubtful: bool,
     missing_since: Option<u64>,
+    /// What the store says, where it has lost what is shown.
+    lost: Option<Lost>,
+    /// The store may be another one: of the same version it may know something else.
+    is_strange: bool,
+}
+
+/// A store that is not what it was.
+#[derive(Debug)]
+struct Lost {
+    room: Option<Room>,
+    since: u64,
 }
 
 /// What a ledger has learned.
@@ -55,11 +68,13 @@ pub(super) struct News<T> {
     pub(super) told: Vec<T>,
     /// Whose hands and what about whom may be different; none: everybody's.
     pub(super) touched: Option<Vec<Identity>>,
+    /// The store had lost the room, and it is back: its people must be put back too.
+    pub(super) is_restored: bool,
 }
 
 impl<T> Default for News<T> {
     fn default() -> Self {
-        Self { told: Vec::new(), touched: Some(Vec::new()) }
+        Self { told: Vec::new(), touched: Some(Vec::new()), is_restored: false }
     }
 }
 
@@ -75,6 +90,8 @@ impl<T> Ledger<T> {
             held: BTreeMap::new(),
             is_doubtful: true,
             missing_since: None,
+            lost: None,
+            is_strange: false,
         }
     }
 
@@ -85,7 +102,20 @@ impl<T> Ledger<T> {
 
     /// What things are decided on.
     pub(super) fn newest(&self) -> Option<&Room> {
-        self.ahead.as_ref().or(self.shown.as_deref())
+        match &self.lost {
+            Some(lost) => lost.room.as_ref(),
+            None => self.ahead.as_ref().or(self.shown.as_deref()),
+        }
+    }
+
+    /// What is known of the room, so that it need not be loaded; none where the store may be another one.
+    pub(super) fn known(&self) -> Option<&Arc<Room>> {
+        self.shown.as_ref().filter(|_| !self.is_strange && self.lost.is_none())
+    }
+
+    /// Since when the store is known to have lost the room, and the room as it was.
+    pub(super) fn lost(&self) -> Option<(u64, &Arc<Room>)> {
+        Some((self.lost.as_ref()?.since, self.shown.as_ref()?))
     }
 
     pub(super) fn tombstone(&self) -> Option<&Tombstone> {
@@ -104,6 +134,11 @@ impl<T> Ledger<T> {
     /// Steps may have been missed.
     pub(super) fn doubt(&mut self) {
         self.is_doubtful = true;
+    }
+
+    /// The store may be another one, or have come back without what it knew.
+    pub(super) fn suspect(&mut self) {
+        (self.is_doubtful, self.is_strange) = (true, true);
     }
 
     /// Somebody knows this version.
@@ -135,6 +170,12 @@ impl<T> Ledger<T> {
     pub(super) fn take_own(&mut self, now: u64, commit: &Commit, committed: &Committed, told: T) -> News<T> {
         let Committed { number, before, version, .. } = *committed;
         let mut news = News::default();
+        if commit.above.is_some() {
+            self.restored(commit, number);
+            news.is_restored = true;
+            news.touched = None;
+            return news;
+        }
         if commit.is_news() {
             if let Some(ahead) = &mut self.ahead {
                 ahead.apply(number, commit.delta.clone());
@@ -153,7 +194,8 @@ impl<T> Ledger<T> {
 
     /// Takes how that stands on which something was decided in vain.
     pub(super) fn correct(&mut self, now: u64, current: &Current) {
-        let Some(head) = current.head.as_ref().filter(|_| current.version >= self.version) else {
+        let is_known = current.version >= self.version && self.lost.is_none();
+        let Some(head) = current.head.as_ref().filter(|_| is_known) else {
             self.is_doubtful = true;
             return;
         };
@@ -179,10 +221,20 @@ impl<T> Ledger<T> {
         let remembered = loaded.tombstone.as_ref().map_or(0, |tombstone| tombstone.number);
         let version = loaded.room.as_ref().map_or(remembered, |room| room.version());
         let mut news = News::default();
+        let is_strange = std::mem::take(&mut self.is_strange);
         self.is_doubtful = false;
         self.missing_since = None;
-        // What came meanwhile may be newer. The store itself has gone back where it is older than what was
-        // known before: it is the truth all the same.
+        let is_other = is_strange && version == self.version && loaded.room != self.shown;
+        let is_live = self.shown.as_ref().is_some_and(|room| room.state() != RoomState::Ended);
+        if is_live && (version < asked || is_other) {
+            let since = self.lost.as_ref().map_or(now, |lost| lost.since);
+            let room = loaded.room.as_deref().cloned();
+            (self.lost, self.tombstone) = (Some(Lost { room, since }), loaded.tombstone.clone());
+            return news;
+        }
+        self.lost = None;
+        news.is_restored = version > self.version.saturating_add(RESTORED_ABOVE) && self.shown.is_some();
+        // What came meanwhile may be newer. A room that has ended may be over for the store, and forgotten.
         if version > self.version || version < asked || (version == self.version && self.ahead.is_some()) {
             if version != self.version {
                 news.touched = None;
@@ -192,6 +244,15 @@ impl<T> Ledger<T> {
         }
         self.go_on(now, &mut news);
         news
+    }
+
+    /// The room is in the store again, above everything that was known.
+    fn restored(&mut self, commit: &Commit, number: u64) {
+        let before = self.lost.take().and_then(|lost| lost.room);
+        self.shown = commit.apply(before.as_ref(), number).map(Arc::new);
+        (self.version, self.newest) = (number, number);
+        (self.ahead, self.missing_since, self.tombstone) = (None, None, None);
+        self.held.clear();
     }
 
     /// Shows what can be shown, and forgets what is over.
@@ -222,6 +283,7 @@ impl<T> Ledger<T> {
             None => self.shown = made(version, delta).map(Arc::new),
         }
         self.tombstone = None;
+        news.is_restored |= version > self.version.saturating_add(RESTORED_ABOVE);
         self.version = version;
         news.told.push(told);
     }

@@ -72,6 +72,9 @@ impl Live {
         for told in news.told {
             self.follow(around, told);
         }
+        if news.is_restored {
+            self.put_back(around.now, true);
+        }
     }
 
     fn is_head_news(&self) -> bool {

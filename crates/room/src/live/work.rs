@@ -21,6 +21,7 @@ use rand::{Rng, SeedableRng};
 
 use super::door::Newcomer;
 use super::fold::{Fold, MAX_FOLD};
+use super::ledger::PATIENCE_MS;
 use super::note::{Acted, Note};
 use super::tell::Told;
 use super::{Answered, Around, Asked, Contact, Effect, Live, Looked, Trouble, Who, no_room};
@@ -88,7 +89,7 @@ pub(super) struct Entry {
 struct Done {
     waiting: Waiting,
     result: Result<Decision, HallError>,
-    /// Whose entry it was before: of [`Whose::Back`].
+    /// Whose entry it is then: of [`Whose::Back`].
     session: Option<Session>,
 }
 
@@ -128,6 +129,8 @@ pub(super) struct Work {
     full_parties: BTreeMap<Party, u64>,
     /// How many were in the room when the store said last, and not hidden.
     present: usize,
+    /// The store is to be asked who is here, then.
+    sessions_at: Option<u64>,
     /// An origin is wanted, and not before when it is looked for.
     origin_at: Option<u64>,
     rng: SmallRng,
@@ -150,6 +153,7 @@ impl Work {
             most: MAX_FOLD,
             full_parties: BTreeMap::new(),
             present: 0,
+            sessions_at: None,
             origin_at: None,
             rng: SmallRng::seed_from_u64(seed),
         }
@@ -167,6 +171,11 @@ impl Work {
 
     pub(super) fn look(&mut self, asked: Asked) {
         self.looks.push(asked);
+    }
+
+    /// The store has not said who is here.
+    pub(super) fn ask_for_sessions(&mut self, now: u64) {
+        self.sessions_at = Some(self.again(now));
     }
 
     /// An origin is to be found, from then on.
@@ -238,6 +247,9 @@ impl Work {
 impl Live {
     pub(super) fn go_on_with_work(&mut self, around: &mut Around<'_>) {
         self.take_up_later(around.now);
+        if self.work.sessions_at.take_if(|at| *at <= around.now).is_some() {
+            self.effects.push(Effect::Sessions);
+        }
         while self.work.underway.is_none() && self.step(around) {}
     }
 
@@ -246,11 +258,13 @@ impl Live {
         if self.work.underway.is_some() {
             return None;
         }
+        let lost = self.ledger.lost().map(|(since, _)| since + PATIENCE_MS);
         let later = self.work.later.iter().map(|(at, _)| *at);
         let load = self.ledger.load_at().map(|at| at.max(self.work.pause));
         let waits = !self.work.waiting.is_empty() || !self.work.aside.is_empty();
         let waits = waits.then_some(self.work.pause.max(now));
-        later.chain(load).chain(waits).chain(self.work.origin_at).min()
+        let others = [self.work.origin_at, self.work.sessions_at, lost].into_iter().flatten();
+        later.chain(load).chain(waits).chain(others).min()
     }
 
     fn take_up_later(&mut self, now: u64) {
@@ -277,6 +291,9 @@ impl Live {
             self.load();
             return false;
         }
+        if let Some(is_begun) = self.restore(around) {
+            return is_begun;
+        }
         if self.work.origin_at.is_some_and(|at| at <= now) {
             return self.seek_origin(around);
         }
@@ -294,9 +311,23 @@ impl Live {
         let asked = work.waiting.iter().take(work.most).flat_map(|waiting| waiting.operation.concerns());
         let people: std::collections::BTreeSet<&Identity> = asked.collect();
         let people: Vec<Identity> = people.into_iter().cloned().collect();
-        let known = self.ledger.shown().cloned();
+        let known = self.ledger.known().cloned();
         self.work.underway = Some(Underway::Load(self.ledger.version(), people.clone()));
         self.effects.push(Effect::Load { known, people });
+    }
+
+    /// Puts the room back that the store has lost, above all that anybody knew of it. Notes that are on their way
+    /// come first.
+    fn restore(&mut self, around: &mut Around<'_>) -> Option<bool> {
+        let (since, room) = self.ledger.lost()?;
+        if around.now < since + PATIENCE_MS {
+            return Some(false);
+        }
+        let operation =
+            Operation::Restore { room: Box::new((**room).clone()), owner: self.settings.owner.clone() };
+        self.work.waiting.push_front(Waiting { operation, whose: Whose::Nobody, must_see: false });
+        self.effects.push(Effect::Warn("the store has lost a room: it is put back as it was"));
+        Some(self.decide(around))
     }
 
     pub(super) fn loaded(&mut self, around: &mut Around<'_>, loaded: Result<Loaded, Trouble>) {
@@ -361,7 +392,7 @@ impl Live {
                 break;
             }
             let fits = result.as_ref().is_ok_and(|decision| fold.fits(decision)) || result.is_err();
-            let session = session_before(&fold, &front.operation);
+            let session = session_after(&fold, &front.operation, &result);
             if !fits {
                 break;
             }
@@ -465,6 +496,7 @@ impl Live {
 
     /// They wait again, but for those that are not wanted any more.
     fn put_back_front(&mut self, done: Vec<Done>, is_wanted: impl Fn(&Operation) -> bool) {
+        let is_wanted = |it: &Operation| is_wanted(it) && !matches!(it, Operation::Restore { .. });
         let again = done.into_iter().map(|done| done.waiting).filter(|it| is_wanted(&it.operation));
         for waiting in again.rev() {
             self.work.waiting.push_front(waiting);
@@ -592,7 +624,9 @@ impl Live {
 
     /// The entries of those who are here are now as they were set.
     fn take_entries(&mut self, commit: &Commit, number: u64) {
-        for (identity, entry) in &commit.people {
+        // Of a room that is put back it is not said what its people were: that is kept, to put them back.
+        let people = commit.people.iter().filter(|_| commit.above.is_none());
+        for (identity, entry) in people {
             if let Some(here) = self.people.get_mut(identity) {
                 here.entry = entry.present.clone().map(|value| Numbered { number, value });
             }
@@ -638,7 +672,8 @@ impl Live {
             return true;
         };
         self.work.underway = Some(Underway::Epoch(node));
-        self.effects.push(Effect::Epoch);
+        let known = self.ledger.newest().and_then(|room| room.origin()).map(|(_, epoch)| epoch);
+        self.effects.push(Effect::Epoch(known.unwrap_or_default()));
         false
     }
 
@@ -680,9 +715,20 @@ fn cut(entry: &Operation, had_media: bool) -> Option<Operation> {
     Some(Operation::Cut { identity: identity.clone(), session: session.clone(), had_media, if_lapsed: false })
 }
 
-fn session_before(fold: &Fold<'_>, operation: &Operation) -> Option<Session> {
-    let Operation::Return { identity, .. } = operation else { return None };
-    fold.people.get(identity).map(|person| person.value.session.clone())
+/// Whose entry it is where somebody was to be put back.
+fn session_after(
+    fold: &Fold<'_>,
+    operation: &Operation,
+    result: &Result<Decision, HallError>,
+) -> Option<Session> {
+    let (Operation::Return { identity, .. } | Operation::Cut { identity, .. }) = operation else {
+        return None;
+    };
+    let set = result.as_ref().ok().and_then(|decision| decision.commit.as_ref()?.people.get(identity));
+    match set.and_then(|entry| entry.present.as_ref()) {
+        Some(present) => Some(present.session.clone()),
+        None => fold.people.get(identity).map(|person| person.value.session.clone()),
+    }
 }
 
 /// The answer in words. Only whoever promoted somebody else is told more than that it is done.

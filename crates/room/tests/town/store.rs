@@ -10,11 +10,13 @@ use room::{Owner, Session};
 /// How far its clock is from the world's, in ms.
 const AHEAD_MS: u64 = 1_000_000;
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Store {
     pub(crate) records: Records,
     epoch: u32,
     leases: BTreeMap<Owner, u64>,
+    /// Of the server; another one after it has come back.
+    pub(crate) life: u64,
     /// When the room was changed last, by the world's clock.
     pub(crate) changed_at: u64,
 }
@@ -37,9 +39,14 @@ impl Store {
         done
     }
 
-    pub(crate) fn next_epoch(&mut self) -> Epoch {
-        self.epoch += 1;
+    pub(crate) fn next_epoch(&mut self, above: Epoch) -> Epoch {
+        self.epoch = self.epoch.max(above.0) + 1;
         Epoch(self.epoch)
+    }
+
+    /// It comes back as it was then.
+    pub(crate) fn lose(&mut self, older: &Self) {
+        *self = Self { life: self.life + 1, changed_at: self.changed_at, ..older.clone() };
     }
 
     pub(crate) fn due(&self, now: u64) -> Vec<Due> {

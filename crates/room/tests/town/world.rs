@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use protocol::ApiError;
 use protocol::error::Code;
-use protocol::id::{Identity, NodeId, PeerId, RoomId};
+use protocol::id::{Epoch, Identity, NodeId, PeerId, RoomId};
 use protocol::message::{ClientMessage, MoveReason, Purpose, RequestId, RoomState, ServerMessage};
 use protocol::node::Stage;
 use protocol::token::Role;
@@ -51,7 +51,8 @@ enum Happening {
 enum Asked {
     Load(Vec<Identity>),
     Commit(Box<room::hall::Commit>),
-    Epoch,
+    Epoch(Epoch),
+    Sessions(Owner),
     Renew(Owner),
     Due,
     Orphans,
@@ -75,6 +76,10 @@ enum Fault {
     NoStore(usize),
     NoStoreAtAll,
     NoOrigin(usize),
+    /// The store comes back without anything.
+    Empty,
+    /// The store comes back as it was a while ago.
+    Older,
 }
 
 struct Node {
@@ -91,6 +96,8 @@ struct Life {
     boot: u64,
     room: Option<(Live, Board)>,
     lease: Lease,
+    /// The life of the store that it knows.
+    store: u64,
     sessions: u64,
     asked: u64,
     questions: BTreeMap<u64, Question>,
@@ -123,6 +130,8 @@ pub(crate) struct World {
     store: Store,
     has_store: bool,
     has_bus: bool,
+    /// The store as it was a while ago.
+    older: Store,
     people: Vec<Client>,
     /// Nothing has gone wrong since.
     calm_since: u64,
@@ -178,6 +187,7 @@ impl World {
             store: Store::default(),
             has_store: true,
             has_bus: true,
+            older: Store::default(),
             people: (0..14).map(person).collect(),
             calm_since: 0,
             faults: 0,
@@ -242,6 +252,7 @@ impl World {
             boot,
             room: None,
             lease: Lease::default(),
+            store: self.store.life,
             sessions: 0,
             asked: 0,
             questions: BTreeMap::new(),
@@ -370,7 +381,11 @@ impl World {
             Effect::Answer(asked, answer) => self.answered(index, boot, asked, answer),
             Effect::Load { people, .. } => self.send(index, boot, Asked::Load(people)),
             Effect::Commit(commit) => self.send(index, boot, Asked::Commit(commit)),
-            Effect::Epoch => self.send(index, boot, Asked::Epoch),
+            Effect::Sessions => {
+                let owner = Owner { node: self.nodes[index].name.clone(), boot };
+                self.send(index, boot, Asked::Sessions(owner));
+            }
+            Effect::Epoch(above) => self.send(index, boot, Asked::Epoch(above)),
             Effect::Publish(note) => self.publish(index, &note),
             Effect::Push(node, stage) => self.push(index, boot, &node, stage),
             Effect::Remove(..) => {}
@@ -464,15 +479,17 @@ impl World {
                     Input::Committed(Err(Trouble::Unavailable))
                 }
             }
-            Asked::Epoch if lost => Input::Epoch(Err(Trouble::Unavailable)),
-            Asked::Epoch => Input::Epoch(Ok(store.next_epoch())),
+            Asked::Epoch(_) if lost => Input::Epoch(Err(Trouble::Unavailable)),
+            Asked::Epoch(above) => Input::Epoch(Ok(store.next_epoch(above))),
             Asked::Renew(owner) if !lost => {
-                let good = store.renew(now, &owner);
+                let good = (store.renew(now, &owner), store.life);
                 return self.renewed(index, boot, Some(good));
             }
             Asked::Renew(_) => return self.renewed(index, boot, None),
             Asked::Due if !lost => Input::Due(store.due(now)),
             Asked::Orphans if !lost => Input::Orphans(store.orphans(now, 5)),
+            Asked::Sessions(_) if lost => Input::Sessions(Err(Trouble::Unavailable)),
+            Asked::Sessions(owner) => Input::Sessions(Ok(store.records.connected_to(&[owner].into(), 1_000))),
             Asked::Due | Asked::Orphans => return,
         };
         let is_nothing = match &input {
@@ -506,13 +523,18 @@ impl World {
         self.at(now + UPKEEP_MS, Happening::Upkeep(index, boot));
     }
 
-    fn renewed(&mut self, index: usize, boot: u64, good: Option<bool>) {
+    fn renewed(&mut self, index: usize, boot: u64, good: Option<(bool, u64)>) {
         if !self.is_life(index, boot) {
             return;
         }
         let now = self.now;
+        let life = self.nodes[index].life.as_mut().unwrap();
+        let Life { lease, store, .. } = life;
+        let Some((good, of)) = good else { return lease.failed() };
+        if std::mem::replace(store, of) != of {
+            self.at(now, Happening::Input(index, boot, Box::new(Input::Suspect)));
+        }
         let lease = &mut self.nodes[index].life.as_mut().unwrap().lease;
-        let Some(good) = good else { return lease.failed() };
         if lease.renewed(now, good) {
             self.at(now, Happening::Input(index, boot, Box::new(Input::Lapsed)));
         }
@@ -689,13 +711,15 @@ impl World {
         let next = self.now + self.rng.random_range(1_000..9_000);
         self.at(next, Happening::Fault);
         let index = self.rng.random_range(0..NODES);
-        let (fault, most) = match self.rng.random_range(0..8) {
+        let (fault, most) = match self.rng.random_range(0..10) {
             0 => (Fault::Dead(index), 12_000),
             1 | 2 => (Fault::Asleep(index), 9_000),
             3 => (Fault::NoBus(index), 12_000),
             4 => (Fault::NoBusAtAll, 12_000),
             5 => (Fault::NoStore(index), 12_000),
             6 => (Fault::NoStoreAtAll, 12_000),
+            7 => (Fault::Empty, 2_000),
+            8 => (Fault::Older, 2_000),
             _ => (Fault::NoOrigin(self.rng.random_range(0..2)), 12_000),
         };
         let until = (self.now + self.rng.random_range(300..most)).min(MISFORTUNE_MS);
@@ -706,7 +730,7 @@ impl World {
             Fault::NoBus(index) => self.nodes[index].has_bus = false,
             Fault::NoBusAtAll => self.has_bus = false,
             Fault::NoStore(index) => self.nodes[index].has_store = false,
-            Fault::NoStoreAtAll => self.has_store = false,
+            Fault::NoStoreAtAll | Fault::Empty | Fault::Older => self.has_store = false,
             Fault::NoOrigin(index) => self.lose_origin(index),
         }
         self.faults += 1;
@@ -734,6 +758,17 @@ impl World {
             }
             Fault::NoStore(index) => self.nodes[index].has_store = true,
             Fault::NoStoreAtAll => self.has_store = true,
+            Fault::Empty => {
+                self.has_store = true;
+                self.store.lose(&Store::default());
+                self.calm_since += 2_500;
+            }
+            Fault::Older => {
+                self.has_store = true;
+                let older = std::mem::take(&mut self.older);
+                self.store.lose(&older);
+                self.calm_since += 2_500;
+            }
             Fault::NoOrigin(index) => self.origins[index].is_live = true,
         }
     }
@@ -777,6 +812,9 @@ impl World {
 
     /// Where nothing has gone wrong for a while, and nothing was done within a second, what was done holds.
     fn check_soon(&mut self) {
+        if self.faults == 0 && self.rng.random_bool(0.2) {
+            self.older = self.store.clone();
+        }
         self.at(self.now + UPKEEP_MS, Happening::Check);
         let is_asleep = self.nodes.iter().any(|node| self.now < node.asleep_until + 1_500);
         let is_calm = self.faults == 0 && self.now >= self.calm_since + 1_500 && !is_asleep;

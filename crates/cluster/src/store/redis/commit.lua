@@ -68,7 +68,7 @@ if not room[4] and rooms >= commit.rooms then return { 'rooms' } end
 
 local last = tonumber(room[1]) or number_of(tombstone)
 local version = tonumber(room[2]) or last
-local number = last + 1
+local number = math.max(last, commit.above) + 1
 local prefix = text(number) .. ':'
 
 local function set(key, entries)

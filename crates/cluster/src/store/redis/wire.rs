@@ -121,6 +121,7 @@ pub(super) fn commit(commit: &Commit, rooms: usize) -> String {
         "hands": entries(&delta.hands),
         "people": commit.people.iter().map(person_set).collect::<Vec<_>>(),
         "clear": commit.clear,
+        "above": commit.above.unwrap_or_default(),
         "empty_ms": or_negative(commit.may_be_empty_ms()),
         "notes": commit.notes.iter().map(written).collect::<Vec<_>>(),
         "most_notes": NOTES,

@@ -268,6 +268,7 @@ fn remembering(decided: &Standing) -> Town {
         compare: Compare { door: town.room.door, ..Compare::default() },
         delta,
         people: BTreeMap::new(),
+        above: None,
         clear: false,
         forget: None,
         notes: Vec::new(),
