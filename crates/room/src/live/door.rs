@@ -277,7 +277,8 @@ impl Live {
         let Ok(sessions) = sessions else { return self.work.ask_for_sessions(now) };
         for (identity, session) in sessions {
             let here = self.people.get(&identity).filter(|here| here.contact != Contact::Away);
-            if here.is_none_or(|here| here.number != session.number) {
+            let is_here = here.is_some_and(|here| here.number == session.number);
+            if !is_here && !self.work.is_coming(session.number) {
                 let cut = Operation::Cut { identity, session, had_media: true, if_lapsed: false };
                 self.work.add(cut, Whose::Gone);
             }

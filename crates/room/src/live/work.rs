@@ -74,6 +74,15 @@ pub(super) enum Whose {
     Nobody,
 }
 
+impl Whose {
+    fn entry(&self) -> Option<&Entry> {
+        match self {
+            Self::Entry(entry) => Some(entry),
+            _ => None,
+        }
+    }
+}
+
 /// What is known of somebody who wants in.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -171,6 +180,16 @@ impl Work {
 
     pub(super) fn look(&mut self, asked: Asked) {
         self.looks.push(asked);
+    }
+
+    /// Whether it is the session of somebody who is just coming in.
+    pub(super) fn is_coming(&self, number: u64) -> bool {
+        let underway = match &self.underway {
+            Some(Underway::Commit(_, done)) => done.as_slice(),
+            _ => &[],
+        };
+        let waiting = self.waiting.iter().chain(underway.iter().map(|done| &done.waiting));
+        waiting.filter_map(|waiting| waiting.whose.entry()).any(|entry| entry.number == number)
     }
 
     /// The store has not said who is here.
@@ -622,13 +641,17 @@ impl Live {
         }
     }
 
-    /// The entries of those who are here are now as they were set.
+    /// The entries of those who are here are now as they were set. Of a room that is put back it is not said what
+    /// its people were: that is kept, to put them back.
     fn take_entries(&mut self, commit: &Commit, number: u64) {
-        // Of a room that is put back it is not said what its people were: that is kept, to put them back.
         let people = commit.people.iter().filter(|_| commit.above.is_none());
         for (identity, entry) in people {
-            if let Some(here) = self.people.get_mut(identity) {
-                here.entry = entry.present.clone().map(|value| Numbered { number, value });
+            let Some(here) = self.people.get_mut(identity) else { continue };
+            let owner = &self.settings.owner;
+            let is_ours = |it: &Present| it.session.owner() == *owner && it.session.number == here.number;
+            // Where it is another session's, this one has been replaced: that is seen when it is put back.
+            if let Some(value) = entry.present.clone().filter(is_ours) {
+                here.entry = Some(Numbered { number, value });
             }
         }
     }
