@@ -327,11 +327,13 @@ impl LiveRoom {
             Effect::Commit(commit) => Box::pin(async move {
                 Some(Input::Committed(app.store.commit(&id, &commit).await.map_err(Trouble::from)))
             }),
-            Effect::Epoch => {
-                Box::pin(
-                    async move { Some(Input::Epoch(app.store.next_epoch().await.map_err(Trouble::from))) },
-                )
-            }
+            Effect::Epoch(above) => Box::pin(async move {
+                Some(Input::Epoch(app.store.next_epoch(above).await.map_err(Trouble::from)))
+            }),
+            Effect::Sessions => Box::pin(async move {
+                let owner = Owner { node: app.config.node.clone(), boot: app.boot };
+                Some(Input::Sessions(app.store.sessions(&id, &owner).await.map_err(Trouble::from)))
+            }),
             Effect::Page { who, id: request, after, limit } => Box::pin(async move {
                 let people = app.store.people(&id, after.as_ref(), limit).await.map_err(ApiError::from);
                 Some(Input::Page { who, id: request, people, limit })

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use cluster::store::{Listed, Orphan};
+use cluster::store::{Listed, Orphan, Renewed};
 use cluster::{SharedStore, Store, StoreError};
 use protocol::message::Person;
 use protocol::{Epoch, Identity, RoomId};
 use room::hall::{Commit, Committed, Conflict, Due, Loaded};
-use room::{Owner, Room};
+use room::{Owner, Room, Session};
 use service::Metrics;
 use service::metrics::{HistogramVec, IntCounter};
 
@@ -75,9 +75,9 @@ impl Store for Timed {
         Ok(answer)
     }
 
-    async fn next_epoch(&self) -> Result<Epoch, StoreError> {
+    async fn next_epoch(&self, above: Epoch) -> Result<Epoch, StoreError> {
         let since = Instant::now();
-        self.timed("next_epoch", since, self.store.next_epoch().await)
+        self.timed("next_epoch", since, self.store.next_epoch(above).await)
     }
 
     async fn due(&self) -> Result<Vec<(RoomId, Vec<Due>)>, StoreError> {
@@ -85,9 +85,14 @@ impl Store for Timed {
         self.timed("due", since, self.store.due().await)
     }
 
-    async fn renew(&self, owner: &Owner) -> Result<bool, StoreError> {
+    async fn renew(&self, owner: &Owner) -> Result<Renewed, StoreError> {
         let since = Instant::now();
         self.timed("renew", since, self.store.renew(owner).await)
+    }
+
+    async fn sessions(&self, room: &RoomId, owner: &Owner) -> Result<Vec<(Identity, Session)>, StoreError> {
+        let since = Instant::now();
+        self.timed("sessions", since, self.store.sessions(room, owner).await)
     }
 
     async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, StoreError> {

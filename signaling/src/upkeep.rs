@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster::StoreError;
-use cluster::store::Orphan;
+use cluster::store::{Orphan, Renewed};
 use protocol::RoomId;
 use room::Owner;
 use room::lease::Lease;
@@ -37,6 +37,7 @@ pub(crate) async fn run(app: &Shared) -> anyhow::Result<()> {
     let mut upkeep = Upkeep {
         app,
         lease: Lease::default(),
+        life: None,
         forget_at: now + FORGET,
         is_down: false,
         census: Census::default(),
@@ -51,6 +52,8 @@ pub(crate) async fn run(app: &Shared) -> anyhow::Result<()> {
 struct Upkeep<'a> {
     app: &'a Shared,
     lease: Lease,
+    /// Of the store, as it was last heard.
+    life: Option<String>,
     forget_at: Instant,
     is_down: bool,
     census: Census,
@@ -85,7 +88,13 @@ impl Upkeep<'_> {
 
     async fn renew(&mut self) -> Result<(), StoreError> {
         let owner = Owner { node: self.app.config.node.clone(), boot: self.app.boot };
-        let good = self.app.store.renew(&owner).await?;
+        let Renewed { good, life } = self.app.store.renew(&owner).await?;
+        if self.life.replace(life.clone()).is_some_and(|before| before != life) {
+            tracing::warn!("the rooms' store is another one, or was started again: what it has lost is put back");
+            for room in self.app.rooms.all() {
+                self.app.rooms.tell(&room, Input::Suspect).await;
+            }
+        }
         if self.lease.renewed(self.app.elapsed_ms(), good) {
             for room in self.app.rooms.all() {
                 self.app.rooms.tell(&room, Input::Lapsed).await;

@@ -90,6 +90,15 @@ impl From<StoreError> for ApiError {
     }
 }
 
+/// A lease is renewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewed {
+    /// It was good until now: otherwise others may have taken the node's sessions for gone.
+    pub good: bool,
+    /// Of the store: one that was started again, replaced or emptied may have lost something, and has another.
+    pub life: String,
+}
+
 /// A session whose node is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Orphan {
@@ -118,15 +127,18 @@ pub trait Store: Send + Sync + 'static {
     async fn commit(&self, room: &RoomId, commit: &Commit)
     -> Result<Result<Committed, Conflict>, StoreError>;
 
-    /// An epoch that nobody was given before.
-    async fn next_epoch(&self) -> Result<Epoch, StoreError>;
+    /// An epoch that nobody was given before, higher than this one: a store may have lost what it gave.
+    async fn next_epoch(&self, above: Epoch) -> Result<Epoch, StoreError>;
 
     /// Some of what is due now. Whoever is answered has a while to do it before others are asked to.
     async fn due(&self) -> Result<Vec<(RoomId, Vec<Due>)>, StoreError>;
 
     /// Lets the sessions of a signaling node live for another [`LEASE_MS`](room::lease::LEASE_MS). Whether its lease was good until
     /// now: otherwise others may have taken its sessions for gone.
-    async fn renew(&self, owner: &Owner) -> Result<bool, StoreError>;
+    async fn renew(&self, owner: &Owner) -> Result<Renewed, StoreError>;
+
+    /// Those in a room who are connected to a signaling node.
+    async fn sessions(&self, room: &RoomId, owner: &Owner) -> Result<Vec<(Identity, Session)>, StoreError>;
 
     /// Some of the sessions whose nodes have let their leases run out, at most `limit` of them. Whoever is
     /// answered has a while to cut them before others are asked to.

@@ -14,9 +14,9 @@ use protocol::message::Person;
 use room::hall::{Commit, Committed, Conflict, Due, Loaded, Records};
 use room::lease::LEASE_MS;
 use room::limits::TOMBSTONE_MS;
-use room::{Owner, Room};
+use room::{Owner, Room, Session};
 
-use super::{Limits, Listed, Orphan, Store, StoreError};
+use super::{Limits, Listed, Orphan, Renewed, Store, StoreError};
 
 /// Rooms that are remembered although they are over; the oldest are forgotten for newer ones.
 const MAX_TOMBSTONES: usize = 10_000;
@@ -84,9 +84,9 @@ impl Store for MemoryStore {
         self.inner().commit(self.now(), room, commit, &self.limits)
     }
 
-    async fn next_epoch(&self) -> Result<Epoch, StoreError> {
+    async fn next_epoch(&self, above: Epoch) -> Result<Epoch, StoreError> {
         let mut inner = self.inner();
-        inner.epoch = Epoch(inner.epoch.0 + 1);
+        inner.epoch = Epoch(inner.epoch.max(above).0 + 1);
         Ok(inner.epoch)
     }
 
@@ -98,10 +98,17 @@ impl Store for MemoryStore {
         Ok(due.filter_map(|(_, room)| Some((room.clone(), things(room)?))).collect())
     }
 
-    async fn renew(&self, owner: &Owner) -> Result<bool, StoreError> {
+    async fn renew(&self, owner: &Owner) -> Result<Renewed, StoreError> {
         let (mut inner, now) = (self.inner(), self.now());
         let before = inner.leases.insert(owner.clone(), now + LEASE_MS);
-        Ok(before.is_some_and(|until| until > now))
+        Ok(Renewed { good: before.is_some_and(|until| until > now), life: String::new() })
+    }
+
+    async fn sessions(&self, room: &RoomId, owner: &Owner) -> Result<Vec<(Identity, Session)>, StoreError> {
+        let owners = BTreeSet::from([owner.clone()]);
+        let inner = self.inner();
+        let records = inner.rooms.get(room);
+        Ok(records.map(|records| records.connected_to(&owners, usize::MAX)).unwrap_or_default())
     }
 
     async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, StoreError> {

@@ -13,7 +13,7 @@
 //!   dais:{town}:over       string  what is remembered once it is over
 //!   dais:{town}:done:<id>  string  the answer to a commit, for whoever did not get it
 //!   dais:rooms  dais:due   zset    all rooms; when something is due in which      dais:epoch  the last one
-//!   dais:leases            zset    signaling node → until when its sessions live
+//!   dais:leases            zset    signaling node → until when its sessions live      dais:life  of what is kept
 //!   dais:at:<node>         set     the rooms in which it has sessions
 //! ```
 //!
@@ -31,12 +31,12 @@ use anyhow::Context;
 use async_trait::async_trait;
 use protocol::id::{Epoch, Identity, RoomId};
 use protocol::message::{Counts, Person};
-use redis::{Script, Value};
+use redis::Script;
 use room::hall::{Commit, Committed, Conflict, Due, Loaded};
 use room::lease::LEASE_MS;
-use room::{Owner, Room};
+use room::{Owner, Room, Session};
 
-use super::{Limits, Listed, Orphan, Store, StoreError};
+use super::{Limits, Listed, Orphan, Renewed, Store, StoreError};
 pub use condition::Condition;
 use connection::Connection;
 pub use connection::{NotRedis, RedisUrl};
@@ -67,6 +67,7 @@ struct Scripts {
     people: Script,
     renew: Script,
     orphans: Script,
+    epoch: Script,
 }
 
 impl RedisStore {
@@ -80,6 +81,7 @@ impl RedisStore {
             people: Script::new(include_str!("redis/people.lua")),
             renew: Script::new(include_str!("redis/renew.lua")),
             orphans: Script::new(include_str!("redis/orphans.lua")),
+            epoch: Script::new(include_str!("redis/epoch.lua")),
         };
         let connection = Connection::new(url).context("the way to Redis")?;
         let prefix = format!("{prefix}:");
@@ -87,12 +89,12 @@ impl RedisStore {
     }
 
     /// Looks through a room by portions, so that nobody else waits for long.
-    async fn find_orphans(
+    async fn find_sessions(
         &self,
         owner: &str,
         room: &RoomId,
         limit: usize,
-        orphans: &mut Vec<Orphan>,
+        found: &mut Vec<(Identity, Session)>,
     ) -> Result<(), StoreError> {
         let mut cursor = 0_u64;
         loop {
@@ -104,10 +106,10 @@ impl RedisStore {
             for (identity, entry) in &entries {
                 let session = wire::connected(entry).filter(|it| wire::owner(&it.owner()) == owner);
                 let (Some(session), Ok(identity)) = (session, Identity::new(identity)) else { continue };
-                orphans.push(Orphan { room: room.clone(), identity, session });
+                found.push((identity, session));
             }
             cursor = next;
-            if cursor == 0 || orphans.len() >= limit {
+            if cursor == 0 || found.len() >= limit {
                 return Ok(());
             }
         }
@@ -166,13 +168,10 @@ impl Store for RedisStore {
         committed.ok_or(StoreError::Rooms(self.limits.rooms))
     }
 
-    async fn next_epoch(&self) -> Result<Epoch, StoreError> {
-        let mut ask = redis::cmd("INCR");
-        ask.arg(self.global("epoch"));
-        match self.connection.ask(&ask).await? {
-            Value::Int(epoch) if u32::try_from(epoch).is_ok() => Ok(Epoch(epoch as u32)),
-            other => Err(StoreError::Garbage(format!("{}: {other:?}", self.global("epoch")))),
-        }
+    async fn next_epoch(&self, above: Epoch) -> Result<Epoch, StoreError> {
+        let mut ask = self.scripts.epoch.prepare_invoke();
+        ask.key(self.global("epoch")).arg(above.0);
+        Ok(Epoch(self.connection.read(&ask, "epoch").await?))
     }
 
     async fn due(&self) -> Result<Vec<(RoomId, Vec<Due>)>, StoreError> {
@@ -186,12 +185,19 @@ impl Store for RedisStore {
         Ok(answer.into_iter().filter_map(things).collect())
     }
 
-    async fn renew(&self, owner: &Owner) -> Result<bool, StoreError> {
+    async fn renew(&self, owner: &Owner) -> Result<Renewed, StoreError> {
         let owner = wire::owner(owner);
         let mut ask = self.scripts.renew.prepare_invoke();
-        ask.key(self.global("leases")).key(self.global(&format!("at:{owner}")));
-        ask.arg(owner).arg(LEASE_MS).arg(wire::KEEP_MS);
-        self.connection.read(&ask, "leases").await
+        ask.key(self.global("leases")).key(self.global(&format!("at:{owner}"))).key(self.global("life"));
+        ask.arg(owner).arg(LEASE_MS).arg(wire::KEEP_MS).arg(format!("{:032x}", rand::random::<u128>()));
+        let (good, life) = self.connection.read(&ask, "leases").await?;
+        Ok(Renewed { good, life })
+    }
+
+    async fn sessions(&self, room: &RoomId, owner: &Owner) -> Result<Vec<(Identity, Session)>, StoreError> {
+        let mut found = Vec::new();
+        self.find_sessions(&wire::owner(owner), room, usize::MAX, &mut found).await?;
+        Ok(found)
     }
 
     async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, StoreError> {
@@ -201,9 +207,12 @@ impl Store for RedisStore {
         let mut orphans = Vec::new();
         for (owner, room) in lapsed {
             let Ok(id) = RoomId::new(&room) else { continue };
-            let before = orphans.len();
-            self.find_orphans(&owner, &id, limit, &mut orphans).await?;
-            if orphans.len() == before {
+            let mut found = Vec::new();
+            self.find_sessions(&owner, &id, limit - orphans.len(), &mut found).await?;
+            let is_empty = found.is_empty();
+            let orphan = |(identity, session)| Orphan { room: id.clone(), identity, session };
+            orphans.extend(found.into_iter().map(orphan));
+            if is_empty {
                 // They have gone by themselves, and the room with them.
                 let mut forget = redis::cmd("SREM");
                 forget.arg(self.global(&format!("at:{owner}"))).arg(room);

@@ -152,7 +152,7 @@ impl Halls {
         node: &NodeId,
         lost: Option<Epoch>,
     ) -> Result<Acted, Refused> {
-        let epoch = self.store.next_epoch().await?;
+        let epoch = self.store.next_epoch(Epoch::default()).await?;
         self.run(room, &Operation::Origin { node: node.clone(), epoch, lost }).await
     }
 
@@ -178,7 +178,7 @@ impl Halls {
 
     /// Lets the sessions of a signaling node live on; whether they did until now.
     pub async fn renew(&self, owner: &Owner) -> Result<bool, Refused> {
-        Ok(self.store.renew(owner).await?)
+        Ok(self.store.renew(owner).await?.good)
     }
 
     /// Cuts the sessions of signaling nodes that are gone, some at a time; how many. A cut changes nothing that
