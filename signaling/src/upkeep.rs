@@ -90,7 +90,9 @@ impl Upkeep<'_> {
         let owner = Owner { node: self.app.config.node.clone(), boot: self.app.boot };
         let Renewed { good, life } = self.app.store.renew(&owner).await?;
         if self.life.replace(life.clone()).is_some_and(|before| before != life) {
-            tracing::warn!("the rooms' store is another one, or was started again: what it has lost is put back");
+            tracing::warn!(
+                "the rooms' store is another one, or was started again: what it has lost is put back"
+            );
             for room in self.app.rooms.all() {
                 self.app.rooms.tell(&room, Input::Suspect).await;
             }

@@ -205,7 +205,10 @@ impl Halls {
         who: &Identity,
         session: &Session,
     ) -> Result<Option<Session>, Refused> {
-        match self.run(room, &Operation::Return { identity: who.clone(), session: session.clone(), lost: None }).await {
+        match self
+            .run(room, &Operation::Return { identity: who.clone(), session: session.clone(), lost: None })
+            .await
+        {
             Ok(_) | Err(Refused::Hall(HallError::NoRoom)) => {}
             Err(error) => return Err(error),
         }
