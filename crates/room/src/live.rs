@@ -400,7 +400,7 @@ impl Live {
             Input::Enter(enter) => self.enter(around, *enter),
             Input::Say { who, body, id } => self.say(around, &who, body, id),
             Input::Page { who, id, people, limit } => self.page(&who, id, people, limit),
-            Input::Cut(who) => self.cut(&who),
+            Input::Cut(who) => self.cut(around.now, &who),
             Input::Leave(who) => self.leave(around, &who),
             Input::Permit(asked, who, purpose) => self.permit(around, asked, who, purpose),
             Input::Admitted(asked, who, admitted) => {

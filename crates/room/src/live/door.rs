@@ -228,13 +228,19 @@ impl Live {
     }
 
     /// A socket is gone. Whoever has left or was put out before is not concerned.
-    pub(super) fn cut(&mut self, who: &Who) {
+    pub(super) fn cut(&mut self, now: u64, who: &Who) {
         let Some(here) = self.people.current(who) else { return };
         here.contact = Contact::Away;
         let had_media = here.had_media;
         self.effects.push(Effect::Release(who.number));
         let (identity, session) = (who.identity.clone(), self.session(who.number));
+        self.work.cut_meanwhile(who, self.away_until(now));
         self.work.add(Operation::Cut { identity, session, had_media, if_lapsed: false }, Whose::Gone);
+    }
+
+    /// Until when somebody who is cut off now may come back, by the store's time.
+    fn away_until(&self, now: u64) -> Option<u64> {
+        self.work.store_now(now).map(|now| now + AWAY_MS)
     }
 
     /// Somebody goes of their own accord.
@@ -289,7 +295,7 @@ impl Live {
     /// were. The sessions whose place has been taken, or given up, end. Where the store `has_lost` them, those who
     /// may come back are put back too.
     pub(super) fn put_back(&mut self, now: u64, has_lost: bool) {
-        let away = self.work.store_now(now).map(|now| now + AWAY_MS);
+        let away = self.away_until(now);
         let back = |(who, is_connected, entry): (Who, bool, &Numbered<Present>)| {
             let mut lost = entry.value.clone();
             lost.away_until = if is_connected { None } else { lost.away_until.or(away) };

@@ -70,11 +70,13 @@ pub(super) struct News<T> {
     pub(super) touched: Option<Vec<Identity>>,
     /// The store had lost the room, and it is back: its people must be put back too.
     pub(super) is_restored: bool,
+    /// What was ahead of what is shown, and has not come to be shown: whoever came in meanwhile was told of it.
+    pub(super) unseen: Option<Room>,
 }
 
 impl<T> Default for News<T> {
     fn default() -> Self {
-        Self { told: Vec::new(), touched: Some(Vec::new()), is_restored: false }
+        Self { told: Vec::new(), touched: Some(Vec::new()), is_restored: false, unseen: None }
     }
 }
 
@@ -171,6 +173,7 @@ impl<T> Ledger<T> {
         let Committed { number, before, version, .. } = *committed;
         let mut news = News::default();
         if commit.above.is_some() {
+            news.unseen = self.ahead.take();
             self.restored(commit, number);
             news.is_restored = true;
             news.touched = None;
@@ -236,10 +239,11 @@ impl<T> Ledger<T> {
         news.is_restored = version > self.version.saturating_add(RESTORED_ABOVE) && self.shown.is_some();
         // What came meanwhile may be newer. A room that has ended may be over for the store, and forgotten.
         if version > self.version || version < asked || (version == self.version && self.ahead.is_some()) {
-            if version != self.version {
+            news.unseen = self.ahead.take();
+            if version != self.version || news.unseen.is_some() {
                 news.touched = None;
             }
-            (self.version, self.newest, self.ahead) = (version, version, None);
+            (self.version, self.newest) = (version, version);
             (self.shown, self.tombstone) = (loaded.room.clone(), loaded.tombstone.clone());
         }
         self.go_on(now, &mut news);
@@ -251,7 +255,7 @@ impl<T> Ledger<T> {
         let before = self.lost.take().and_then(|lost| lost.room);
         self.shown = commit.apply(before.as_ref(), number).map(Arc::new);
         (self.version, self.newest) = (number, number);
-        (self.ahead, self.missing_since, self.tombstone) = (None, None, None);
+        (self.missing_since, self.tombstone) = (None, None);
         self.held.clear();
     }
 

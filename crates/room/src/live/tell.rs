@@ -66,6 +66,9 @@ impl Live {
 
     /// Tells everybody what is different.
     pub(super) fn show(&mut self, around: &mut Around<'_>, news: News<Told>) {
+        if let Some(room) = &news.unseen {
+            self.shown.told(room);
+        }
         if news.touched.as_ref().is_none_or(|touched| !touched.is_empty()) || self.is_head_news() {
             self.show_room(around, news.touched.as_deref());
         }
@@ -217,6 +220,7 @@ impl Live {
     pub(super) fn let_go(&mut self, around: &mut Around<'_>, identity: &Identity, reason: RemoveReason) {
         let peers = self.people.take_peers(identity);
         let Some(here) = self.people.remove(identity) else { return };
+        self.work.left_meanwhile(identity, here.number);
         self.effects.push(Effect::End(here.number, reason));
         for Peer { node, peer, .. } in peers.into_iter().flat_map(|(listen, speak)| [listen, speak]).flatten()
         {
@@ -271,6 +275,19 @@ impl Live {
 }
 
 impl Shown {
+    /// Some have been told of this, and of nothing else: what is no longer so is told to all.
+    fn told(&mut self, room: &Room) {
+        let is_new = |member: &StageMember| !self.stage.iter().any(|it| it.identity == member.identity);
+        // By a name that nobody has: whatever comes is different from it, and told.
+        let unseen =
+            room.members().into_iter().filter(is_new).map(|it| StageMember { name: String::new(), ..it });
+        let unseen: Vec<StageMember> = unseen.collect();
+        self.stage.extend(unseen);
+        for identity in room.hands.keys() {
+            self.hands.entry(identity.clone()).or_insert(u64::MAX);
+        }
+    }
+
     /// Which hands went up since, and which went down. Only those that were touched can be different.
     fn hands_difference(&mut self, room: &Room, touched: Option<&[Identity]>) -> (Vec<Hand>, Vec<Identity>) {
         let (mut up, mut down) = (Vec::new(), Vec::new());

@@ -178,6 +178,33 @@ impl Work {
         self.aside = operations.into_iter().map(waiting).collect();
     }
 
+    /// Somebody who is still to be put back was cut off meanwhile: they are put back as away.
+    pub(super) fn cut_meanwhile(&mut self, who: &Who, away_until: Option<u64>) {
+        let underway = match &mut self.underway {
+            Some(Underway::Commit(_, done)) => done.as_mut_slice(),
+            _ => &mut [],
+        };
+        let later = self.later.iter_mut().map(|(_, waiting)| waiting);
+        let again = underway.iter_mut().map(|done| &mut done.waiting);
+        for waiting in self.waiting.iter_mut().chain(&mut self.aside).chain(later).chain(again) {
+            if let (Operation::Return { lost: Some(lost), .. }, Whose::Back(back)) =
+                (&mut waiting.operation, &waiting.whose)
+                && back == who
+            {
+                lost.away_until = lost.away_until.or(away_until);
+            }
+        }
+    }
+
+    /// Somebody who is still to be put back is out meanwhile.
+    pub(super) fn left_meanwhile(&mut self, identity: &Identity, number: u64) {
+        let is_theirs = |back: &Who| back.identity == *identity && back.number == number;
+        let is_other = |waiting: &Waiting| !matches!(&waiting.whose, Whose::Back(back) if is_theirs(back));
+        self.waiting.retain(is_other);
+        self.aside.retain(is_other);
+        self.later.retain(|(_, waiting)| is_other(waiting));
+    }
+
     pub(super) fn look(&mut self, asked: Asked) {
         self.looks.push(asked);
     }
