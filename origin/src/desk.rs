@@ -43,6 +43,9 @@ impl Duty for Speaking {
     }
 
     fn stage(&mut self, stage: Stage) -> Result<(), ApiError> {
+        if self.rooms.get(&stage.room).is_some_and(|known| *known > stage.epoch) {
+            return Err(ApiError::new(Code::Conflict, "the room is known here with a later epoch"));
+        }
         self.open(&stage.room, stage.epoch)?;
         let shard = self.shard(&stage.room);
         self.shards[shard].send(SpeakersCommand::Stage(stage)).map_err(busy)

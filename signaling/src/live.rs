@@ -25,7 +25,7 @@ use protocol::node::{NodeKind, Request, Response, room_subject};
 use protocol::{ApiError, Code, NodeId, RoomId};
 use room::live::{
     Admitted, Answered, Around, Asked, By, Effect, Enter as Entering, Input, Live, Looked, Note, Origins,
-    Permit, Settings, Trouble, Who,
+    Permit, Pushed, Settings, Trouble, Who,
 };
 use room::presence::{Board, Restraint};
 use room::{Action, Actor, Answer, Owner, Plan, Secret};
@@ -339,13 +339,20 @@ impl LiveRoom {
                 Some(Input::Page { who, id: request, people, limit })
             }),
             Effect::Push(node, stage) => Box::pin(async move {
+                let epoch = stage.epoch;
                 let answer = media::ask(&app, &node, &Request::Stage(stage)).await;
-                match &answer {
-                    Ok(Response::Done) => {}
-                    Ok(_) => tracing::warn!(%node, "the origin does not take the stage"),
-                    Err(error) => tracing::debug!(%node, %error, "the origin is not told the stage"),
-                }
-                Some(Input::Pushed(matches!(answer, Ok(Response::Done))))
+                Some(Input::Pushed(match answer {
+                    Ok(Response::Done) => Pushed::Taken,
+                    Ok(Response::Refused(error)) if error.code == Code::Conflict => Pushed::Outdated(epoch),
+                    Ok(_) => {
+                        tracing::warn!(%node, "the origin does not take the stage");
+                        Pushed::Failed
+                    }
+                    Err(error) => {
+                        tracing::debug!(%node, %error, "the origin is not told the stage");
+                        Pushed::Failed
+                    }
+                }))
             }),
             _ => return,
         });

@@ -157,8 +157,19 @@ pub enum Input {
     Committed(Result<Result<Committed, Conflict>, Trouble>),
     /// The answer to [`Effect::Epoch`].
     Epoch(Result<Epoch, Trouble>),
-    /// The answer to [`Effect::Push`]: the origin has taken the stage.
-    Pushed(bool),
+    /// The answer to [`Effect::Push`].
+    Pushed(Pushed),
+}
+
+/// What became of a stage that was told to its origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It has taken it.
+    Taken,
+    /// It knows the room with a later epoch than this one.
+    Outdated(Epoch),
+    /// It does not answer, or cannot take it now.
+    Failed,
 }
 
 /// Somebody who wants in.
@@ -365,6 +376,8 @@ pub struct Live {
     permits: Vec<(Asked, Who, Purpose)>,
     /// The origin of this epoch is gone, and another one is to be assigned.
     lost_origin: Option<Epoch>,
+    /// The epoch that the room's origin has refused for a later one that is forgotten: the store has lost it.
+    outdated: Option<Epoch>,
     /// The nodes have been told that the room is over.
     is_closed: bool,
     is_draining: bool,
@@ -385,6 +398,7 @@ impl Live {
             lingering: Lingering::default(),
             permits: Vec::new(),
             lost_origin: None,
+            outdated: None,
             is_closed: false,
             is_draining: false,
             empty_since: Some(now),
@@ -435,7 +449,12 @@ impl Live {
             Input::Loaded(loaded) => self.loaded(around, loaded),
             Input::Committed(committed) => self.committed(around, committed),
             Input::Epoch(epoch) => self.take_epoch(around, epoch),
-            Input::Pushed(is_done) => self.push.answered(around.now, is_done),
+            Input::Pushed(pushed) => {
+                self.push.answered(around.now, pushed == Pushed::Taken);
+                if let Pushed::Outdated(epoch) = pushed {
+                    self.outdated(around.now, epoch);
+                }
+            }
         }
     }
 

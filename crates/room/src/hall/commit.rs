@@ -197,6 +197,8 @@ impl Commit {
     /// The room after it has been taken with this number; none where there was none, and it makes none.
     pub fn apply(&self, before: Option<&Room>, number: u64) -> Option<Room> {
         let made = |head: &Head| Room::new(number, number, Numbered { number, value: head.clone() });
+        // One that is put back is nothing of what was there.
+        let before = before.filter(|_| self.above.is_none());
         let mut room = before.cloned().or_else(|| self.delta.head.as_ref().map(made))?;
         room.apply(number, self.delta.clone());
         Some(room)

@@ -229,10 +229,6 @@ impl<'a> Case<'a> {
     /// All of it is as it was, but for the people: each node puts back its own.
     fn restore(&self, lost: &Room, owner: &Owner) -> Decision {
         let mut delta = Delta { head: Some(lost.head.value.clone()), door: true, ..Delta::default() };
-        if let Some(room) = self.view.room {
-            delta.hands = room.hands.keys().map(|identity| (identity.clone(), None)).collect();
-            delta.standing = room.standing.keys().map(|identity| (identity.clone(), None)).collect();
-        }
         let hands = lost.hands.iter();
         delta.hands.extend(hands.map(|(identity, hand)| (identity.clone(), Some(hand.value.clone()))));
         let standing = lost.standing.iter();

@@ -167,7 +167,7 @@ impl Records {
         if !commit.is_news() {
             return;
         }
-        match &mut self.room {
+        match self.room.as_mut().filter(|_| commit.above.is_none()) {
             Some(room) => Arc::make_mut(room).apply(number, commit.delta.clone()),
             None => self.room = commit.apply(None, number).map(Arc::new),
         }

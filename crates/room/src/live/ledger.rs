@@ -159,7 +159,9 @@ impl<T> Ledger<T> {
             return news;
         }
         self.newest = self.newest.max(step.version);
-        if self.held.len() >= MAX_HELD {
+        // One that is put back is nothing of what is known, whatever it says that it builds on.
+        let is_put_back = step.version > self.version.saturating_add(RESTORED_ABOVE);
+        if self.held.len() >= MAX_HELD || (is_put_back && self.shown.is_some()) {
             self.is_doubtful = true;
         } else {
             self.held.insert(step.before, step);
@@ -287,7 +289,6 @@ impl<T> Ledger<T> {
             None => self.shown = made(version, delta).map(Arc::new),
         }
         self.tombstone = None;
-        news.is_restored |= version > self.version.saturating_add(RESTORED_ABOVE);
         self.version = version;
         news.told.push(told);
     }

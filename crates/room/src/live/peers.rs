@@ -55,7 +55,7 @@ impl Live {
     }
 
     /// The room's origin, if it has one that is there.
-    fn origin(&self, around: &Around<'_>) -> Option<(NodeId, Epoch)> {
+    pub(super) fn origin(&self, around: &Around<'_>) -> Option<(NodeId, Epoch)> {
         let (node, epoch) = self.ledger.newest()?.origin()?;
         let is_there = self.lost_origin != Some(epoch) && around.origins.is_live(node);
         is_there.then(|| (node.clone(), epoch))
@@ -177,6 +177,16 @@ impl Live {
         let Some((_, epoch)) = origin.filter(|(origin, _)| *origin == node) else { return };
         self.lost_origin = Some(epoch);
         self.work.want_origin(now);
+    }
+
+    /// The origin knows the room with a later epoch: either this node will hear of it, or all have forgotten it.
+    pub(super) fn outdated(&mut self, now: u64, epoch: Epoch) {
+        let origin = self.ledger.newest().and_then(|room| room.origin());
+        if origin.is_some_and(|(_, known)| known == epoch) {
+            (self.lost_origin, self.outdated) = (Some(epoch), Some(epoch));
+            self.ledger.doubt();
+            self.work.want_origin(now);
+        }
     }
 
     /// Asks somebody to come again for media; a WHIP or WHEP client cannot be asked and is gone.

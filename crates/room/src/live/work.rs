@@ -26,6 +26,7 @@ use super::note::{Acted, Note};
 use super::tell::Told;
 use super::{Answered, Around, Asked, Contact, Effect, Live, Looked, Trouble, Who, no_room};
 use crate::hall::{Commit, Committed, Conflict, Current, Decision, HallError, Loaded, Operation};
+use crate::limits::EPOCHS_ABOVE;
 use crate::{Action, Actor, Answer, Gone, Numbered, Party, Plan, Present, Refusal, Session};
 
 /// What may wait. Whoever has more to say waits outside.
@@ -717,13 +718,20 @@ impl Live {
     /// Looks for an origin. Whether there may be something else to do.
     fn seek_origin(&mut self, around: &mut Around<'_>) -> bool {
         self.work.origin_at = None;
+        if self.origin(around).is_some() {
+            self.settle_permits(around);
+            return true;
+        }
         let Some(node) = around.origins.place() else {
             self.no_origin(around, &super::peers::no_node());
             return true;
         };
         self.work.underway = Some(Underway::Epoch(node));
         let known = self.ledger.newest().and_then(|room| room.origin()).map(|(_, epoch)| epoch);
-        self.effects.push(Effect::Epoch(known.unwrap_or_default()));
+        let above = known.map_or(0, |epoch| epoch.0);
+        let is_outdated = known.is_some() && self.outdated == known;
+        let above = if is_outdated { above.saturating_add(EPOCHS_ABOVE) } else { above };
+        self.effects.push(Effect::Epoch(Epoch(above)));
         false
     }
 

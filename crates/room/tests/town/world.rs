@@ -15,8 +15,8 @@ use rand::{Rng, SeedableRng};
 use room::hall::Due;
 use room::lease::Lease;
 use room::live::{
-    Admitted, Answered, Around, By, Contact, Effect, Enter, Input, Live, Note, Origins, Settings, Trouble,
-    Who,
+    Admitted, Answered, Around, By, Contact, Effect, Enter, Input, Live, Note, Origins, Pushed, Settings,
+    Trouble, Who,
 };
 use room::presence::Board;
 use room::{Owner, Secret, Session};
@@ -411,13 +411,20 @@ impl World {
         let origin = self.origins.iter_mut().find(|origin| origin.name == *node && origin.is_live);
         let is_reached = self.nodes[index].has_bus && self.has_bus;
         let Some(origin) = origin.filter(|_| is_reached) else {
-            return self.at(self.now + 500, Happening::Input(index, boot, Box::new(Input::Pushed(false))));
+            return self
+                .at(self.now + 500, Happening::Input(index, boot, Box::new(Input::Pushed(Pushed::Failed))));
         };
+        if let Some(later) = origin.stage.as_ref().filter(|known| known.epoch > stage.epoch) {
+            let line = format!("{node} refuses epoch {} for {}", stage.epoch.0, later.epoch.0);
+            self.tell(line);
+            let outdated = Box::new(Input::Pushed(Pushed::Outdated(stage.epoch)));
+            return self.at(self.now + 4, Happening::Input(index, boot, outdated));
+        }
         let is_newer = |known: &Stage| (known.epoch, known.version) < (stage.epoch, stage.version);
         if origin.stage.as_ref().is_none_or(is_newer) {
             origin.stage = Some(stage);
         }
-        self.at(self.now + 4, Happening::Input(index, boot, Box::new(Input::Pushed(true))));
+        self.at(self.now + 4, Happening::Input(index, boot, Box::new(Input::Pushed(Pushed::Taken))));
     }
 
     fn hears(&self, index: usize) -> bool {

@@ -100,6 +100,8 @@ if commit.clear then
   redis.call('DEL', people, names, hands, due, nodes, parties)
   for _, owner in ipairs(owners) do redis.call('SREM', begin .. 'at:' .. owner, id) end
 end
+-- A room that is put back is nothing of what was there.
+if commit.above > 0 then redis.call('DEL', standing) end
 redis.call('HSET', room_key, 'number', text(number))
 if commit.news then redis.call('HSET', room_key, 'version', text(number)) end
 if commit.opens then redis.call('HSET', room_key, 'door', text(number)) end
