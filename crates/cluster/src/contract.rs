@@ -73,6 +73,8 @@ macro_rules! store_contract {
                 whoever_is_alive_is_not_taken_for_gone,
                 a_node_that_was_taken_for_gone_puts_its_people_back,
                 a_room_that_ends_leaves_nothing_to_a_node_that_is_gone,
+                a_room_is_put_back_as_it_was_and_nothing_of_what_is_there_is_left,
+                epochs_go_on_above_what_anybody_knows,
             ]
         );
     };

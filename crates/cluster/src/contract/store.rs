@@ -3,6 +3,7 @@
 mod halls;
 mod leases;
 mod lives;
+mod lost;
 mod once;
 mod tickets;
 
@@ -20,6 +21,7 @@ use crate::{Limits, SharedStore, StoreError};
 pub use halls::{Acted, Entered, Halls, Refused};
 pub use leases::*;
 pub use lives::*;
+pub use lost::*;
 pub use once::*;
 pub use tickets::*;
 

@@ -257,7 +257,8 @@ impl Halls {
         Ok(Entered { arrival, acted, ticket, present })
     }
 
-    async fn run(&self, room: &RoomId, operation: &Operation) -> Result<Acted, Refused> {
+    /// Does this, as often as it takes.
+    pub async fn run(&self, room: &RoomId, operation: &Operation) -> Result<Acted, Refused> {
         Ok(self.done(room, operation).await?.acted)
     }
 

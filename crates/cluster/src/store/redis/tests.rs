@@ -78,6 +78,25 @@ async fn what_is_kept_outlives_the_server_and_is_found_again_by_itself() {
 }
 
 #[tokio::test]
+async fn a_store_that_may_have_lost_something_has_another_life() {
+    let mut server = Server::redis();
+    let store = store(server.address(), Limits::default());
+    let owner = session(1).owner();
+    let renew = async || store.renew(&owner).await;
+    let first = renew().await.unwrap();
+    let second = renew().await.unwrap();
+    assert_eq!((first.good, second.good, &first.life), (false, true, &second.life));
+    order(&store, "FLUSHALL").await;
+    let emptied = renew().await.unwrap();
+    assert!(!emptied.good && emptied.life != second.life, "{emptied:?}");
+    server.kill();
+    server.restart();
+    let restarted = once_it_answers(renew).await;
+    assert_ne!(restarted.life, emptied.life);
+    assert_eq!(renew().await.unwrap().life, restarted.life);
+}
+
+#[tokio::test]
 async fn a_server_that_is_silent_is_not_waited_for() {
     let server = Server::redis();
     let halls = Halls::new(store(server.address(), Limits::default()), 10);
