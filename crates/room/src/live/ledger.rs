@@ -110,6 +110,11 @@ impl<T> Ledger<T> {
         }
     }
 
+    /// How the room stands for those who are in it: while the store has lost it, as it was.
+    pub(super) fn held_to(&self) -> Option<&Room> {
+        if self.lost.is_some() { self.shown.as_deref() } else { self.newest() }
+    }
+
     /// What is known of the room, so that it need not be loaded; none where the store may be another one.
     pub(super) fn known(&self) -> Option<&Arc<Room>> {
         self.shown.as_ref().filter(|_| !self.is_strange && self.lost.is_none())

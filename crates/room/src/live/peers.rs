@@ -42,7 +42,7 @@ impl Live {
         if self.people.current(who).is_none() {
             return Err(not_here());
         }
-        let room = self.ledger.newest().ok_or_else(no_room)?;
+        let room = self.ledger.held_to().ok_or_else(no_room)?;
         if room.state() == RoomState::Ended {
             return Err(ApiError::new(Code::Ended, "the room has ended"));
         }
@@ -56,7 +56,7 @@ impl Live {
 
     /// The room's origin, if it has one that is there.
     pub(super) fn origin(&self, around: &Around<'_>) -> Option<(NodeId, Epoch)> {
-        let (node, epoch) = self.ledger.newest()?.origin()?;
+        let (node, epoch) = self.ledger.held_to()?.origin()?;
         let is_there = self.lost_origin != Some(epoch) && around.origins.is_live(node);
         is_there.then(|| (node.clone(), epoch))
     }
@@ -103,7 +103,7 @@ impl Live {
     }
 
     fn is_on_stage(&self, identity: &Identity) -> bool {
-        self.ledger.newest().is_some_and(|room| room.place(identity).number.is_some())
+        self.ledger.held_to().is_some_and(|room| room.place(identity).number.is_some())
     }
 
     /// Somebody is no longer on stage: they hear the origin until they have an edge. A WHIP client
@@ -173,7 +173,7 @@ impl Live {
     /// The room's origin is gone, or has forgotten everything: another one takes over, or the same one
     /// with a higher epoch.
     fn origin_lost(&mut self, now: u64, node: &NodeId) {
-        let origin = self.ledger.newest().and_then(|room| room.origin());
+        let origin = self.ledger.held_to().and_then(|room| room.origin());
         let Some((_, epoch)) = origin.filter(|(origin, _)| *origin == node) else { return };
         self.lost_origin = Some(epoch);
         self.work.want_origin(now);
@@ -181,7 +181,7 @@ impl Live {
 
     /// The origin knows the room with a later epoch: either this node will hear of it, or all have forgotten it.
     pub(super) fn outdated(&mut self, now: u64, epoch: Epoch) {
-        let origin = self.ledger.newest().and_then(|room| room.origin());
+        let origin = self.ledger.held_to().and_then(|room| room.origin());
         if origin.is_some_and(|(_, known)| known == epoch) {
             (self.lost_origin, self.outdated) = (Some(epoch), Some(epoch));
             self.ledger.doubt();
