@@ -165,10 +165,10 @@ export const ROWS = [
   storeRow('nats-away', 'NATS away for 30 s', 60, misfortunes.natsAway),
   storeRow('redis-away', 'Redis away for 30 s', 60, misfortunes.redisAway),
   storeRow('redis-empty', 'Redis back empty', 40, misfortunes.redisEmpty, {
-    figures: untouched.figures, known: 'those who know better do not put an empty store right yet',
+    figures: untouched.figures,
   }),
   storeRow('redis-older', 'Redis back older by 2 s', 40, misfortunes.redisOlder, {
-    figures: untouched.figures, known: 'those who know better do not put an older store right yet',
+    figures: untouched.figures,
   }),
   storeRow('redis-loading', 'Redis answers LOADING for 15 s', 50, misfortunes.redisLoading),
   storeRow('redis-readonly', 'Redis answers READONLY for 15 s', 60, misfortunes.redisReadOnly, {
