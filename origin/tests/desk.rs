@@ -118,8 +118,10 @@ async fn a_stage_is_taken_and_a_room_closed() {
     // What was underway when the room ended opens it no more.
     assert_eq!(code(ask(&bus, &Request::Stage(stage.clone())).await), Code::Ended);
     assert_eq!(code(ask(&bus, &admit("anna", Some(SpeakerNumber(1)))).await), Code::Ended);
-    let anew = Stage { epoch: Epoch(2), ..stage };
+    let anew = Stage { epoch: Epoch(2), ..stage.clone() };
     assert_eq!(ask(&bus, &Request::Stage(anew)).await, Response::Done);
+    let forgotten = code(ask(&bus, &Request::Stage(stage)).await);
+    assert_eq!(forgotten, Code::Conflict, "a store that has lost the epoch must learn of it");
 }
 
 #[tokio::test]

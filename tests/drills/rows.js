@@ -164,12 +164,8 @@ export const ROWS = [
   aloneRow('paused-40', 'One signaling node paused for 40 s', 70, misfortunes.paused(40), { known: ASLEEP }),
   storeRow('nats-away', 'NATS away for 30 s', 60, misfortunes.natsAway),
   storeRow('redis-away', 'Redis away for 30 s', 60, misfortunes.redisAway),
-  storeRow('redis-empty', 'Redis back empty', 40, misfortunes.redisEmpty, {
-    figures: untouched.figures,
-  }),
-  storeRow('redis-older', 'Redis back older by 2 s', 40, misfortunes.redisOlder, {
-    figures: untouched.figures,
-  }),
+  storeRow('redis-empty', 'Redis back empty', 40, misfortunes.redisEmpty, { figures: untouched.figures }),
+  storeRow('redis-older', 'Redis back older by 2 s', 40, misfortunes.redisOlder, { figures: untouched.figures }),
   storeRow('redis-loading', 'Redis answers LOADING for 15 s', 50, misfortunes.redisLoading),
   storeRow('redis-readonly', 'Redis answers READONLY for 15 s', 60, misfortunes.redisReadOnly, {
     known: 'each change is tried again for 2.5 s before it is refused, and whatever waits for the room waits for all before it',

@@ -52,7 +52,7 @@ pub const MORE_PLACES: usize = 100;
 /// newer one, of which nobody was told, is below it all the same.
 pub const RESTORED_ABOVE: u64 = 1_000_000;
 
-/// How far above its own epoch a room gets one whose origin knows a later one that everybody else has forgotten.
+/// How far above its own epoch a room gets the next one where the store has lost what it gave meanwhile.
 pub const EPOCHS_ABOVE: u32 = 1_000;
 
 /// When somebody who found the room full may try again.

@@ -13,6 +13,7 @@
 //! and goes together. What is allowed is decided by [`hall`](crate::hall); here it is seen to that what was
 //! decided holds, and that everybody learns it.
 
+mod back;
 mod door;
 mod fold;
 mod ledger;
@@ -376,8 +377,8 @@ pub struct Live {
     permits: Vec<(Asked, Who, Purpose)>,
     /// The origin of this epoch is gone, and another one is to be assigned.
     lost_origin: Option<Epoch>,
-    /// The epoch that the room's origin has refused for a later one that is forgotten: the store has lost it.
-    outdated: Option<Epoch>,
+    /// After this epoch later ones were given which nobody remembers: the store has lost them.
+    forgotten_after: Option<Epoch>,
     /// The nodes have been told that the room is over.
     is_closed: bool,
     is_draining: bool,
@@ -398,7 +399,7 @@ impl Live {
             lingering: Lingering::default(),
             permits: Vec::new(),
             lost_origin: None,
-            outdated: None,
+            forgotten_after: None,
             is_closed: false,
             is_draining: false,
             empty_since: Some(now),
@@ -414,7 +415,7 @@ impl Live {
             Input::Enter(enter) => self.enter(around, *enter),
             Input::Say { who, body, id } => self.say(around, &who, body, id),
             Input::Page { who, id, people, limit } => self.page(&who, id, people, limit),
-            Input::Cut(who) => self.cut(around.now, &who),
+            Input::Cut(who) => self.cut(&who),
             Input::Leave(who) => self.leave(around, &who),
             Input::Permit(asked, who, purpose) => self.permit(around, asked, who, purpose),
             Input::Admitted(asked, who, admitted) => {
@@ -427,10 +428,10 @@ impl Live {
             Input::Hang(asked, key) => self.hang(around, asked, &key),
             Input::Due(due) => self.lapse(due),
             Input::Orphans(sessions) => self.cut_orphans(sessions),
-            Input::Lapsed => self.put_back(around.now, false),
+            Input::Lapsed => self.put_back(false),
             Input::Suspect => {
                 self.ledger.suspect();
-                self.put_back(around.now, true);
+                self.put_back(true);
                 self.effects.push(Effect::Sessions);
             }
             Input::Sessions(sessions) => self.cut_others(around.now, sessions),
@@ -438,7 +439,7 @@ impl Live {
             Input::Missed => {
                 around.board.missed();
                 self.ledger.doubt();
-                self.put_back(around.now, false);
+                self.put_back(false);
             }
             Input::Event(event) => self.event(around, event),
             Input::Node(node, why) => self.node_changed(around, &node, why),

@@ -10,9 +10,8 @@ use protocol::message::{
 
 use super::people::{Here, Peer};
 use super::work::{Entry, Whose};
-use super::{Answered, Around, Asked, By, Contact, Effect, Enter, Live, Trouble, Who};
+use super::{Answered, Around, Asked, By, Contact, Effect, Enter, Live, Who};
 use crate::hall::{Due, Operation};
-use crate::limits::AWAY_MS;
 use crate::presence::NAMED;
 use crate::{Action, Actor, Answer, Arrival, Numbered, Present, Refusal, Room, Session, Ticket};
 
@@ -228,19 +227,13 @@ impl Live {
     }
 
     /// A socket is gone. Whoever has left or was put out before is not concerned.
-    pub(super) fn cut(&mut self, now: u64, who: &Who) {
+    pub(super) fn cut(&mut self, who: &Who) {
         let Some(here) = self.people.current(who) else { return };
         here.contact = Contact::Away;
         let had_media = here.had_media;
         self.effects.push(Effect::Release(who.number));
         let (identity, session) = (who.identity.clone(), self.session(who.number));
-        self.work.cut_meanwhile(who, self.away_until(now));
         self.work.add(Operation::Cut { identity, session, had_media, if_lapsed: false }, Whose::Gone);
-    }
-
-    /// Until when somebody who is cut off now may come back, by the store's time.
-    fn away_until(&self, now: u64) -> Option<u64> {
-        self.work.store_now(now).map(|now| now + AWAY_MS)
     }
 
     /// Somebody goes of their own accord.
@@ -275,52 +268,6 @@ impl Live {
         for (identity, session) in sessions {
             let cut = Operation::Cut { identity, session, had_media: true, if_lapsed: true };
             self.work.add(cut, Whose::Nobody);
-        }
-    }
-
-    /// The store takes these for sessions of this node: those that are over are cut.
-    pub(super) fn cut_others(&mut self, now: u64, sessions: Result<Vec<(Identity, Session)>, Trouble>) {
-        let Ok(sessions) = sessions else { return self.work.ask_for_sessions(now) };
-        for (identity, session) in sessions {
-            let here = self.people.get(&identity).filter(|here| here.contact != Contact::Away);
-            let is_here = here.is_some_and(|here| here.number == session.number);
-            if !is_here && !self.work.is_coming(session.number) {
-                let cut = Operation::Cut { identity, session, had_media: true, if_lapsed: false };
-                self.work.add(cut, Whose::Gone);
-            }
-        }
-    }
-
-    /// This node may have been taken for gone, or not have been told: whoever is here is put back where they
-    /// were. The sessions whose place has been taken, or given up, end. Where the store `has_lost` them, those who
-    /// may come back are put back too.
-    pub(super) fn put_back(&mut self, now: u64, has_lost: bool) {
-        let away = self.away_until(now);
-        let back = |(who, is_connected, entry): (Who, bool, &Numbered<Present>)| {
-            let mut lost = entry.value.clone();
-            lost.away_until = if is_connected { None } else { lost.away_until.or(away) };
-            let (identity, session) = (who.identity.clone(), lost.session.clone());
-            let operation = if is_connected || has_lost {
-                Operation::Return { identity, session, lost: Some(lost) }
-            } else {
-                Operation::Cut { identity, session, had_media: true, if_lapsed: false }
-            };
-            (operation, Whose::Back(who))
-        };
-        let all: Vec<_> = self.people.entries().map(back).collect();
-        self.work.set_aside(all);
-    }
-
-    /// Whose entry it is where somebody was to be put back.
-    pub(super) fn settle_back(&mut self, around: &mut Around<'_>, who: &Who, theirs: Option<Session>) {
-        let reason = match theirs {
-            Some(theirs) if theirs == self.session(who.number) => return,
-            Some(_) => RemoveReason::Replaced,
-            // They come again by themselves.
-            None => RemoveReason::Shutdown,
-        };
-        if self.people.current(who).is_some() {
-            self.let_go(around, &who.identity, reason);
         }
     }
 }

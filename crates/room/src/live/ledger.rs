@@ -165,8 +165,7 @@ impl<T> Ledger<T> {
         }
         self.newest = self.newest.max(step.version);
         // One that is put back is nothing of what is known, whatever it says that it builds on.
-        let is_put_back = step.version > self.version.saturating_add(RESTORED_ABOVE);
-        if self.held.len() >= MAX_HELD || (is_put_back && self.shown.is_some()) {
+        if self.held.len() >= MAX_HELD || self.is_put_back(step.version) {
             self.is_doubtful = true;
         } else {
             self.held.insert(step.before, step);
@@ -243,7 +242,7 @@ impl<T> Ledger<T> {
             return news;
         }
         self.lost = None;
-        news.is_restored = version > self.version.saturating_add(RESTORED_ABOVE) && self.shown.is_some();
+        news.is_restored = self.is_put_back(version);
         // What came meanwhile may be newer. A room that has ended may be over for the store, and forgotten.
         if version > self.version || version < asked || (version == self.version && self.ahead.is_some()) {
             news.unseen = self.ahead.take();
@@ -257,10 +256,15 @@ impl<T> Ledger<T> {
         news
     }
 
+    /// Whether it is a version of a room that was put back. Whoever did that may have known an older one than this.
+    fn is_put_back(&self, version: u64) -> bool {
+        self.shown.is_some() && version > self.version.saturating_add(RESTORED_ABOVE / 2)
+    }
+
     /// The room is in the store again, above everything that was known.
     fn restored(&mut self, commit: &Commit, number: u64) {
-        let before = self.lost.take().and_then(|lost| lost.room);
-        self.shown = commit.apply(before.as_ref(), number).map(Arc::new);
+        self.lost = None;
+        self.shown = commit.apply(None, number).map(Arc::new);
         (self.version, self.newest) = (number, number);
         (self.missing_since, self.tombstone) = (None, None);
         self.held.clear();

@@ -183,7 +183,7 @@ impl Live {
     pub(super) fn outdated(&mut self, now: u64, epoch: Epoch) {
         let origin = self.ledger.held_to().and_then(|room| room.origin());
         if origin.is_some_and(|(_, known)| known == epoch) {
-            (self.lost_origin, self.outdated) = (Some(epoch), Some(epoch));
+            (self.lost_origin, self.forgotten_after) = (Some(epoch), Some(epoch));
             self.ledger.doubt();
             self.work.want_origin(now);
         }

@@ -102,12 +102,9 @@ impl People {
         here.map(|(identity, here)| Who { identity: identity.clone(), number: here.number })
     }
 
-    /// Everybody, whether they are connected, and their entry.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (Who, bool, &Numbered<Present>)> {
-        self.here.iter().filter_map(|(identity, here)| {
-            let who = Who { identity: identity.clone(), number: here.number };
-            Some((who, here.contact != Contact::Away, here.entry.as_ref()?))
-        })
+    /// Everybody's session.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = Who> {
+        self.here.iter().map(|(identity, here)| Who { identity: identity.clone(), number: here.number })
     }
 
     pub(super) fn get(&self, identity: &Identity) -> Option<&Here> {

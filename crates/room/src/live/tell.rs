@@ -76,7 +76,9 @@ impl Live {
             self.follow(around, told);
         }
         if news.is_restored {
-            self.put_back(around.now, true);
+            self.forgotten_after =
+                self.ledger.newest().and_then(|room| room.origin()).map(|(_, epoch)| epoch);
+            self.put_back(true);
         }
     }
 
@@ -220,7 +222,6 @@ impl Live {
     pub(super) fn let_go(&mut self, around: &mut Around<'_>, identity: &Identity, reason: RemoveReason) {
         let peers = self.people.take_peers(identity);
         let Some(here) = self.people.remove(identity) else { return };
-        self.work.left_meanwhile(identity, here.number);
         self.effects.push(Effect::End(here.number, reason));
         for Peer { node, peer, .. } in peers.into_iter().flat_map(|(listen, speak)| [listen, speak]).flatten()
         {
@@ -275,16 +276,25 @@ impl Live {
 }
 
 impl Shown {
-    /// Some have been told of this, and of nothing else: what is no longer so is told to all.
+    /// Some have been told this, and the others what was shown: what differs is told to all, as it is then.
     fn told(&mut self, room: &Room) {
-        let is_new = |member: &StageMember| !self.stage.iter().any(|it| it.identity == member.identity);
-        // By a name that nobody has: whatever comes is different from it, and told.
-        let unseen =
-            room.members().into_iter().filter(is_new).map(|it| StageMember { name: String::new(), ..it });
-        let unseen: Vec<StageMember> = unseen.collect();
-        self.stage.extend(unseen);
-        for identity in room.hands.keys() {
-            self.hands.entry(identity.clone()).or_insert(u64::MAX);
+        let members = room.members();
+        // By a name that nobody has: whatever comes is different from it.
+        let unlike = |member: &StageMember| StageMember { name: String::new(), ..member.clone() };
+        for shown in &mut self.stage {
+            if !members.contains(shown) {
+                *shown = unlike(shown);
+            }
+        }
+        let is_new = |member: &&StageMember| !self.stage.iter().any(|it| it.identity == member.identity);
+        let new: Vec<_> = members.iter().filter(is_new).map(unlike).collect();
+        self.stage.extend(new);
+        let since = |identity: &Identity| room.hands.get(identity).map(|hand| hand.value.since);
+        let who: Vec<Identity> = self.hands.keys().chain(room.hands.keys()).cloned().collect();
+        for identity in who {
+            if self.hands.get(&identity).copied() != since(&identity) {
+                self.hands.insert(identity, u64::MAX);
+            }
         }
     }
 

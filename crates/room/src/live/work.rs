@@ -116,8 +116,10 @@ enum Underway {
 #[derive(Debug)]
 pub(super) struct Work {
     waiting: VecDeque<Waiting>,
-    /// What nobody waits for, when there is nothing else.
-    aside: VecDeque<Waiting>,
+    /// Who is put back when there is nothing else; what as is seen then.
+    back: VecDeque<Who>,
+    /// The store has lost them.
+    has_lost: bool,
     /// What the store could not be told.
     later: Vec<(u64, Waiting)>,
     looks: Vec<Asked>,
@@ -150,7 +152,8 @@ impl Work {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             waiting: VecDeque::new(),
-            aside: VecDeque::new(),
+            back: VecDeque::new(),
+            has_lost: false,
             later: Vec::new(),
             looks: Vec::new(),
             underway: None,
@@ -173,37 +176,24 @@ impl Work {
         self.waiting.push_back(Waiting { operation, whose, must_see: false });
     }
 
-    /// What is to be done when there is nothing else, in place of what was before.
-    pub(super) fn set_aside(&mut self, operations: impl IntoIterator<Item = (Operation, Whose)>) {
-        let waiting = |(operation, whose)| Waiting { operation, whose, must_see: true };
-        self.aside = operations.into_iter().map(waiting).collect();
+    /// The same before anything else.
+    pub(super) fn add_first(&mut self, operation: Operation, whose: Whose) {
+        self.waiting.push_front(Waiting { operation, whose, must_see: false });
     }
 
-    /// Somebody who is still to be put back was cut off meanwhile: they are put back as away.
-    pub(super) fn cut_meanwhile(&mut self, who: &Who, away_until: Option<u64>) {
-        let underway = match &mut self.underway {
-            Some(Underway::Commit(_, done)) => done.as_mut_slice(),
-            _ => &mut [],
-        };
-        let later = self.later.iter_mut().map(|(_, waiting)| waiting);
-        let again = underway.iter_mut().map(|done| &mut done.waiting);
-        for waiting in self.waiting.iter_mut().chain(&mut self.aside).chain(later).chain(again) {
-            if let (Operation::Return { lost: Some(lost), .. }, Whose::Back(back)) =
-                (&mut waiting.operation, &waiting.whose)
-                && back == who
-            {
-                lost.away_until = lost.away_until.or(away_until);
-            }
-        }
+    /// These are to be put back, in place of those who were to be.
+    pub(super) fn set_back(&mut self, who: impl Iterator<Item = Who>, has_lost: bool) {
+        self.has_lost = has_lost || (self.has_lost && !self.back.is_empty());
+        self.back = who.collect();
     }
 
-    /// Somebody who is still to be put back is out meanwhile.
-    pub(super) fn left_meanwhile(&mut self, identity: &Identity, number: u64) {
-        let is_theirs = |back: &Who| back.identity == *identity && back.number == number;
-        let is_other = |waiting: &Waiting| !matches!(&waiting.whose, Whose::Back(back) if is_theirs(back));
-        self.waiting.retain(is_other);
-        self.aside.retain(is_other);
-        self.later.retain(|(_, waiting)| is_other(waiting));
+    /// One of them has their turn: it is looked first how they stand.
+    pub(super) fn add_back(&mut self, operation: Operation, who: Who) {
+        self.waiting.push_back(Waiting { operation, whose: Whose::Back(who), must_see: true });
+    }
+
+    pub(super) fn next_back(&mut self) -> Option<(Who, bool)> {
+        Some((self.back.pop_front()?, self.has_lost))
     }
 
     pub(super) fn look(&mut self, asked: Asked) {
@@ -250,7 +240,7 @@ impl Work {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        let nothing = self.waiting.is_empty() && self.aside.is_empty() && self.later.is_empty();
+        let nothing = self.waiting.is_empty() && self.back.is_empty() && self.later.is_empty();
         nothing && self.looks.is_empty() && self.underway.is_none()
     }
 
@@ -308,7 +298,7 @@ impl Live {
         let lost = self.ledger.lost().map(|(since, _)| since + PATIENCE_MS);
         let later = self.work.later.iter().map(|(at, _)| *at);
         let load = self.ledger.load_at().map(|at| at.max(self.work.pause));
-        let waits = !self.work.waiting.is_empty() || !self.work.aside.is_empty();
+        let waits = !self.work.waiting.is_empty() || !self.work.back.is_empty();
         let waits = waits.then_some(self.work.pause.max(now));
         let others = [self.work.origin_at, self.work.sessions_at, lost].into_iter().flatten();
         later.chain(load).chain(waits).chain(others).min()
@@ -318,7 +308,10 @@ impl Live {
         for index in (0..self.work.later.len()).rev() {
             if self.work.later[index].0 <= now {
                 let (_, waiting) = self.work.later.swap_remove(index);
-                self.work.waiting.push_back(waiting);
+                match waiting.whose {
+                    Whose::Back(who) => self.work.back.push_back(who),
+                    _ => self.work.waiting.push_back(waiting),
+                }
             }
         }
     }
@@ -330,8 +323,7 @@ impl Live {
             return false;
         }
         if self.work.waiting.is_empty() {
-            let portion = self.work.aside.len().min(MAX_FOLD);
-            self.work.waiting.extend(self.work.aside.drain(..portion));
+            self.take_up_back(now);
         }
         let must_load = self.ledger.load_at().is_some_and(|at| at <= now);
         if must_load || !self.work.looks.is_empty() || self.must_see_front() {
@@ -361,20 +353,6 @@ impl Live {
         let known = self.ledger.known().cloned();
         self.work.underway = Some(Underway::Load(self.ledger.version(), people.clone()));
         self.effects.push(Effect::Load { known, people });
-    }
-
-    /// Puts the room back that the store has lost, above all that anybody knew of it. Notes that are on their way
-    /// come first.
-    fn restore(&mut self, around: &mut Around<'_>) -> Option<bool> {
-        let (since, room) = self.ledger.lost()?;
-        if around.now < since + PATIENCE_MS {
-            return Some(false);
-        }
-        let operation =
-            Operation::Restore { room: Box::new((**room).clone()), owner: self.settings.owner.clone() };
-        self.work.waiting.push_front(Waiting { operation, whose: Whose::Nobody, must_see: false });
-        self.effects.push(Effect::Warn("the store has lost a room: it is put back as it was"));
-        Some(self.decide(around))
     }
 
     pub(super) fn loaded(&mut self, around: &mut Around<'_>, loaded: Result<Loaded, Trouble>) {
@@ -411,7 +389,7 @@ impl Live {
     }
 
     /// Decides what waits, and commits what comes of it.
-    fn decide(&mut self, around: &mut Around<'_>) -> bool {
+    pub(super) fn decide(&mut self, around: &mut Around<'_>) -> bool {
         let Some(store_now) = self.work.store_now(around.now) else { return false };
         let people = self.entries_of_waiting();
         let participants = self.settings.participants;
@@ -427,9 +405,16 @@ impl Live {
             people,
         );
         let mut done = Vec::new();
+        let waited = self.work.waiting.len();
         while done.len() < self.work.most
             && let Some(front) = self.work.waiting.front()
         {
+            if let Whose::Back(who) = &front.whose
+                && self.people.get(&who.identity).is_none_or(|here| here.number != who.number)
+            {
+                self.work.waiting.pop_front();
+                continue;
+            }
             let result = fold.decide(&front.operation);
             let is_sure = matches!(&result, Ok(decision) if decision.commit.is_some());
             if !is_sure && !self.work.was_told(&front.operation) {
@@ -463,7 +448,7 @@ impl Live {
                 false
             }
             None => {
-                let is_done = !done.is_empty();
+                let is_done = self.work.waiting.len() < waited;
                 self.finish(around, None, done);
                 is_done || self.must_see_front()
             }
@@ -729,8 +714,8 @@ impl Live {
         self.work.underway = Some(Underway::Epoch(node));
         let known = self.ledger.newest().and_then(|room| room.origin()).map(|(_, epoch)| epoch);
         let above = known.map_or(0, |epoch| epoch.0);
-        let is_outdated = known.is_some() && self.outdated == known;
-        let above = if is_outdated { above.saturating_add(EPOCHS_ABOVE) } else { above };
+        let is_forgotten = known.is_some() && self.forgotten_after == known;
+        let above = if is_forgotten { above.saturating_add(EPOCHS_ABOVE) } else { above };
         self.effects.push(Effect::Epoch(Epoch(above)));
         false
     }
@@ -741,7 +726,7 @@ impl Live {
             Ok(epoch) => {
                 let lost = self.ledger.newest().and_then(|room| room.origin()).map(|(_, epoch)| epoch);
                 let operation = Operation::Origin { node, epoch, lost };
-                self.work.waiting.push_front(Waiting { operation, whose: Whose::Origin, must_see: false });
+                self.work.add_first(operation, Whose::Origin);
             }
             Err(trouble) => self.no_origin(around, &trouble.into()),
         }
