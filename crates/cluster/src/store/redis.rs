@@ -45,6 +45,14 @@ use wire::{Page, Row};
 /// Most rooms, and most things in each, that one looks after at once.
 const MOST_DUE: (usize, usize) = (64, 256);
 
+/// What is kept of a room with one time to live, as its keys end.
+const KEPT: [&str; 9] =
+    ["room", "standing", "hands", "people", "names", "due", "changes", "nodes", "parties"];
+
+/// Rooms whose time to live is looked at with each renewal of a lease, any of the node's: each of 10,000 has its turn
+/// hundreds of times before it could run out, and a renewal costs the same whatever is there.
+const LOOKED_AT: usize = 16;
+
 /// People who are looked at in one go.
 const PORTION: usize = 500;
 
@@ -155,12 +163,11 @@ impl Store for RedisStore {
         commit: &Commit,
     ) -> Result<Result<Committed, Conflict>, StoreError> {
         let mut ask = self.scripts.commit.prepare_invoke();
-        let kept =
-            ["room", "standing", "hands", "people", "names", "over", "due", "changes", "nodes", "parties"];
-        for what in kept {
+        for what in KEPT {
             ask.key(self.key(room, what));
         }
-        ask.key(self.key(room, &format!("done:{:032x}", rand::random::<u128>())));
+        let done = format!("done:{:032x}", rand::random::<u128>());
+        ask.key(self.key(room, "over")).key(self.key(room, &done));
         ask.key(self.global("rooms")).key(self.global("due")).key(self.global("leases"));
         ask.arg(wire::commit(commit, self.limits.rooms)).arg(room.as_str()).arg(&self.prefix);
         let answer = self.connection.run(&ask).await?;
@@ -190,6 +197,7 @@ impl Store for RedisStore {
         let mut ask = self.scripts.renew.prepare_invoke();
         ask.key(self.global("leases")).key(self.global(&format!("at:{owner}"))).key(self.global("life"));
         ask.arg(owner).arg(LEASE_MS).arg(wire::KEEP_MS).arg(format!("{:032x}", rand::random::<u128>()));
+        ask.arg(LOOKED_AT).arg(&self.prefix).arg(&KEPT);
         let (good, life) = self.connection.read(&ask, "leases").await?;
         Ok(Renewed { good, life })
     }

@@ -1,10 +1,10 @@
 -- Compares, and sets all of it or nothing. Knows no rule: what is compared and set was decided elsewhere.
 -- What is kept with a number is written "number:value".
--- KEYS: room standing hands people names over due changes nodes parties done, then all rooms, what is due in which,
+-- KEYS: room standing hands people names due changes nodes parties over done, then all rooms, what is due in which,
 -- leases
 -- ARGV: the commit, the room's id, what keys begin with
 local commit = cjson.decode(ARGV[1])
-local room_key, standing, hands, people, names, over, due, changes, nodes, parties, done =
+local room_key, standing, hands, people, names, due, changes, nodes, parties, over, done =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local all_rooms, all_due, leases, id, begin = KEYS[12], KEYS[13], KEYS[14], ARGV[2], ARGV[3]
 

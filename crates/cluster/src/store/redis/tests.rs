@@ -273,3 +273,60 @@ async fn of_two_changes_in_one_both_leave_their_notes() {
     assert_eq!([first, second], [&format!("{}-0", committed.number), &format!("{}-1", committed.number)]);
     assert_eq!((&raising.changes, &promoting.changes), (&raised.changes, &promoted.changes));
 }
+
+/// What is kept of a room, and for how long still, in ms.
+async fn kept(store: &RedisStore, room: &RoomId) -> Vec<(String, i64)> {
+    let mut all = redis::cmd("KEYS");
+    all.arg(store.key(room, "*"));
+    let mut keys: Vec<String> = redis::from_redis_value(store.connection.ask(&all).await.unwrap()).unwrap();
+    keys.retain(|key| !key.contains(":done:"));
+    keys.sort();
+    let mut kept = Vec::new();
+    for key in keys {
+        let mut ask = redis::cmd("PTTL");
+        ask.arg(&key);
+        kept.push((key, redis::from_redis_value(store.connection.ask(&ask).await.unwrap()).unwrap()));
+    }
+    kept
+}
+
+#[tokio::test]
+async fn a_room_lives_as_long_as_somebody_is_in_it_and_all_of_it_together() {
+    let mut server = Server::redis();
+    let store = store(server.address(), Limits::default());
+    let halls = Halls::new(store.clone(), 10);
+    // More rooms than are looked at at once, and one whose node is gone.
+    let rooms: Vec<RoomId> =
+        (0..2 * LOOKED_AT).map(|number| RoomId::new(&format!("r{number}")).unwrap()).collect();
+    let left = RoomId::new("left").unwrap();
+    for room in rooms.iter().chain([&left]) {
+        let boot = if *room == left { 2 } else { 1 };
+        for (number, name) in (1..).zip(["hanna", "lea"]) {
+            let role = if name == "hanna" { Role::Host } else { Role::Listener };
+            let party = Some(room::Party(7));
+            let arrival = Arrival { identity: id(name), name: name.into(), role, hidden: false, party };
+            halls.enter(room, &arrival, &Session { boot, ..session(number) }).await.unwrap();
+        }
+        let lea = Actor::Participant(id("lea"));
+        halls.act(room, &lea, &Action::RaiseHand).await.unwrap();
+        halls.act(room, &Actor::Admin, &Action::Ban { identity: id("mallory") }).await.unwrap();
+    }
+    let before = kept(&store, &rooms[0]).await;
+    assert_eq!(before.len(), KEPT.len() - 1, "nothing is due: {before:?}");
+
+    for _day in 0..4 {
+        server.advance(wire::KEEP_MS as i64 * 2 / 3);
+        // Each room has its turn, of thousands that a day has, but for once in 2^99.
+        for _second in 0..99 {
+            store.renew(&session(1).owner()).await.unwrap();
+        }
+    }
+    let names = |kept: &[(String, i64)]| kept.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+    for room in &rooms {
+        let now = kept(&store, room).await;
+        let key = |key: String| key.replace("{r0}", &format!("{{{room}}}"));
+        assert_eq!(names(&now), names(&before).into_iter().map(key).collect::<Vec<_>>());
+        assert!(now.iter().all(|(_, ms)| *ms > wire::KEEP_MS as i64 / 2), "{now:?}");
+    }
+    assert_eq!(kept(&store, &left).await, []);
+}

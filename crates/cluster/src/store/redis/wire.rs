@@ -21,8 +21,8 @@ const NOTES: usize = 1_000;
 /// How long the answer to a commit is kept for whoever did not get it, in ms.
 const DONE_MS: u64 = 60_000;
 
-/// How long what is kept of a room outlives the last change of it, in ms: a room is over sooner by its own
-/// deadlines, so this is for what nobody looks after any more.
+/// How long what is kept of a room outlives the last change of it and the last of those who are in it, in ms: a room
+/// is over sooner by its own deadlines, so this is for what nobody looks after any more.
 pub(super) const KEEP_MS: u64 = 48 * 60 * 60_000;
 
 /// A room in a list: its id, head, how many are here, how many hands are up.
