@@ -167,9 +167,7 @@ export const ROWS = [
   storeRow('redis-empty', 'Redis back empty', 40, misfortunes.redisEmpty, { figures: untouched.figures }),
   storeRow('redis-older', 'Redis back older by 2 s', 40, misfortunes.redisOlder, { figures: untouched.figures }),
   storeRow('redis-loading', 'Redis answers LOADING for 15 s', 50, misfortunes.redisLoading),
-  storeRow('redis-readonly', 'Redis answers READONLY for 15 s', 60, misfortunes.redisReadOnly, {
-    known: 'each change is tried again for 2.5 s before it is refused, and whatever waits for the room waits for all before it',
-  }),
+  storeRow('redis-readonly', 'Redis answers READONLY for 15 s', 60, misfortunes.redisReadOnly),
   storeRow('redis-misconf', 'Redis answers MISCONF for 15 s', 45, misfortunes.redisCannotSave),
   storeRow('redis-oom', 'Redis is out of memory for 15 s', 45, misfortunes.redisOutOfMemory),
   {

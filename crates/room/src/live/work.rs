@@ -484,12 +484,15 @@ impl Live {
             Ok(Err(Conflict::PartyFull)) => self.no_place(around, done, Refusal::PartyFull),
             Ok(Err(Conflict::Alive(owner))) => self.put_back_front(done, |it| !it.is_only_if_lapsed(&owner)),
             Err(trouble) => {
-                let count = done.len();
-                self.put_back_front(done, |_| true);
                 // Whether it was done is not known.
                 self.ledger.doubt();
                 self.work.is_untold = true;
-                self.fail(around, trouble, count);
+                for Done { waiting, .. } in done {
+                    self.fail(around, &trouble, waiting, true);
+                }
+                // Nor could what waits be done now: whoever asked is told at once, not each after the other.
+                let all = self.work.waiting.len();
+                self.fail_waiting(around, &trouble, if trouble == Trouble::Unavailable { all } else { 0 });
             }
         }
         self.go_on_with_work(around);
@@ -505,7 +508,7 @@ impl Live {
         self.work.tries += 1;
         if self.work.tries >= TRIES {
             self.work.tries = 0;
-            return self.fail(around, Trouble::Unavailable, self.work.most);
+            return self.fail_waiting(around, &Trouble::Unavailable, self.work.most);
         }
         if self.work.tries >= PATIENT.0 {
             self.work.pause = around.now + self.work.rng.random_range(1..=PATIENT.1);
@@ -542,33 +545,39 @@ impl Live {
         }
         self.work.pause = self.work.again(around.now);
         let all = self.work.waiting.len();
-        self.fail(around, trouble, all);
+        self.fail_waiting(around, &trouble, all);
     }
 
     /// The first of those that wait cannot be done now.
-    fn fail(&mut self, around: &mut Around<'_>, trouble: Trouble, most: usize) {
+    fn fail_waiting(&mut self, around: &mut Around<'_>, trouble: &Trouble, most: usize) {
         self.work.known.clear();
-        for _ in 0..most.min(self.work.waiting.len()) {
+        for _ in 0..most {
             let Some(waiting) = self.work.waiting.pop_front() else { break };
-            let error = ApiError::from(trouble.clone());
-            match waiting.whose {
-                Whose::Gone | Whose::Back(_) if trouble == Trouble::Unavailable => {
-                    let at = self.work.again(around.now);
-                    self.work.later.push((at, waiting));
-                }
-                Whose::Gone | Whose::Back(_) | Whose::Nobody => {}
-                Whose::Origin => self.no_origin(around, &error),
-                Whose::Entry(entry) => {
-                    self.answer(entry.asked, Err(error));
-                    // If they are in all the same, nobody is there.
-                    if let Some(operation) = cut(&waiting.operation, entry.is_resumed) {
-                        let at = self.work.again(around.now);
-                        self.work.later.push((at, Waiting { operation, whose: Whose::Gone, must_see: true }));
-                    }
-                }
-                Whose::Act(asked) | Whose::Create(asked) => self.answer(asked, Err(error)),
-                Whose::Said(who, id, _) => self.reply(&who, ServerMessage::Error(error), id),
+            self.fail(around, trouble, waiting, false);
+        }
+    }
+
+    /// This cannot be done now; or it is done, and nobody knows.
+    fn fail(&mut self, around: &mut Around<'_>, trouble: &Trouble, waiting: Waiting, may_be_done: bool) {
+        let error = ApiError::from(trouble.clone());
+        match waiting.whose {
+            Whose::Gone | Whose::Back(_) if *trouble == Trouble::Unavailable => {
+                let at = self.work.again(around.now);
+                self.work.later.push((at, waiting));
             }
+            Whose::Gone | Whose::Back(_) | Whose::Nobody => {}
+            Whose::Origin => self.no_origin(around, &error),
+            Whose::Entry(entry) => {
+                self.answer(entry.asked, Err(error));
+                // If they are in all the same, nobody is there.
+                let cut = cut(&waiting.operation, entry.is_resumed).filter(|_| may_be_done);
+                if let Some(operation) = cut {
+                    let at = self.work.again(around.now);
+                    self.work.later.push((at, Waiting { operation, whose: Whose::Gone, must_see: true }));
+                }
+            }
+            Whose::Act(asked) | Whose::Create(asked) => self.answer(asked, Err(error)),
+            Whose::Said(who, id, _) => self.reply(&who, ServerMessage::Error(error), id),
         }
     }
 
@@ -788,3 +797,6 @@ fn told(result: &Result<Decision, HallError>, asked_for: Option<&Identity>) -> S
         _ => ServerMessage::Ok,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,10 @@ const TRY: Duration = Duration::from_millis(800);
 /// How long an operation may take with all its tries.
 const ALTOGETHER: Duration = Duration::from_millis(2_500);
 
+/// The same where the server answers that it cannot now: a failover's moment, not how long a mistake in its
+/// configuration lasts.
+const MOMENT: Duration = Duration::from_millis(800);
+
 /// How long a server that did not answer is left alone: whoever asks meanwhile is told so at once, so that not
 /// everybody who waits for a room waits for the server in turn.
 const REST: Duration = Duration::from_millis(500);
@@ -117,24 +121,29 @@ impl Connection {
         if lock(&self.rests).is_some_and(|until| Instant::now() < until) {
             return Err(StoreError::Unavailable("it did not answer a moment ago".into()));
         }
-        let deadline = Instant::now() + ALTOGETHER;
+        let began = Instant::now();
         loop {
             let manager = lock(&self.manager).clone();
-            let error = match timeout_at(deadline.min(Instant::now() + TRY), ask.of(manager)).await {
+            let until = (began + ALTOGETHER).min(Instant::now() + TRY);
+            let (error, answers) = match timeout_at(until, ask.of(manager)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => self.judge(error)?,
-                Err(_) => StoreError::Unavailable("it is silent".into()),
+                Err(_) => (StoreError::Unavailable("it is silent".into()), false),
             };
-            if Instant::now() + PAUSE >= deadline {
-                *lock(&self.rests) = Some(Instant::now() + REST);
+            let patience = if answers { MOMENT } else { ALTOGETHER };
+            if began.elapsed() + PAUSE >= patience {
+                if !answers {
+                    *lock(&self.rests) = Some(Instant::now() + REST);
+                }
                 return Err(error);
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// An error after which it is worth asking again is answered, any other is returned.
-    fn judge(&self, error: RedisError) -> Result<StoreError, StoreError> {
+    /// An error after which it is worth asking again is answered, and whether the server answers at all; any other
+    /// is returned.
+    fn judge(&self, error: RedisError) -> Result<(StoreError, bool), StoreError> {
         let says = StoreError::Unavailable(error.to_string());
         match error.kind() {
             // No longer the primary: whoever is now is found under the same name.
@@ -142,11 +151,10 @@ impl Connection {
                 if let Ok(manager) = manage(&self.client) {
                     *lock(&self.manager) = manager;
                 }
-                Ok(says)
+                Ok((says, true))
             }
-            ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::TryAgain) | ErrorKind::Io => {
-                Ok(says)
-            }
+            ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::TryAgain) => Ok((says, true)),
+            ErrorKind::Io => Ok((says, false)),
             // A value of another type under a key of ours; out of a script it comes in words.
             _ if error.to_string().contains("WRONGTYPE") => {
                 tracing::error!(%error, "the store holds what is no part of a room");
