@@ -17,9 +17,9 @@
 //!   dais:at:<node>         set     the rooms in which it has sessions
 //! ```
 //!
-//! Values are JSON with the number of the change that set them in front: `17:{…}`. Scripts compare numbers
-//! and set values; they know no rule. Every operation has a time-out of ours, and a commit of which it is
-//! not known whether it was done is asked about again under its id, never done twice.
+//! Values are JSON with the number of the change that set them in front, and say their version: `17:{"v":1,…}`.
+//! Scripts compare numbers and set values; they know no rule. Every operation has a time-out of ours, and a
+//! commit of which it is not known whether it was done is asked about again under its id, never done twice.
 
 mod condition;
 mod connection;
@@ -96,15 +96,16 @@ impl RedisStore {
         Ok(Arc::new(Self { connection, prefix, limits, scripts }))
     }
 
-    /// Looks through a room by portions, so that nobody else waits for long.
+    /// Looks through a room by portions, so that nobody else waits for long. Whether it is known of everybody there
+    /// at which node they are.
     async fn find_sessions(
         &self,
         owner: &str,
         room: &RoomId,
         limit: usize,
         found: &mut Vec<(Identity, Session)>,
-    ) -> Result<(), StoreError> {
-        let mut cursor = 0_u64;
+    ) -> Result<bool, StoreError> {
+        let (mut cursor, mut wrong) = (0_u64, None);
         loop {
             let mut ask = redis::cmd("HSCAN");
             ask.arg(self.key(room, "people")).arg(cursor).arg("COUNT").arg(PORTION);
@@ -112,13 +113,17 @@ impl RedisStore {
             let (next, entries): (u64, Vec<(String, String)>) =
                 redis::from_redis_value(answer).map_err(|error| garbage(room, &error.to_string()))?;
             for (identity, entry) in &entries {
-                let session = wire::connected(entry).filter(|it| wire::owner(&it.owner()) == owner);
-                let (Some(session), Ok(identity)) = (session, Identity::new(identity)) else { continue };
-                found.push((identity, session));
+                match wire::connected(identity, entry) {
+                    Ok((identity, Some(session))) if wire::owner(&session.owner()) == owner => {
+                        found.push((identity, session));
+                    }
+                    Ok(_) => {}
+                    Err(what) => wrong = Some(what),
+                }
             }
             cursor = next;
             if cursor == 0 || found.len() >= limit {
-                return Ok(());
+                return Ok(wrong.map(|what| garbage(room, &what)).is_none());
             }
         }
     }
@@ -216,8 +221,8 @@ impl Store for RedisStore {
         for (owner, room) in lapsed {
             let Ok(id) = RoomId::new(&room) else { continue };
             let mut found = Vec::new();
-            self.find_sessions(&owner, &id, limit - orphans.len(), &mut found).await?;
-            let is_empty = found.is_empty();
+            let is_readable = self.find_sessions(&owner, &id, limit - orphans.len(), &mut found).await?;
+            let is_empty = found.is_empty() && is_readable;
             let orphan = |(identity, session)| Orphan { room: id.clone(), identity, session };
             orphans.extend(found.into_iter().map(orphan));
             if is_empty {
@@ -255,7 +260,16 @@ impl Store for RedisStore {
         ask.arg(after.map_or("", Identity::as_str)).arg(limit);
         let page: Option<Page> = self.connection.read(&ask, "people").await?;
         let page = page.ok_or(StoreError::NoRoom)?;
-        Ok(page.iter().filter_map(|(identity, entry)| wire::person(identity, entry.as_deref()?)).collect())
+        // Nor does one entry hide any other.
+        let (mut people, mut wrong) = (Vec::new(), None);
+        for (identity, entry) in page {
+            match entry.map(|entry| wire::person(&identity, &entry)).transpose() {
+                Ok(person) => people.extend(person),
+                Err(what) => wrong = Some(what),
+            }
+        }
+        wrong.inspect(|what| drop(garbage(room, what)));
+        Ok(people)
     }
 }
 

@@ -1,3 +1,5 @@
+mod values;
+
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -169,6 +171,9 @@ async fn garbage_under_a_key_is_named_and_harms_no_other_room() {
         ("HSET dais:{town}:room head nonsense", "head"),
         ("HSET dais:{town}:room head 7:{}", "head"),
         ("HSET dais:{town}:people lea 7:[]", "people"),
+        ("HSET dais:{town}:room head 7:{\"v\":2}", "`head`: it is of version 2"),
+        ("HSET dais:{town}:standing lea 7:{\"v\":2}", "`standing`: it is of version 2"),
+        ("HSET dais:{town}:people lea 7:{\"v\":2}", "upgrade the node"),
         ("SET dais:{town}:people nonsense", "WRONGTYPE"),
     ] {
         order(&store, "FLUSHALL").await;

@@ -15,6 +15,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+/// The version of values that is written, and the only one that is read. They say it as `v`; those of before there
+/// were versions say none, and are of the first. What the next one takes is in `docs/protocol.md`.
+const VERSION: u32 = 1;
+
 /// Notes in a room's stream of changes that are kept, about.
 const NOTES: usize = 1_000;
 
@@ -171,8 +175,28 @@ fn or_negative(value: Option<u64>) -> Json {
     value.map_or(json!(-1), Json::from)
 }
 
+/// A value as it is kept.
+#[derive(Serialize)]
+struct Written<'a, T> {
+    v: u32,
+    #[serde(flatten)]
+    value: &'a T,
+}
+
+/// What every value says, whatever else it does.
+#[derive(Deserialize)]
+struct Said {
+    #[serde(default = "first")]
+    v: u32,
+}
+
+fn first() -> u32 {
+    1
+}
+
 fn written(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("what is kept has only text for keys")
+    let value = Written { v: VERSION, value };
+    serde_json::to_string(&value).expect("what is kept has only text for keys")
 }
 
 /// What `load` answers; `known` is the room of the version that it was asked with.
@@ -227,15 +251,16 @@ pub(super) fn head(text: &str) -> Result<Numbered<Head>, String> {
 }
 
 /// Somebody as they are kept, to be shown.
-pub(super) fn person(identity: &str, entry: &str) -> Option<Person> {
-    let present: Numbered<Present> = numbered(entry, "people").ok()?;
-    Some(Person { identity: Identity::new(identity).ok()?, name: present.value.name })
+pub(super) fn person(who: &str, entry: &str) -> Result<Person, String> {
+    let present: Numbered<Present> = numbered(entry, "people")?;
+    Ok(Person { identity: identity(who)?, name: present.value.name })
 }
 
 /// Somebody's session, as they are kept, if they are connected.
-pub(super) fn connected(entry: &str) -> Option<Session> {
-    let present: Numbered<Present> = numbered(entry, "people").ok()?;
-    present.value.away_until.is_none().then_some(present.value.session)
+pub(super) fn connected(who: &str, entry: &str) -> Result<(Identity, Option<Session>), String> {
+    let present: Numbered<Present> = numbered(entry, "people")?;
+    let session = present.value.away_until.is_none().then_some(present.value.session);
+    Ok((identity(who)?, session))
 }
 
 /// What is due, by the name that the script gives it.
@@ -255,5 +280,11 @@ fn numbered<T: DeserializeOwned>(text: &str, what: &str) -> Result<Numbered<T>, 
     let wrong = |why: &dyn std::fmt::Display| format!("`{what}`: {why}");
     let (number, value) = text.split_once(':').ok_or_else(|| wrong(&"there is no number in front"))?;
     let number = number.parse().map_err(|_| wrong(&"there is no number in front"))?;
+    let Said { v } = serde_json::from_str(value).map_err(|error| wrong(&error))?;
+    if v != VERSION {
+        let says =
+            format!("it is of version {v}, and this node knows version {VERSION} only: upgrade the node");
+        return Err(wrong(&says));
+    }
     Ok(Numbered { number, value: serde_json::from_str(value).map_err(|error| wrong(&error))? })
 }
