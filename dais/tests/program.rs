@@ -111,6 +111,24 @@ fn doctor_finds_a_port_that_is_taken() {
     assert!(stdout.lines().any(|line| line.starts_with("broken") && line.contains(&address)), "{stdout}");
 }
 
+#[test]
+fn doctor_finds_a_redis_in_which_rooms_are_not_safe() {
+    let mut redis = Server::redis();
+    let url = format!("redis://{}", redis.address());
+    let says = |what: &str| {
+        let (_, stdout, stderr) = run(&["doctor", "--redis", &url]);
+        let line = stdout.lines().find(|line| line.contains(what));
+        line.map(str::to_owned).unwrap_or_else(|| panic!("{stdout}{stderr}"))
+    };
+    assert!(says("where memory runs out").starts_with("ok"));
+    assert!(says("to disk").starts_with("ok"));
+    redis.kill();
+    assert!(says("Redis at").starts_with("broken"));
+    redis.restart_with("maxmemory-policy allkeys-lru\nappendonly no\nsave \"\"\n");
+    assert!(says("maxmemory-policy noeviction").starts_with("broken"));
+    assert!(says("appendonly yes").starts_with("look"));
+}
+
 #[tokio::test]
 async fn up_prints_links_that_open_and_ends_well_when_asked() {
     let mut up = Up::start(&[]);

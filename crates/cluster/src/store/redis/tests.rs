@@ -228,6 +228,25 @@ async fn a_server_that_is_a_replica_for_a_moment_is_asked_again() {
     late.await.unwrap().unwrap();
 }
 
+#[tokio::test]
+async fn how_a_server_is_set_can_be_found_out() {
+    let server = Server::redis();
+    let store = store(server.address(), Limits::default());
+    let good = store.condition().await.unwrap();
+    let eviction = Some("noeviction".to_owned());
+    assert_eq!((&good.eviction, good.appends, good.is_replica), (&eviction, Some(true), false));
+    let major = good.version.split('.').next().unwrap().parse::<u32>();
+    assert!(major.is_ok_and(|major| major >= 7), "{good:?}");
+    for words in
+        ["CONFIG SET maxmemory-policy allkeys-lru", "CONFIG SET appendonly no", "REPLICAOF 127.0.0.1 1"]
+    {
+        order(&store, words).await;
+    }
+    let eviction = Some("allkeys-lru".to_owned());
+    let bad = Condition { eviction, appends: Some(false), is_replica: true, ..good };
+    assert_eq!(store.condition().await, Ok(bad));
+}
+
 /// The town's stream of changes.
 async fn notes(store: &RedisStore) -> Vec<(String, Note)> {
     let mut ask = redis::cmd("XRANGE");
