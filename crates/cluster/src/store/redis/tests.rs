@@ -192,6 +192,30 @@ async fn garbage_under_a_key_is_named_and_harms_no_other_room() {
 }
 
 #[tokio::test]
+async fn an_entry_that_cannot_be_read_hides_no_other_and_is_not_taken_for_gone() {
+    let mut server = Server::redis();
+    let store = store(server.address(), Limits::default());
+    let halls = Halls::new(store.clone(), 10);
+    let owner = session(1).owner();
+    store.renew(&owner).await.unwrap();
+    enter(&halls, "hanna", Role::Host).await.unwrap();
+    enter(&halls, "lea", Role::Listener).await.unwrap();
+    order(&store, "HSET dais:{town}:people lea 2:{\"v\":2}").await;
+    assert_eq!(halls.people(&town(), None, 9).await.unwrap().len(), 1);
+    assert_eq!(store.sessions(&town(), &owner).await, Ok(vec![(id("hanna"), session(1))]));
+    server.advance(2 * LEASE_MS as i64);
+    assert_eq!(halls.reap().await, Ok(1));
+    server.advance(CLAIM_MS as i64);
+    assert_eq!(halls.reap().await, Ok(0));
+
+    // A node that can read it finds it still there.
+    order(&store, "HDEL dais:{town}:people lea").await;
+    enter(&halls, "lea", Role::Listener).await.unwrap();
+    server.advance(CLAIM_MS as i64);
+    assert_eq!(halls.reap().await, Ok(1));
+}
+
+#[tokio::test]
 async fn a_server_that_cannot_be_written_says_so_and_what_was_there_stays() {
     let server = Server::redis();
     let store = store(server.address(), Limits::default());
