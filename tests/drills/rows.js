@@ -89,8 +89,6 @@ const beyondKilled = {
 /** Gaps as undisturbed, and everything true afterwards. */
 const untouched = { figures: [undisturbed, gap, gapMax, nothingLost, out, ...truth, peers, cut, renewed], leading: gap.name, beside: 'undisturbed' }
 const TRUE_AFTER = 'gaps as undisturbed; what cannot work says so and when to come back; afterwards stage, hands, mutes and counts are true, no seat lost or taken twice'
-/** `Fleet::tick` judges before what has come meanwhile is read. */
-const ASLEEP = 'a signaling node that wakes takes all media nodes for gone before it reads what they have said meanwhile'
 const ALONE = 'gaps as undisturbed, no seat lost, nobody twice'
 const RESUMED = 'gaps as undisturbed; everybody resumed within 10 s; seats, mutes, hands as before'
 
@@ -160,8 +158,8 @@ export const ROWS = [
   aloneRow('nats-dead', 'One signaling node cut from NATS for 30 s: nothing comes through', 60, misfortunes.cutFrom('nats', 'die')),
   aloneRow('redis-cut', 'One signaling node cut from Redis for 30 s: refused', 60, misfortunes.cutFrom('redis', 'cut')),
   aloneRow('redis-dead', 'One signaling node cut from Redis for 30 s: nothing comes through', 60, misfortunes.cutFrom('redis', 'die')),
-  aloneRow('paused-5', 'One signaling node paused for 5 s', 35, misfortunes.paused(5), { known: ASLEEP }),
-  aloneRow('paused-40', 'One signaling node paused for 40 s', 70, misfortunes.paused(40), { known: ASLEEP }),
+  aloneRow('paused-5', 'One signaling node paused for 5 s', 35, misfortunes.paused(5)),
+  aloneRow('paused-40', 'One signaling node paused for 40 s', 70, misfortunes.paused(40)),
   storeRow('nats-away', 'NATS away for 30 s', 60, misfortunes.natsAway),
   storeRow('redis-away', 'Redis away for 30 s', 60, misfortunes.redisAway),
   storeRow('redis-empty', 'Redis back empty', 40, misfortunes.redisEmpty, { figures: untouched.figures }),

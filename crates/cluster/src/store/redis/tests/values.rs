@@ -32,7 +32,7 @@ enum Kept {
 
 async fn ask<T: redis::FromRedisValue>(store: &RedisStore, words: &[&str]) -> T {
     let mut ask = redis::cmd(words[0]);
-    words[1..].iter().for_each(|word| drop(ask.arg(word)));
+    ask.arg(&words[1..]);
     redis::from_redis_value(store.connection.ask(&ask).await.unwrap()).unwrap()
 }
 
