@@ -8,7 +8,7 @@ use service::Metrics;
 use service::metrics::{Follower, Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge};
 use std::collections::HashMap;
 use transport::ShardHandle;
-use transport::link::LinkHandle;
+use transport::link::{LinkError, LinkHandle};
 use transport::queue;
 
 use crate::KIND;
@@ -178,6 +178,7 @@ pub(crate) struct RelayMeters {
     refused: Follower,
     dropped: Follower,
     changes: IntCounterVec,
+    failed: IntCounterVec,
     children: IntGauge,
     rooms: IntGauge,
 }
@@ -206,6 +207,11 @@ impl RelayMeters {
             refused: Follower::new(queue_full(&metrics, "relay_commands")),
             dropped: Follower::new(queue_full(&metrics, "relay_frames")),
             changes,
+            failed: metrics.counters(
+                "dais_link_failed_total",
+                "Parents that were dialled in vain.",
+                &["reason"],
+            ),
             children: metrics.gauge("dais_link_children", "Nodes that take rooms from this one."),
             rooms: metrics.gauge("dais_edge_rooms", "Rooms that this edge takes."),
             metrics,
@@ -244,6 +250,10 @@ impl RelayMeters {
 
     pub(crate) fn changed(&self, why: &str) {
         self.changes.with_label_values(&[why]).inc();
+    }
+
+    pub(crate) fn failed(&self, error: &LinkError) {
+        self.failed.with_label_values(&[error.reason()]).inc();
     }
 
     pub(crate) fn upwards(&self) {

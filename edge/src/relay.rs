@@ -17,7 +17,7 @@ use protocol::node::NodeKind;
 use protocol::{Epoch, NodeId, RoomId};
 use service::{Shutdown, Tasks};
 use tokio::sync::{Notify, watch};
-use transport::link::{Event, LinkHandle};
+use transport::link::{Event, LinkError, LinkHandle};
 use transport::queue::Full;
 use transport::{Links, Queue, ShardHandle};
 
@@ -57,7 +57,7 @@ pub(crate) enum Input {
     ParentSaid(LinkId, ParentMessage),
     ParentLost(LinkId),
     /// It was dialled in vain.
-    ParentFailed(NodeId),
+    ParentFailed(NodeId, LinkError),
 }
 
 /// What may be dropped when there is too much of it: a datagram, and when it arrived.
@@ -93,13 +93,16 @@ async fn take_parent(links: Links, addr: SocketAddr, parent: NodeId, id: LinkId,
     let link = match links.dial(addr, &parent).await {
         Ok(link) => link,
         Err(error) => {
-            tracing::info!(%parent, %error, "parent not reached");
-            queue.push_always(Input::ParentFailed(parent));
+            match error {
+                LinkError::Version { .. } => tracing::warn!(%parent, %error, "parent not reached"),
+                _ => tracing::info!(%parent, %error, "parent not reached"),
+            }
+            queue.push_always(Input::ParentFailed(parent, error));
             return;
         }
     };
-    tracing::info!(%parent, "parent linked");
     let handle = link.handle();
+    tracing::info!(%parent, version = handle.version(), "parent linked");
     queue.push_always(Input::ParentUp(id, handle.clone()));
     let why = link
         .run(|event| match event {
@@ -197,7 +200,10 @@ impl Relay {
                 rooms.parent_lost(now, id, out);
                 self.tell_whom_we_hear();
             }
-            Input::ParentFailed(node) => rooms.parent_failed(now, &node, out),
+            Input::ParentFailed(node, error) => {
+                self.meters.failed(&error);
+                rooms.parent_failed(now, &node, out);
+            }
         }
     }
 

@@ -138,8 +138,10 @@ impl Connection {
             return Err(ApiError::new(Code::BadRequest, "the first message must be `join`"));
         };
         let lanes = Lanes::new(self.app.config.limits.control_lane);
+        let since = Instant::now();
         let door = entry::Door { app: &self.app, address: self.address };
         let entered = door.join(entry::Join { token, name, resume, id: request.id }, &lanes).await?;
+        self.app.counters.answered("join", since.elapsed());
         Ok((entered, lanes))
     }
 

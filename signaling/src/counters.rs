@@ -1,10 +1,12 @@
 //! The metrics of signaling. Labels are from small fixed sets: never a room, a person, an address.
 
+use std::time::Duration;
+
 use protocol::message::{ClientMessage, Quality, ServerMessage};
 use protocol::{ApiError, Code};
 use room::presence::{Busy, COUNTS_INTERVAL_MS, NAMED_INTERVAL_MS};
 use service::Metrics;
-use service::metrics::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, PEOPLE_SECONDS};
+use service::metrics::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, PEOPLE_SECONDS};
 
 use crate::presence::News;
 
@@ -19,6 +21,7 @@ pub(crate) struct Counters {
     bad_input: IntCounterVec,
     gaps: IntCounterVec,
     store_up: IntGauge,
+    clock_ahead: Gauge,
     lane_full: IntCounter,
     lingering_full: IntCounter,
     presence_lag: Histogram,
@@ -30,6 +33,7 @@ pub(crate) struct Counters {
     /// With names, and of counts only.
     presence_interval: [Gauge; 2],
     concealed: Histogram,
+    requests: HistogramVec,
 }
 
 impl Counters {
@@ -69,6 +73,13 @@ impl Counters {
             ),
             store_up: metrics
                 .gauge("dais_store_up", "Whether the rooms' store answered when it was last asked."),
+            clock_ahead: metrics
+                .levels(
+                    "dais_store_clock_ahead_seconds",
+                    "By how much this node's clock is ahead of that of the rooms' store.",
+                    &[],
+                )
+                .with_label_values::<&str>(&[]),
             lane_full: full.with_label_values(&["control_lane"]),
             lingering_full: full.with_label_values(&["lingering_peers"]),
             presence_lag: metrics.histogram(
@@ -99,6 +110,12 @@ impl Counters {
                 "dais_listener_concealed_ratio",
                 "Share of the audio that listeners' browsers had to make up, as they report it.",
                 RATIOS,
+            ),
+            requests: metrics.histograms(
+                "dais_signaling_request_seconds",
+                "How long people waited for what a room answers to a request, entering included.",
+                PEOPLE_SECONDS,
+                &["type"],
             ),
         }
     }
@@ -165,6 +182,11 @@ impl Counters {
         self.store_up.set(i64::from(is_up));
     }
 
+    /// By how much the clock is ahead of the store's.
+    pub(crate) fn clock_ahead(&self, ms: i64) {
+        self.clock_ahead.set(ms as f64 / 1_000.0);
+    }
+
     pub(crate) fn lane_full(&self) {
         self.lane_full.inc();
     }
@@ -177,6 +199,11 @@ impl Counters {
     /// So many more hosts, speakers and listeners.
     pub(crate) fn participants(&self, more: [i64; 3]) {
         self.participants.iter().zip(more).for_each(|(gauge, more)| gauge.add(more));
+    }
+
+    /// A request of this type was answered, so long after it came.
+    pub(crate) fn answered(&self, kind: &str, after: Duration) {
+        self.requests.with_label_values(&[kind]).observe(after.as_secs_f64());
     }
 
     pub(crate) fn heard(&self, quality: &Quality) {

@@ -224,7 +224,7 @@ impl LiveRoom {
                 if id.is_some() {
                     self.contacts.reply(who.number, ServerMessage::Ok, id);
                 }
-                None
+                return None;
             }
             ClientMessage::RaiseHand => {
                 let passed = self.app.gates.hands.pass(&(self.id.clone(), who.identity.clone()));
@@ -232,10 +232,11 @@ impl LiveRoom {
                     self.contacts.reply(who.number, ServerMessage::Error(error), id);
                     return None;
                 }
-                Some(Input::Say { who: who.clone(), body, id })
             }
-            _ => Some(Input::Say { who: who.clone(), body, id }),
+            _ => {}
         }
+        self.contacts.asks(who.number, &body, id.as_ref());
+        Some(Input::Say { who: who.clone(), body, id })
     }
 
     /// Hears what another node tells; one's own notes come back too.

@@ -75,6 +75,11 @@ impl Store for Timed {
         Ok(answer)
     }
 
+    async fn time(&self) -> Result<u64, StoreError> {
+        let since = Instant::now();
+        self.timed("time", since, self.store.time().await)
+    }
+
     async fn next_epoch(&self, above: Epoch) -> Result<Epoch, StoreError> {
         let since = Instant::now();
         self.timed("next_epoch", since, self.store.next_epoch(above).await)

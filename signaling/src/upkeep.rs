@@ -14,7 +14,7 @@ use room::lease::Lease;
 use room::live::Input;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::app::Shared;
+use crate::app::{Shared, now_ms};
 
 /// How often the store is asked whether something is due: an invitation lasts 30 s, and nobody minds
 /// a quarter more.
@@ -25,6 +25,9 @@ const PORTION: usize = 200;
 
 /// Rooms whose people are counted in the store at a time, once a renewal: a gauge is worth no more.
 const CENSUS: usize = 100;
+
+/// How far the clock may be from the store's, in ms, before it is said. Tokens have a leeway of some seconds.
+const CLOCK_OFF_MS: u64 = 30_000;
 
 /// How often limits forget whoever has not been here lately.
 const FORGET: Duration = Duration::from_secs(10);
@@ -40,6 +43,7 @@ pub(crate) async fn run(app: &Shared) -> anyhow::Result<()> {
         life: None,
         forget_at: now + FORGET,
         is_down: false,
+        is_off: false,
         census: Census::default(),
     };
     loop {
@@ -56,6 +60,8 @@ struct Upkeep<'a> {
     life: Option<String>,
     forget_at: Instant,
     is_down: bool,
+    /// The clock is far from the store's.
+    is_off: bool,
     census: Census,
 }
 
@@ -75,6 +81,7 @@ impl Upkeep<'_> {
         let now = self.app.elapsed_ms();
         if self.lease.is_due(now) {
             self.renew().await?;
+            self.compare_clocks().await?;
             self.count_people().await;
         }
         for (room, due) in self.app.store.due().await? {
@@ -102,6 +109,26 @@ impl Upkeep<'_> {
                 self.app.rooms.tell(&room, Input::Lapsed).await;
             }
         }
+        Ok(())
+    }
+
+    /// Nothing goes by how clocks differ, but tokens and what people see of times.
+    async fn compare_clocks(&mut self) -> Result<(), StoreError> {
+        let before = now_ms();
+        let theirs = self.app.store.time().await?;
+        // They have told it somewhere between.
+        let ours = before.midpoint(now_ms());
+        self.app.counters.clock_ahead(ours.cast_signed().saturating_sub(theirs.cast_signed()));
+        let is_off = ours.abs_diff(theirs) > CLOCK_OFF_MS;
+        if is_off && !self.is_off {
+            let [ours_s, theirs_s] = [ours, theirs].map(|ms| ms / 1_000);
+            tracing::warn!(
+                ours_s,
+                theirs_s,
+                "the clocks of this node and of the rooms' store differ: tokens may be refused, or taken for too long"
+            );
+        }
+        self.is_off = is_off;
         Ok(())
     }
 

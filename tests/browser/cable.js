@@ -12,8 +12,10 @@ export class Cable {
   #isDead = false
   /** What is kept back, in order. @type {(() => void)[] | undefined} */
   #held
-  /** Each way. */
+  /** Each way; a timer takes a ms and more. */
   delayMs = 0
+  /** The same for whatever is answered, on top. */
+  backMs = 0
 
   /** @param {string} url of the server on loopback, of any scheme */
   static async to(url) {
@@ -67,13 +69,13 @@ export class Cable {
   #lay(near) {
     if (this.#isCut) return near.destroy()
     const far = connect(this.#port, '127.0.0.1')
-    const wait = pass => setTimeout(pass, this.delayMs)
+    const back = inOrder(() => this.delayMs + this.backMs)
     let [isSocket, isOpen] = [false, false]
-    this.#pass(near, far, wait, data => { isSocket ||= data.includes('GET /v1/join') })
+    this.#pass(near, far, inOrder(() => this.delayMs), data => { isSocket ||= data.includes('GET /v1/join') })
     this.#pass(far, near, pass => {
       if (isOpen && this.#held) return this.#held.push(pass)
       isOpen = isSocket
-      return wait(pass)
+      return back(pass)
     })
   }
 
@@ -90,5 +92,15 @@ export class Cable {
       this.#ends.delete(from)
       later(() => to.destroy())
     })
+  }
+}
+
+/** Waits so many ms before each, and overtakes nothing; of no delay it makes none. @param {() => number} ms */
+function inOrder(ms) {
+  let waiting = 0
+  return pass => {
+    if (ms() === 0 && waiting === 0) return pass()
+    waiting++
+    setTimeout(() => { waiting--; pass() }, ms())
   }
 }

@@ -14,10 +14,11 @@ import { Program, freePorts } from './program.js'
 
 const path = text => fileURLToPath(new URL(`../../${text}`, import.meta.url))
 export const PROGRAM = process.env.DAIS_BIN ?? path('target/release/dais')
-const NATS_CONF = path('docs/nats.conf')
+/** How the server is set that comes with it. */
+export const NATS_CONF = path('docs/nats.conf')
 
 /** Needed where nodes tell clients an address that is not loopback's. */
-const CLUSTER_KEY = 'a key of the cluster for tests alone, of 32 bytes or more'
+export const CLUSTER_KEY = 'a key of the cluster for tests alone, of 32 bytes or more'
 
 /**
  * Which parts a cluster has: the region of each, by kind. Nodes with media have one shard, and so one UDP port.
@@ -25,6 +26,7 @@ const CLUSTER_KEY = 'a key of the cluster for tests alone, of 32 bytes or more'
  * @property {string[]} signaling @property {string[]} origin @property {string[]} edge
  * @property {boolean} [cables] whether each signaling node has cables of its own to Redis and NATS
  * @property {(name: string) => string | undefined} [build] another program than the one that is tested
+ * @property {string} [nats] another configuration of NATS
  */
 /** @type {Shape} */
 const SMALL = { signaling: ['local', 'local'], origin: ['local'], edge: ['local', 'local'] }
@@ -66,7 +68,7 @@ export async function up(key, options) {
 export async function cluster(key, options, shape = SMALL) {
   const [http, admin, media, link, servers] = await freePorts(5, MOST_NODES)
   const directory = mkdtempSync(join(tmpdir(), 'dais-'))
-  const programs = startServers(directory, servers, shape.signaling.map((_, index) => http + index))
+  const programs = startServers(directory, servers, shape.signaling.map((_, index) => http + index), shape.nats)
   const cables = shape.cables ? await layCables(shape.signaling.length, programs) : {}
 
   for (const [index, { name, kind, region, number }] of parts(shape).entries()) {
@@ -89,12 +91,12 @@ export async function cluster(key, options, shape = SMALL) {
 }
 
 /** What others have made: Redis, NATS and nginx, on ports from `first` on. */
-function startServers(directory, first, signaling) {
+function startServers(directory, first, signaling, natsConf = NATS_CONF) {
   const [redis, nats, nginx] = [first, first + 1, first + 2]
   writeFileSync(join(directory, 'nginx.conf'), balancer(nginx, signaling))
   const programs = {
     redis: new Program('redis-server', '--port', `${redis}`, '--bind', '127.0.0.1', '--dir', directory, '--save', '', '--appendonly', 'no'),
-    nats: new Program('nats-server', '-c', NATS_CONF, '-a', '127.0.0.1', '-p', `${nats}`),
+    nats: new Program('nats-server', '-c', natsConf, '-a', '127.0.0.1', '-p', `${nats}`),
     nginx: new Program('nginx', '-p', directory, '-c', 'nginx.conf', '-e', 'stderr'),
   }
   programs.redis.url = `redis://${at(redis)}`

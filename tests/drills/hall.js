@@ -51,7 +51,8 @@ export class Hall {
 
   /**
    * Opens it, and lets people come.
-   * @param {import('../browser/forms.js').Shape} shape @param {Record<string, any>} load options of `dais load`
+   * @param {import('../browser/forms.js').Shape} shape
+   * @param {Record<string, any>} [load] options of `dais load`; none: nobody comes by it
    * @param {Doors} [doors] by which people come
    */
   static async open(shape, load, doors = 'direct') {
@@ -60,6 +61,7 @@ export class Hall {
     hall.#load = load
     const town = hall.town = await Town.ofShape(shape)
     hall.#admin = town.token('admin', 'drill', { room: undefined })
+    if (!load) return hall
     const urls = (await hall.#urls(doors)).flatMap(url => ['--url', url])
     const media = [...town.names('origin'), ...town.names('edge')]
     const metrics = media.flatMap(name => ['--metrics', `${town.program(name).admin}/metrics`])
@@ -83,8 +85,8 @@ export class Hall {
     return this.#load.listeners
   }
 
-  /** The report, once the load has ended. */
-  report() {
+  /** The report, once the load has ended; none where there was no load. */
+  async report() {
     if (this.#isOver) this.said.push('the load ended before the drill did')
     return this.#report
   }

@@ -83,17 +83,18 @@ function chosen() {
 /** One run of one row. @param {import('./rows.js').Row} row */
 async function run(row) {
   const started = new Date().toISOString()
-  const shape = row.needs === 'previous' ? { ...TOWN, build: ofPrevious } : TOWN
+  const town = row.town ?? TOWN
+  const shape = row.needs === 'previous' ? { ...town, build: ofPrevious } : town
   const hall = open = await Hall.open(shape, row.load, row.doors)
   const tell = error => { hall.said.push(error.message) }
   // Whatever goes wrong is what was seen.
-  await row.drill(hall).catch(tell)
+  await row.drill(hall, row).catch(tell)
   const report = await hall.report().catch(tell)
   await hall.close().catch(tell)
   reports.set(row.name, report)
   return {
     started, facts: hall.facts, said: hall.said.map(shortened), beside: reports.get(row.beside),
-    command: [`tests/drills/run --only ${row.name}`, `# dais load ${options(row).join(' ')}`],
+    command: [`tests/drills/run --only ${row.name}`, ...row.load ? [`# dais load ${options(row).join(' ')}`] : []],
     // Second by second it would be longer than all that is read of it.
     report: report && { ...report, timeline: undefined, distributions: undefined },
   }

@@ -5,6 +5,7 @@
 // Nothing is started here, and nothing is written.
 
 import * as misfortunes from './misfortunes.js'
+import { storm, TOWN as FOUR } from './storm.js'
 
 /**
  * What one run has shown.
@@ -15,8 +16,9 @@ import * as misfortunes from './misfortunes.js'
  */
 /**
  * @typedef {import('../load/benchmark/rows.js').Row & {
- *   drill: (hall: import('./hall.js').Hall) => Promise<void>, doors?: import('./hall.js').Doors,
- *   beside?: string, needs?: 'previous',
+ *   drill: (hall: import('./hall.js').Hall, row: Row) => Promise<void>, doors?: import('./hall.js').Doors,
+ *   beside?: string, needs?: 'previous', town?: import('../browser/forms.js').Shape,
+ *   storm?: { people: number, round_trip_ms: number },
  * }} Row
  */
 
@@ -107,6 +109,31 @@ const presence = [
 ]
 const allowedLoss = run => Math.max(1.1 * run.beside.audio.loss_ratio, 0.0005)
 
+const ofStorm = (name, of, must = undefined) => ({ name, of: run => of(run.facts), ...must && { must: ['=', must[0]], every: true } })
+const done = (what, name) => [
+  ofStorm(`${what}, seconds from the first until the last was answered`, facts => facts[name]?.all_s),
+  ofStorm(`${what} that were not done`, facts => facts[name]?.missing, [0]),
+  ofStorm(`${what}, p50 at the client, ms`, facts => facts[name]?.p50_ms),
+  ofStorm(`${what}, p99 at the client, ms`, facts => facts[name]?.p99_ms),
+  ofStorm(`${what}, mean at the node, ms`, facts => facts[name]?.request_ms),
+  ofStorm(`${what}, commits`, facts => facts[name]?.commits),
+  ofStorm(`${what}, commits that lost to another node's`, facts => facts[name]?.conflicts),
+  ofStorm(`${what}, mean of a commit, ms`, facts => facts[name]?.commit_ms),
+]
+const stormRow = round_trip_ms => {
+  const figures = [
+    ofStorm('a round trip to the store before the storm, ms', facts => facts.round_trip_ms),
+    ...done('joins', 'joins'), ...done('hands', 'hands'),
+    ofStorm('people twice, strange or missing in a list or a count', facts => facts.twice, [0]),
+    ofStorm("each hand once at each host, in the store's order", facts => facts.in_order, [true]),
+  ]
+  return {
+    name: `storm-${round_trip_ms}ms`, title: `1,000 joins within a second, then 1,000 hands, with a store ${round_trip_ms} ms away`,
+    shows: 'done, in order, nothing twice', town: FOUR, storm: { people: 1_000, round_trip_ms }, drill: storm,
+    leading: figures[1].name, figures,
+  }
+}
+
 /** @type {Row[]} */
 export const ROWS = [
   {
@@ -194,6 +221,8 @@ export const ROWS = [
       { name: 'dropped listeners', of: reported(report => report.listeners.dropped) }, gap,
     ],
   },
+  stormRow(1),
+  stormRow(100),
   {
     name: 'previous', title: "The previous build's signaling, edges and origin beside this one's", needs: 'previous',
     shows: 'everything works, both ways', load: event(40), drill: misfortunes.twoBuilds, leading: gapMax.name,
@@ -206,5 +235,7 @@ export function scaled(row, listeners) {
   const by = listeners / EVENT.listeners
   const least = { listeners: 20, ramp: 20, churn: 2 }
   const smaller = ([name, value]) => [name, name in least && value > 0 ? Math.max(least[name], Math.round(value * by)) : value]
-  return by === 1 ? row : { ...row, load: Object.fromEntries(Object.entries(row.load).map(smaller)) }
+  if (by === 1) return row
+  if (row.storm) return { ...row, storm: { ...row.storm, people: listeners } }
+  return { ...row, load: Object.fromEntries(Object.entries(row.load).map(smaller)) }
 }

@@ -16,20 +16,24 @@ export class Stranger {
   /** What waits for an answer, by the number of the request. @type {Map<number, (answer: any) => void>} */
   #asked = new Map()
 
-  /** Comes to a node and joins; `answer` is what it said. @param {string} url @param {string} token */
-  static async at(url, token) {
+  /**
+   * Comes to a node and joins; `answer` is what it said.
+   * @param {string} url @param {string} token @param {(message: any) => void} [hear] whatever else it says
+   */
+  static async at(url, token, hear = () => {}) {
     const stranger = new Stranger()
     const socket = stranger.#socket = new WebSocket(`${url.replace('http', 'ws')}/v1/join`)
     socket.on('message', text => {
       const message = JSON.parse(String(text))
-      stranger.#asked.get(message.id)?.(message)
+      const answered = stranger.#asked.get(message.id) ?? hear
+      answered(message)
     })
     // Whoever is cut is told no more.
     socket.on('error', () => stranger.#tell({ type: 'error', code: 'unreachable' }))
     socket.on('close', () => stranger.#tell({ type: 'error', code: 'closed' }))
     const opened = new Promise(resolve => socket.once('open', resolve))
     await Promise.race([opened, new Promise(resolve => socket.once('close', resolve))])
-    stranger.answer = await stranger.#ask({ type: 'join', token })
+    stranger.answer = await stranger.ask({ type: 'join', token })
     return stranger
   }
 
@@ -39,12 +43,12 @@ export class Stranger {
 
   /** Asks to hear. */
   listen() {
-    return this.#ask({ type: 'media', purpose: 'listen', offer: OFFER })
+    return this.ask({ type: 'media', purpose: 'listen', offer: OFFER })
   }
 
   /** Raises a hand and lowers it; whether both was done. */
   async waves() {
-    const answers = [await this.#ask({ type: 'raise_hand' }), await this.#ask({ type: 'lower_hand' })]
+    const answers = [await this.ask({ type: 'raise_hand' }), await this.ask({ type: 'lower_hand' })]
     return answers.every(({ type }) => type === 'ok')
   }
 
@@ -57,7 +61,8 @@ export class Stranger {
     this.#socket.terminate()
   }
 
-  async #ask(request) {
+  /** Asks something; what was answered. */
+  async ask(request) {
     const id = this.#asked.size + 1
     const answer = new Promise(resolve => this.#asked.set(id, resolve))
     if (this.#socket.readyState !== WebSocket.OPEN) return { type: 'error', code: 'unreachable' }

@@ -29,7 +29,8 @@ export type Role = 'host' | 'speaker' | 'listener'
 
 export interface Person { identity: string; name: string }
 export interface StageMember extends Person { number: number; host: boolean; muted: boolean }
-export interface Hand extends Person { since: number }
+/** Hands stand in the order of `turn`. */
+export interface Hand extends Person { since: number; turn: [number, number] }
 export interface Counts { listeners: number; speakers: number; hands: number }
 export interface RoomInfo { room: string; title: string; state: RoomState; since: number; seats: number }
 export interface You { identity: string; name: string; role: Role; number?: number | undefined; muted: boolean; hand: boolean; invitation?: { by?: string; expires_ms: number } }

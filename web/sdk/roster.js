@@ -73,7 +73,7 @@ export class Roster {
   }
 
   get hands() {
-    return [...this.#hands.values()].sort((a, b) => a.since - b.since)
+    return [...this.#hands.values()].sort(({ turn: a }, { turn: b }) => a[0] - b[0] || a[1] - b[1])
   }
 
   get people() {

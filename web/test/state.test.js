@@ -41,11 +41,14 @@ test('the stage follows what changed, and ignores what is older', () => {
 test('hands stand in the order they went up', () => {
   const roster = new Roster()
   roster.replace(welcome)
-  roster.handsChanged({ version: 1, up: [{ identity: 'b', name: 'B', since: 20 }], down: [] })
-  roster.handsChanged({ version: 2, up: [{ identity: 'a', name: 'A', since: 10 }], down: [] })
-  assert.deepEqual(roster.hands.map(hand => hand.identity), ['a', 'b'])
-  roster.handsChanged({ version: 3, up: [], down: ['a'] })
-  assert.deepEqual(roster.hands.map(hand => hand.identity), ['b'])
+  /** @param {string} identity @param {number} since @param {[number, number]} turn */
+  const hand = (identity, since, turn) => ({ identity, name: identity, since, turn })
+  const hands = () => roster.hands.map(hand => hand.identity)
+  roster.handsChanged({ version: 3, up: [hand('b', 20, [3, 1]), hand('c', 10, [3, 0])], down: [] })
+  roster.handsChanged({ version: 4, up: [hand('a', 5, [4, 0])], down: [] })
+  assert.deepEqual(hands(), ['c', 'b', 'a'], 'whatever the clocks of the nodes say')
+  roster.handsChanged({ version: 5, up: [hand('c', 10, [5, 0])], down: ['b'] })
+  assert.deepEqual(hands(), ['a', 'c'], 'whoever raised theirs anew')
 })
 
 test('presence is merged: who left and came again is here', () => {

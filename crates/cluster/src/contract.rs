@@ -48,6 +48,7 @@ macro_rules! store_contract {
                 a_loser_is_told_how_it_is,
                 whoever_is_late_to_a_room_that_is_over_is_told_so,
                 what_was_decided_long_ago_is_decided_again,
+                decisions_are_made_in_the_time_that_is_told,
                 what_is_known_of_a_room_is_not_fetched_again,
                 an_origin_is_assigned_once,
                 epochs_grow_over_all_rooms,

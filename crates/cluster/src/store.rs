@@ -127,6 +127,9 @@ pub trait Store: Send + Sync + 'static {
     async fn commit(&self, room: &RoomId, commit: &Commit)
     -> Result<Result<Committed, Conflict>, StoreError>;
 
+    /// The store's time, in ms.
+    async fn time(&self) -> Result<u64, StoreError>;
+
     /// An epoch that nobody was given before, higher than this one: a store may have lost what it gave.
     async fn next_epoch(&self, above: Epoch) -> Result<Epoch, StoreError>;
 

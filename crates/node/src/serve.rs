@@ -8,7 +8,7 @@ use protocol::NodeId;
 use protocol::link::{ChildMessage, ParentMessage};
 use service::{Metrics, Tasks};
 use transport::Links;
-use transport::link::{Event, Incoming, LinkHandle};
+use transport::link::{Event, Incoming, LinkError, LinkHandle};
 use transport::queue::Full;
 
 /// Gives every link of a node its id.
@@ -66,12 +66,15 @@ async fn child(
     tell: impl Fn(LinkId, Child) -> Result<(), Full> + Send + Sync,
 ) -> Result<(), &'static str> {
     let link = incoming.link().await.map_err(|error| {
-        tracing::debug!(%error, "a link was not taken");
+        match error {
+            LinkError::Version { .. } => tracing::warn!(%error, "a link was not taken"),
+            _ => tracing::debug!(%error, "a link was not taken"),
+        }
         error.reason()
     })?;
     let handle = link.handle();
     let child = handle.remote().node.clone();
-    tracing::info!(%child, "child linked");
+    tracing::info!(%child, version = handle.version(), "child linked");
     // Neither is ever refused.
     let _ = tell(id, Child::Up(handle.clone()));
     let hear = |event| tell(id, Child::Said(event)).unwrap_or_else(|Full| handle.close("relay queue full"));

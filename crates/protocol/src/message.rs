@@ -381,6 +381,10 @@ pub struct Hand {
     pub name: String,
     /// Since when, in ms of Unix time.
     pub since: u64,
+    /// Hands stand in the order of their turns: by the number of the change with which each went up, and by its
+    /// place among those that went up with it. Clocks that differ do not matter.
+    #[serde(default)]
+    pub turn: (u64, u32),
 }
 
 /// Somebody in the audience.

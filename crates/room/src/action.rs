@@ -8,7 +8,7 @@
 
 use protocol::error::{ApiError, Code};
 use protocol::id::{Epoch, Identity, NodeId, SpeakerNumber};
-use protocol::message::{DeclineReason, Hand, RemoveReason, RoomState, StageMember};
+use protocol::message::{DeclineReason, RemoveReason, RoomState, StageMember};
 use protocol::token::Role;
 use serde::{Deserialize, Serialize};
 
@@ -146,7 +146,7 @@ pub enum Change {
     /// To everybody: what changed on stage. At the end of a room the stage empties without one.
     Stage { set: Vec<StageMember>, gone: Vec<Identity> },
     /// To hosts: which hands went up or down.
-    Hands { up: Vec<Hand>, down: Vec<Identity> },
+    Hands { up: Vec<Identity>, down: Vec<Identity> },
     /// To `identity`: on stage now.
     Promoted { identity: Identity, by: Option<Identity>, number: SpeakerNumber, muted: bool },
     /// To `identity`: no longer on stage, or no longer invited.

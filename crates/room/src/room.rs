@@ -32,6 +32,9 @@ pub struct Room {
     pub(crate) version: u64,
 }
 
+/// What something is numbered that is not yet committed.
+pub(crate) const PENDING: u64 = u64::MAX;
+
 /// A value, and the number of the change that set it. Numbers only grow, over all that is kept of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Numbered<T> {
@@ -98,8 +101,14 @@ pub struct RaisedHand {
     /// It is a guest's: of this party.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<Party>,
-    /// Since when it is up.
+    /// Since when it is up, by the clock of whoever wrote it down: it is shown, and orders nothing.
     pub since: u64,
+    /// Which it was of those that went up with the same change.
+    #[serde(default)]
+    pub place: u32,
+    /// The change with which it went up, where a later one has set it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub went_up: Option<u64>,
 }
 
 /// What holds for an identity until the room ends, whatever token it shows.
@@ -311,8 +320,8 @@ impl Room {
     /// The hands that are up, in the order they went up.
     pub fn hands(&self) -> Vec<Hand> {
         let mut hands: Vec<_> = self.hands.iter().collect();
-        hands.sort_by_key(|(_, hand)| (hand.value.since, hand.number));
-        hands.into_iter().map(|(identity, hand)| hand.value.shown(identity)).collect()
+        hands.sort_by_key(|(_, hand)| hand.turn());
+        hands.into_iter().map(|(identity, hand)| hand.shown(identity)).collect()
     }
 
     /// How many hands are up.
@@ -415,9 +424,21 @@ impl Seat {
     }
 }
 
-impl RaisedHand {
+impl Numbered<RaisedHand> {
+    /// Hands stand in the order of these.
+    pub(crate) fn turn(&self) -> (u64, u32) {
+        (self.value.went_up.unwrap_or(self.number), self.value.place)
+    }
+
+    /// It, to be set again: it keeps its turn.
+    pub(crate) fn again(&self) -> RaisedHand {
+        let number = Some(self.number).filter(|number| *number != PENDING);
+        RaisedHand { went_up: self.value.went_up.or(number), ..self.value.clone() }
+    }
+
     pub(crate) fn shown(&self, identity: &Identity) -> Hand {
-        Hand { identity: identity.clone(), name: self.name.clone(), since: self.since }
+        let RaisedHand { name, since, .. } = &self.value;
+        Hand { identity: identity.clone(), name: name.clone(), since: *since, turn: self.turn() }
     }
 }
 

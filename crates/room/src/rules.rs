@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use protocol::id::{Epoch, Identity, NodeId, SpeakerNumber};
-use protocol::message::{DeclineReason, Hand, RemoveReason, RoomState, StageMember};
+use protocol::message::{DeclineReason, RemoveReason, RoomState, StageMember};
 use protocol::token::Role;
 
 use crate::limits::MAX_STANDING;
@@ -36,7 +36,7 @@ pub(crate) struct Draft<'a> {
     /// Of the stage and the hands, to be told in one message each.
     set: Vec<StageMember>,
     gone: Vec<Identity>,
-    up: Vec<Hand>,
+    up: Vec<Identity>,
     down: Vec<Identity>,
     /// Everything else.
     changes: Vec<Change>,
@@ -264,7 +264,7 @@ impl<'a> Draft<'a> {
         if self.hands.remove(identity).is_none() {
             return false;
         }
-        self.up.retain(|hand| hand.identity != *identity);
+        self.up.retain(|up| up != identity);
         self.down.push(identity.clone());
         true
     }

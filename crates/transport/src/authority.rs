@@ -15,13 +15,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use webpki::EndEntityCert;
 
-use crate::link::Remote;
+use crate::link::{Remote, Versions};
 
 /// The host name in every certificate.
 pub(crate) const HOST: &str = "link.dais";
-
-/// What both sides must speak; the number changes with the control stream's messages.
-const ALPN: &[u8] = b"dais-link/1";
 
 /// What the authority's key is derived with from the cluster's: for this and for nothing else.
 const SALT: &[u8] = b"dais cluster key";
@@ -115,7 +112,7 @@ impl Authority {
 }
 
 impl LinkIdentity {
-    pub(crate) fn server(&self) -> Result<QuicServerConfig, AuthorityError> {
+    pub(crate) fn server(&self, versions: &Versions) -> Result<QuicServerConfig, AuthorityError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier =
             WebPkiClientVerifier::builder_with_provider(self.roots.clone(), provider.clone()).build()?;
@@ -123,17 +120,17 @@ impl LinkIdentity {
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(verifier)
             .with_single_cert(self.chain.clone(), self.key())?;
-        tls.alpn_protocols = vec![ALPN.to_vec()];
+        tls.alpn_protocols = versions.protocols();
         Ok(tls.try_into()?)
     }
 
-    pub(crate) fn client(&self) -> Result<QuicClientConfig, AuthorityError> {
+    pub(crate) fn client(&self, versions: &Versions) -> Result<QuicClientConfig, AuthorityError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_root_certificates(self.roots.clone())
             .with_client_auth_cert(self.chain.clone(), self.key())?;
-        tls.alpn_protocols = vec![ALPN.to_vec()];
+        tls.alpn_protocols = versions.protocols();
         Ok(tls.try_into()?)
     }
 

@@ -15,6 +15,7 @@
 
 mod driver;
 mod endpoint;
+mod version;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
@@ -28,6 +29,7 @@ use tokio::sync::mpsc;
 
 pub use driver::Link;
 pub use endpoint::{Incoming, Links};
+pub use version::Versions;
 
 /// Between two heartbeats.
 pub const HEARTBEAT: Duration = Duration::from_millis(50);
@@ -80,6 +82,16 @@ pub enum LinkError {
     /// no business here.
     #[error("the other side is not who it should be")]
     Stranger,
+    /// There is no version of the protocol that both sides speak.
+    #[error("no common version of the protocol: we speak {ours}, {node} speaks {theirs}")]
+    Version {
+        /// The other one.
+        node: NodeId,
+        /// What this build speaks.
+        ours: Versions,
+        /// What the other one speaks.
+        theirs: Versions,
+    },
     /// Nothing came for too long.
     #[error("silent")]
     Silent,
@@ -99,6 +111,7 @@ impl LinkError {
             Self::Connection(_) => "connection",
             Self::Timeout => "timeout",
             Self::Stranger => "stranger",
+            Self::Version { .. } => "version",
             Self::Silent => "silent",
             Self::Control => "control",
             Self::Message => "message",
@@ -123,6 +136,7 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct LinkHandle<Out> {
     remote: Remote,
+    version: u16,
     connection: quinn::Connection,
     control: mpsc::Sender<Out>,
     shared: Arc<Shared>,
@@ -139,6 +153,11 @@ impl<Out> LinkHandle<Out> {
     /// Who is at the other end.
     pub fn remote(&self) -> &Remote {
         &self.remote
+    }
+
+    /// The version of the protocol that is spoken on it.
+    pub fn version(&self) -> u16 {
+        self.version
     }
 
     /// Sends a datagram now or, where the buffer is full, instead of the oldest one in it. On a link that
@@ -185,6 +204,7 @@ impl<Out> Clone for LinkHandle<Out> {
     fn clone(&self) -> Self {
         Self {
             remote: self.remote.clone(),
+            version: self.version,
             connection: self.connection.clone(),
             control: self.control.clone(),
             shared: self.shared.clone(),

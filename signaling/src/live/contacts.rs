@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use protocol::message::{RemoveReason, Reply, RequestId, ServerMessage};
+use protocol::message::{ClientMessage, RemoveReason, Reply, RequestId, ServerMessage};
 use room::live::Contact;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use crate::app::Shared;
 use crate::encode;
 use crate::lanes::Lanes;
+
+/// Requests of one person whose answers are timed at once; more are answered too.
+const MAX_TIMED: usize = 8;
 
 /// By what somebody takes part.
 #[derive(Clone)]
@@ -34,6 +38,14 @@ pub(super) struct Contacts {
     /// Those who are not in yet.
     at_the_door: HashMap<u64, Line>,
     seated: HashMap<u64, Line>,
+    /// What people who are in have asked: its type, and when.
+    asked: HashMap<u64, Vec<Timed>>,
+}
+
+struct Timed {
+    id: RequestId,
+    kind: &'static str,
+    since: Instant,
 }
 
 impl Line {
@@ -47,7 +59,7 @@ impl Line {
 
 impl Contacts {
     pub(super) fn new(app: &Shared) -> Self {
-        Self { app: app.clone(), at_the_door: HashMap::new(), seated: HashMap::new() }
+        Self { app: app.clone(), at_the_door: HashMap::new(), seated: HashMap::new(), asked: HashMap::new() }
     }
 
     /// Somebody wants in.
@@ -91,8 +103,28 @@ impl Contacts {
         }
     }
 
+    /// Somebody asks something.
+    pub(super) fn asks(&mut self, number: u64, body: &ClientMessage, id: Option<&RequestId>) {
+        let (Some(id), true) = (id, self.seated.contains_key(&number)) else { return };
+        let asked = self.asked.entry(number).or_default();
+        if asked.len() < MAX_TIMED {
+            asked.push(Timed { id: id.clone(), kind: body.kind(), since: Instant::now() });
+        }
+    }
+
+    fn time(&mut self, number: u64, id: Option<&RequestId>) {
+        let Some(asked) = self.asked.get_mut(&number) else { return };
+        let Some(index) = asked.iter().position(|asked| Some(&asked.id) == id) else { return };
+        let Timed { kind, since, .. } = asked.swap_remove(index);
+        if asked.is_empty() {
+            self.asked.remove(&number);
+        }
+        self.app.counters.answered(kind, since.elapsed());
+    }
+
     /// Answers a request.
-    pub(super) fn reply(&self, number: u64, body: ServerMessage, id: Option<RequestId>) {
+    pub(super) fn reply(&mut self, number: u64, body: ServerMessage, id: Option<RequestId>) {
+        self.time(number, id.as_ref());
         if let ServerMessage::Error(error) = &body {
             self.app.counters.refused(error);
         }
@@ -107,10 +139,12 @@ impl Contacts {
     pub(super) fn release(&mut self, number: u64) {
         self.at_the_door.remove(&number);
         self.seated.remove(&number);
+        self.asked.remove(&number);
     }
 
     /// A session is over.
     pub(super) fn end(&mut self, number: u64, reason: RemoveReason) {
+        self.asked.remove(&number);
         if let Some(lanes) = self.seated.remove(&number).as_ref().and_then(Line::lanes) {
             lanes.end(reason);
         }

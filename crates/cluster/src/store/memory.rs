@@ -84,6 +84,10 @@ impl Store for MemoryStore {
         self.inner().commit(self.now(), room, commit, &self.limits)
     }
 
+    async fn time(&self) -> Result<u64, StoreError> {
+        Ok(self.now())
+    }
+
     async fn next_epoch(&self, above: Epoch) -> Result<Epoch, StoreError> {
         let mut inner = self.inner();
         inner.epoch = Epoch(inner.epoch.max(above).0 + 1);

@@ -180,6 +180,13 @@ impl Store for RedisStore {
         committed.ok_or(StoreError::Rooms(self.limits.rooms))
     }
 
+    async fn time(&self) -> Result<u64, StoreError> {
+        let answer = self.connection.ask(&redis::cmd("TIME")).await?;
+        let (s, us): (u64, u64) =
+            redis::from_redis_value(answer).map_err(|error| StoreError::Garbage(error.to_string()))?;
+        Ok(s * 1_000 + us / 1_000)
+    }
+
     async fn next_epoch(&self, above: Epoch) -> Result<Epoch, StoreError> {
         let mut ask = self.scripts.epoch.prepare_invoke();
         ask.key(self.global("epoch")).arg(above.0);

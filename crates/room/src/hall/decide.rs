@@ -230,7 +230,7 @@ impl<'a> Case<'a> {
     fn restore(&self, lost: &Room, owner: &Owner) -> Decision {
         let mut delta = Delta { head: Some(lost.head.value.clone()), door: true, ..Delta::default() };
         let hands = lost.hands.iter();
-        delta.hands.extend(hands.map(|(identity, hand)| (identity.clone(), Some(hand.value.clone()))));
+        delta.hands.extend(hands.map(|(identity, hand)| (identity.clone(), Some(hand.again()))));
         let standing = lost.standing.iter();
         delta.standing.extend(standing.map(|(identity, it)| (identity.clone(), Some(it.value.clone()))));
         let mut decision =

@@ -8,7 +8,7 @@ mod seats;
 use std::sync::Arc;
 
 use protocol::id::{RoomId, SpeakerNumber};
-use protocol::message::{DeclineReason, Hand, RoomState, StageMember};
+use protocol::message::{DeclineReason, RoomState, StageMember};
 use protocol::token::Role;
 
 use super::*;

@@ -6,14 +6,12 @@ use std::collections::BTreeMap;
 use protocol::id::{Identity, RoomId};
 
 use crate::hall::{Commit, Decision, HallError, Operation, View};
+use crate::room::PENDING;
 use crate::{Numbered, Present, Room, Tombstone};
 
 /// Operations in one commit: so many that a storm is through in few of them, and so few that the store, which
 /// does one thing at a time, makes nobody wait.
 pub const MAX_FOLD: usize = 128;
-
-/// What something is numbered that is not yet committed.
-const PENDING: u64 = u64::MAX;
 
 pub(super) struct Fold<'a> {
     pub(super) id: &'a RoomId,
@@ -93,5 +91,38 @@ impl<'a> Fold<'a> {
                 None => self.people.remove(identity),
             };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::id::NodeId;
+
+    use super::*;
+    use crate::room::Head;
+    use crate::{Action, Actor, Owner, Plan};
+
+    #[test]
+    fn hands_that_go_up_with_one_change_stand_as_they_came() {
+        let id = RoomId::new("town").unwrap();
+        let head = Head::new(id.clone(), &Plan::default(), 0).unwrap();
+        let mut room = Room::new(1, 1, Numbered { number: 1, value: head });
+        let owner = Owner { node: NodeId::new("s").unwrap(), boot: 1 };
+        let order = ["zoe", "anna", "moritz"].map(|name| Identity::new(name).unwrap());
+        let present =
+            |name: &Identity| Numbered { number: 1, value: Present::lost(name.as_str(), &owner, 9) };
+        let people = order.iter().map(|name| (name.clone(), present(name))).collect();
+        let mut fold = Fold::new(&id, 5, 3, 9, Some(&room), None, people);
+        for name in &order {
+            let operation =
+                Operation::Act { actor: Actor::Participant(name.clone()), action: Action::RaiseHand };
+            let mut decision = fold.decide(&operation).unwrap();
+            assert!(fold.take(&mut decision));
+        }
+        let commit = fold.commit.unwrap();
+        room.apply(2, commit.delta);
+        let hands: Vec<_> = room.hands().into_iter().map(|hand| (hand.identity, hand.turn)).collect();
+        let [zoe, anna, moritz] = order;
+        assert_eq!(hands, [(zoe, (2, 0)), (anna, (2, 1)), (moritz, (2, 2))]);
     }
 }

@@ -14,7 +14,8 @@ use super::ledger::{News, Step};
 use super::note::{Acted, Note};
 use super::people::Peer;
 use super::{Around, Effect, Live};
-use crate::{Change, Gone, Room};
+use crate::room::PENDING;
+use crate::{Change, Gone, Numbered, Room};
 
 /// What must be told of a step once it is shown.
 #[derive(Debug, Default)]
@@ -30,8 +31,8 @@ pub(super) struct Shown {
     /// Number of the head that was shown.
     head: Option<u64>,
     stage: Vec<StageMember>,
-    /// Since when each is up.
-    hands: BTreeMap<Identity, u64>,
+    /// The turn of each that is up.
+    hands: BTreeMap<Identity, (u64, u32)>,
 }
 
 impl Live {
@@ -289,11 +290,11 @@ impl Shown {
         let is_new = |member: &&StageMember| !self.stage.iter().any(|it| it.identity == member.identity);
         let new: Vec<_> = members.iter().filter(is_new).map(unlike).collect();
         self.stage.extend(new);
-        let since = |identity: &Identity| room.hands.get(identity).map(|hand| hand.value.since);
+        let turn = |identity: &Identity| room.hands.get(identity).map(Numbered::turn);
         let who: Vec<Identity> = self.hands.keys().chain(room.hands.keys()).cloned().collect();
         for identity in who {
-            if self.hands.get(&identity).copied() != since(&identity) {
-                self.hands.insert(identity, u64::MAX);
+            if self.hands.get(&identity).copied() != turn(&identity) {
+                self.hands.insert(identity, (PENDING, 0));
             }
         }
     }
@@ -301,15 +302,15 @@ impl Shown {
     /// Which hands went up since, and which went down. Only those that were touched can be different.
     fn hands_difference(&mut self, room: &Room, touched: Option<&[Identity]>) -> (Vec<Hand>, Vec<Identity>) {
         let (mut up, mut down) = (Vec::new(), Vec::new());
-        let mut look =
-            |identity: &Identity, shown: &mut BTreeMap<Identity, u64>| match room.hands.get(identity) {
-                Some(hand) if shown.insert(identity.clone(), hand.value.since) != Some(hand.value.since) => {
-                    up.push((hand.value.since, hand.number, hand.value.shown(identity)));
-                }
-                Some(_) => {}
-                None if shown.remove(identity).is_some() => down.push(identity.clone()),
-                None => {}
-            };
+        let mut look = |identity: &Identity, shown: &mut BTreeMap<Identity, _>| match room.hands.get(identity)
+        {
+            Some(hand) if shown.insert(identity.clone(), hand.turn()) != Some(hand.turn()) => {
+                up.push(hand.shown(identity));
+            }
+            Some(_) => {}
+            None if shown.remove(identity).is_some() => down.push(identity.clone()),
+            None => {}
+        };
         match touched {
             Some(touched) => touched.iter().for_each(|identity| look(identity, &mut self.hands)),
             None => {
@@ -317,8 +318,8 @@ impl Shown {
                 shown.iter().chain(room.hands.keys()).for_each(|identity| look(identity, &mut self.hands));
             }
         }
-        up.sort_by_key(|(since, number, _)| (*since, *number));
-        (up.into_iter().map(|(_, _, hand)| hand).collect(), down)
+        up.sort_by_key(|hand| hand.turn);
+        (up, down)
     }
 }
 

@@ -64,10 +64,10 @@ impl Draft<'_> {
             self.head.stage[position].name.clone_from(&arrival.name);
             self.tell_member(identity);
         }
-        let hand = self.hands.get(identity).filter(|hand| hand.name != arrival.name);
-        if let Some(hand) = hand.cloned() {
-            let hand = RaisedHand { name: arrival.name.clone(), ..hand };
-            self.up.push(hand.shown(identity));
+        let is_other = self.hands.get(identity).is_some_and(|hand| hand.name != arrival.name);
+        if let Some(hand) = self.hands.base.get(identity).filter(|_| is_other) {
+            let hand = RaisedHand { name: arrival.name.clone(), ..hand.again() };
+            self.up.push(identity.clone());
             self.hands.set(identity, hand);
         }
     }

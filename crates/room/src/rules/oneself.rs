@@ -7,7 +7,7 @@ use protocol::message::DeclineReason;
 
 use super::Draft;
 use crate::limits::MAX_HANDS;
-use crate::room::RaisedHand;
+use crate::room::{Numbered, PENDING, RaisedHand};
 use crate::{Answer, Party, People, Refusal};
 
 impl Draft<'_> {
@@ -32,11 +32,18 @@ impl Draft<'_> {
             let newest = self.gives_way_to(party).ok_or(Refusal::HandsFull(MAX_HANDS))?;
             self.take_hand(&newest);
         }
-        let hand = RaisedHand { name: name.into(), party, since: self.now };
+        let place = self.next_place();
+        let hand = RaisedHand { name: name.into(), party, since: self.now, place, went_up: None };
         self.down.retain(|down| down != identity);
-        self.up.push(hand.shown(identity));
+        self.up.push(identity.clone());
         self.hands.set(identity, hand);
         Ok(Answer::Done)
+    }
+
+    /// After those that go up with the same change.
+    fn next_place(&self) -> u32 {
+        let pending = self.hands.base.values().map(Numbered::turn).filter(|(number, _)| *number == PENDING);
+        pending.map(|(_, place)| place + 1).max().unwrap_or_default()
     }
 
     /// Whose hand gives way to one more where as many are up as may be: the newest of the party that has most of
@@ -54,7 +61,7 @@ impl Draft<'_> {
             return None;
         }
         let theirs = up().filter(|(party, ..)| *party == largest);
-        let (_, newest, _) = theirs.max_by_key(|(_, _, hand)| (hand.value.since, hand.number))?;
+        let (_, newest, _) = theirs.max_by_key(|(_, _, hand)| hand.turn())?;
         Some(newest.clone())
     }
 

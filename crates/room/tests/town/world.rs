@@ -1,12 +1,12 @@
 //! The evening: nodes, store, bus, origins and people, and what happens to them.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 
 use protocol::ApiError;
 use protocol::error::Code;
 use protocol::id::{Epoch, Identity, NodeId, PeerId, RoomId};
-use protocol::message::{ClientMessage, MoveReason, Purpose, RequestId, RoomState, ServerMessage};
+use protocol::message::{ClientMessage, Hand, MoveReason, Purpose, RequestId, RoomState, ServerMessage};
 use protocol::node::Stage;
 use protocol::token::Role;
 use rand::rngs::StdRng;
@@ -867,7 +867,7 @@ impl World {
         self.check_sessions(&present);
         let stage: BTreeMap<_, _> =
             room.members().into_iter().map(|member| (member.identity.clone(), member)).collect();
-        let hands: BTreeSet<Identity> = room.hands().into_iter().map(|hand| hand.identity).collect();
+        let hands = room.hands();
         for (index, node) in self.nodes.iter().enumerate() {
             let Some((live, board)) = node.life.as_ref().and_then(|life| life.room.as_ref()) else {
                 continue;
@@ -891,8 +891,13 @@ impl World {
             assert_eq!(person.seen.stage, stage, "{index} sees the stage");
             assert_eq!(person.seen.state, Some(room.state()), "{index} sees the room");
             if room.is_host(&person.arrival.identity) {
-                let seen: BTreeSet<Identity> = person.seen.hands.keys().cloned().collect();
-                assert_eq!(seen, hands, "{index} sees the hands");
+                let mut seen: Vec<_> = person.seen.hands.values().collect();
+                seen.sort_by_key(|hand| hand.turn);
+                let order = |hand: &Hand| (hand.identity.clone(), hand.turn);
+                assert!(
+                    seen.into_iter().map(order).eq(hands.iter().map(order)),
+                    "{index} sees the hands in their order"
+                );
             }
         }
         let due: Vec<Due> = self.store.due(self.now.saturating_sub(3_000));

@@ -27,12 +27,13 @@ pub struct Link<Out, In> {
 impl<Out: Serialize, In: DeserializeOwned> Link<Out, In> {
     pub(super) fn new(
         remote: Remote,
+        version: u16,
         connection: quinn::Connection,
         send: quinn::SendStream,
         receive: quinn::RecvStream,
     ) -> Self {
         let (control, outgoing) = mpsc::channel(MAX_CONTROL);
-        let handle = LinkHandle { remote, connection, control, shared: Arc::new(Shared::default()) };
+        let handle = LinkHandle { remote, version, connection, control, shared: Arc::new(Shared::default()) };
         Self { handle, outgoing, send, receive, marker: std::marker::PhantomData }
     }
 

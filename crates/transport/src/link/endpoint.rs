@@ -11,7 +11,7 @@ use quinn::{EndpointConfig, IdleTimeout, TransportConfig, VarInt};
 use rustls::pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Type};
 
-use super::{LinkError, Remote, ToChild, ToParent};
+use super::{LinkError, Remote, ToChild, ToParent, Versions};
 use crate::authority::{self, AuthorityError, LinkIdentity};
 use crate::congestion::Floored;
 
@@ -39,18 +39,30 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 pub struct Links {
     endpoint: quinn::Endpoint,
     local: SocketAddr,
+    versions: Versions,
 }
 
 /// A node that wants to be our child.
-pub struct Incoming(quinn::Incoming);
+pub struct Incoming {
+    incoming: quinn::Incoming,
+    versions: Versions,
+}
 
 impl Links {
     /// Binds the UDP port of all links of this node. Must be called within a tokio runtime.
     pub fn bind(addr: SocketAddr, identity: &LinkIdentity) -> Result<Self, BindError> {
+        Self::speaking(Versions::spoken(), addr, identity)
+    }
+
+    pub(super) fn speaking(
+        versions: Versions,
+        addr: SocketAddr,
+        identity: &LinkIdentity,
+    ) -> Result<Self, BindError> {
         let transport = Arc::new(transport());
-        let mut server = quinn::ServerConfig::with_crypto(Arc::new(identity.server()?));
+        let mut server = quinn::ServerConfig::with_crypto(Arc::new(identity.server(&versions)?));
         server.transport_config(transport.clone());
-        let mut client = quinn::ClientConfig::new(Arc::new(identity.client()?));
+        let mut client = quinn::ClientConfig::new(Arc::new(identity.client(&versions)?));
         client.transport_config(transport);
         let socket = socket2::Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_recv_buffer_size(SOCKET_BUFFER)?;
@@ -64,7 +76,7 @@ impl Links {
         )?;
         endpoint.set_default_client_config(client);
         let local = endpoint.local_addr()?;
-        Ok(Self { endpoint, local })
+        Ok(Self { endpoint, local, versions })
     }
 
     /// Where it is bound.
@@ -79,8 +91,11 @@ impl Links {
             let connection = connecting.await?;
             let remote = remote(&connection).filter(|remote| remote.node == *parent);
             let remote = known(&connection, remote)?;
+            let Some(version) = self.versions.agreed(&connection) else {
+                return Err(self.versions.tell_parent(&connection, remote).await);
+            };
             let (send, receive) = connection.open_bi().await?;
-            Ok(ToParent::new(remote, connection, send, receive))
+            Ok(ToParent::new(remote, version, connection, send, receive))
         })
         .await
     }
@@ -90,7 +105,7 @@ impl Links {
         loop {
             let incoming = self.endpoint.accept().await?;
             if self.endpoint.open_connections() < MAX_LINKS {
-                return Some(Incoming(incoming));
+                return Some(Incoming { incoming, versions: self.versions.clone() });
             }
             incoming.refuse();
         }
@@ -107,11 +122,14 @@ impl Incoming {
     /// Completes the handshake. Only an edge may be a child.
     pub async fn link(self) -> Result<ToChild, LinkError> {
         in_time(async {
-            let connection = self.0.await?;
+            let connection = self.incoming.await?;
             let remote = remote(&connection).filter(|remote| remote.kind == NodeKind::Edge);
             let remote = known(&connection, remote)?;
+            let Some(version) = self.versions.agreed(&connection) else {
+                return Err(self.versions.tell_child(&connection, remote).await);
+            };
             let (send, receive) = connection.accept_bi().await?;
-            Ok(ToChild::new(remote, connection, send, receive))
+            Ok(ToChild::new(remote, version, connection, send, receive))
         })
         .await
     }

@@ -13,6 +13,13 @@ fn bind(authority: &Authority, name: &str, kind: NodeKind) -> Links {
     Links::bind("127.0.0.1:0".parse().unwrap(), &authority.issue(&node(name), kind).unwrap()).unwrap()
 }
 
+/// One of a build that speaks these versions.
+fn speaking(authority: &Authority, name: &str, kind: NodeKind, versions: &[u16]) -> Links {
+    let identity = authority.issue(&node(name), kind).unwrap();
+    let versions = Versions::of(versions.iter().copied());
+    Links::speaking(versions, "127.0.0.1:0".parse().unwrap(), &identity).unwrap()
+}
+
 /// One side of a running link.
 struct Side<Out, In> {
     handle: LinkHandle<Out>,
@@ -197,4 +204,44 @@ async fn while_the_cluster_key_changes_old_and_new_processes_link() {
         let mut down = Side::run(down.await.unwrap().unwrap());
         assert_eq!(down.message().await, subscribe());
     }
+}
+
+#[tokio::test]
+async fn the_highest_version_is_spoken_that_both_know() {
+    let authority = Authority::ephemeral().unwrap();
+    for (theirs, ours, agreed) in
+        [([1, 2, 3], [2, 3, 4], 3), ([2, 3, 4], [1, 2, 3], 3), ([1, 5, 9], [0, 1, 7], 1)]
+    {
+        let parent = speaking(&authority, "origin-1", NodeKind::Origin, &theirs);
+        let child = speaking(&authority, "edge-1", NodeKind::Edge, &ours);
+        let accepting = parent.clone();
+        let down = tokio::spawn(async move { accepting.accept().await.unwrap().link().await });
+        let up = Side::run(child.dial(parent.local_addr(), &node("origin-1")).await.unwrap());
+        up.handle.send(subscribe());
+        let down = down.await.unwrap().unwrap();
+        assert_eq!((up.handle.version(), down.handle().version()), (agreed, agreed));
+    }
+}
+
+#[tokio::test]
+async fn without_a_common_version_both_learn_what_the_other_speaks_and_others_link() {
+    let authority = Authority::ephemeral().unwrap();
+    let parent = speaking(&authority, "origin-1", NodeKind::Origin, &[1]);
+    let newer = speaking(&authority, "edge-1", NodeKind::Edge, &[2, 3]);
+    let child = bind(&authority, "edge-2", NodeKind::Edge);
+    let (accepting, name) = (parent.clone(), node("origin-1"));
+    let accepted = tokio::spawn(async move {
+        let refused = accepting.accept().await.unwrap().link().await;
+        (refused, accepting.accept().await.unwrap().link().await)
+    });
+    let refused = newer.dial(parent.local_addr(), &name).await;
+    let up = Side::run(child.dial(parent.local_addr(), &name).await.unwrap());
+    up.handle.send(subscribe());
+    let (down, taken) = accepted.await.unwrap();
+    let mut taken = Side::run(taken.unwrap());
+    let said = |error: LinkError| (error.reason(), error.to_string());
+    let begins = "no common version of the protocol: we speak";
+    assert_eq!(said(refused.err().unwrap()), ("version", format!("{begins} 3, 2, origin-1 speaks 1")));
+    assert_eq!(said(down.err().unwrap()), ("version", format!("{begins} 1, edge-1 speaks 3, 2")));
+    assert_eq!(taken.message().await, subscribe());
 }

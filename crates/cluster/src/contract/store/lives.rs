@@ -76,3 +76,13 @@ pub async fn an_ended_room_can_be_made_again(fresh: &impl AsyncFn(Limits) -> Gro
     assert!(again.outcome.version > ended.outcome.version, "nobody takes the one for the other");
     enter(store, "lea", Role::Listener, 3).await.unwrap();
 }
+
+pub async fn decisions_are_made_in_the_time_that_is_told(fresh: &impl AsyncFn(Limits) -> Ground) {
+    let ground = fresh(Limits::default()).await;
+    let began = ground.store.time().await.unwrap();
+    ground.advance(60_000);
+    let before = ground.store.time().await.unwrap();
+    let decided = ground.store.load(&town(), None, &[]).await.unwrap().now;
+    let after = ground.store.time().await.unwrap();
+    assert!(before >= began + 60_000 && (before..=after).contains(&decided), "{before}, {decided}, {after}");
+}
