@@ -22,9 +22,9 @@ impl Duty for Listening {
     const KIND: NodeKind = KIND;
 
     fn admit(&mut self, peer: PeerId, admit: Admit, loads: &[u32]) -> Result<usize, ApiError> {
-        let Admit { room, origin, epoch, offer, .. } = admit;
+        let Admit { room, root, offer, .. } = admit;
         let shard = (0..loads.len()).min_by_key(|&shard| loads[shard]).unwrap_or_default();
-        self.queue.push(Input::Known { room: room.clone(), origin, epoch }).map_err(busy)?;
+        self.queue.push(Input::Known { room: room.clone(), root }).map_err(busy)?;
         let listener = AdmitListener { peer, room, offer };
         self.shards[shard].send(ListenersCommand::Admit(Box::new(listener))).map_err(busy)?;
         Ok(shard)
@@ -38,9 +38,9 @@ impl Duty for Listening {
         Err(ApiError::new(Code::BadRequest, "an edge has no stage"))
     }
 
-    fn origin(&mut self, RoomOrigin { room, origin, epoch }: RoomOrigin) -> bool {
+    fn origin(&mut self, RoomOrigin { room, root }: RoomOrigin) -> bool {
         // Full: it is told again in a second.
-        let _full = self.queue.push(Input::Moved { room, origin, epoch });
+        let _full = self.queue.push(Input::Moved { room, root });
         false
     }
 

@@ -73,7 +73,10 @@ impl ShardMeters {
         let help = "Newcomers who were not admitted.";
         let reasons = metrics.counters("dais_edge_refused_total", help, &["reason"]);
         let refused = REFUSED.iter().map(|&(reason, total)| (total, reasons.with_label_values(&[reason])));
-        let totals = totals.chain(refused);
+        let help = "Frames of silence that were made for rooms without an origin.";
+        let keep_alives: (Total, _) =
+            (|stats| stats.keep_alives, metrics.counter("dais_edge_keep_alives_total", help));
+        let totals = totals.chain(refused).chain([keep_alives]);
         let help = "Listeners by the length of their packets in ms.";
         let framings = metrics.levels("dais_edge_framing_listeners", help, &["framing"]);
         Self {

@@ -13,8 +13,8 @@ use media::relay::{LinkId, Output};
 use node::Child;
 use node::serve::Ids;
 use protocol::link::{ChildMessage, Datagram, ParentMessage};
-use protocol::node::NodeKind;
-use protocol::{Epoch, NodeId, RoomId};
+use protocol::node::{NodeKind, Root};
+use protocol::{NodeId, RoomId};
 use service::{Shutdown, Tasks};
 use tokio::sync::{Notify, watch};
 use transport::link::{Event, LinkError, LinkHandle};
@@ -32,17 +32,15 @@ const FOLLOW: Duration = Duration::from_millis(250);
 
 /// What the relay is told.
 pub(crate) enum Input {
-    /// Where a room comes from.
+    /// There is a room, which comes from there, if from anywhere yet.
     Known {
         room: RoomId,
-        origin: NodeId,
-        epoch: Epoch,
+        root: Option<Root>,
     },
     /// Where a room comes from now, if it is one of ours.
     Moved {
         room: RoomId,
-        origin: NodeId,
-        epoch: Epoch,
+        root: Root,
     },
     /// A shard has its first listener of a room.
     Wanted(usize, RoomId),
@@ -173,8 +171,8 @@ impl Relay {
     fn handle(&mut self, now: Instant, input: Input) {
         let Self { rooms, out, .. } = self;
         match input {
-            Input::Known { room, origin, epoch } => rooms.known(now, &room, &origin, epoch),
-            Input::Moved { room, origin, epoch } => rooms.moved(now, &room, &origin, epoch, out),
+            Input::Known { room, root } => rooms.known(now, &room, root),
+            Input::Moved { room, root } => rooms.moved(now, &room, root, out),
             Input::Wanted(shard, room) => rooms.wanted(now, shard, &room, out),
             Input::Unwanted(shard, room) => rooms.unwanted(now, shard, &room, out),
             Input::Close(room) => rooms.close(&room, out),
@@ -253,9 +251,12 @@ impl Relay {
 
     /// Does what was decided.
     fn act(&mut self) {
-        let Out { up, down, dial, hang_up, changed, .. } = &mut self.out;
+        let Out { up, down, frames: _, silent, dial, hang_up, changed } = &mut self.out;
         up.drain(..).for_each(|output| send(&self.parents, output));
         down.drain(..).for_each(|output| send(&self.children, output));
+        for (shard, room, is_silent) in silent.drain(..) {
+            self.tools.shards[shard].send_always(ListenersCommand::KeepAlive(room, is_silent));
+        }
         for link in hang_up.drain(..).filter_map(|id| self.parents.get(&id)) {
             link.close("not used");
         }

@@ -6,7 +6,9 @@
 //! ```
 //!
 //! Everything that decides is here and pure: links, clocks and sockets are the relay's. A room is taken
-//! only while there is a listener or a child for it, and [`LINGER`](place::LINGER) longer.
+//! only while there is a listener or a child for it, and [`LINGER`](place::LINGER) longer. One that has no
+//! origin, because nobody has spoken yet or because it is lost, waits for one: its shards make the silence.
+//! Where it has one and this edge no way to it, they do not: whoever listens had better go elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -15,7 +17,8 @@ use std::time::{Duration, Instant};
 use ::room::tree::Member;
 use media::relay::{Downstream, LinkId, MAX_ROOMS, Output, Told, Upstream};
 use protocol::link::{ChildMessage, Heartbeat, Missing, ParentMessage};
-use protocol::{Epoch, Frame, NodeId, RoomId};
+use protocol::node::Root;
+use protocol::{Frame, NodeId, RoomId};
 use rand::rngs::StdRng;
 
 use crate::parents::Parents;
@@ -42,6 +45,8 @@ pub(crate) struct Out {
     pub(crate) down: Vec<Output<ParentMessage>>,
     /// To shards.
     pub(crate) frames: Vec<(RoomId, Frame)>,
+    /// To shards: whether the silence of a room is made there.
+    pub(crate) silent: Vec<(usize, RoomId, bool)>,
     /// To be dialled.
     pub(crate) dial: Vec<(NodeId, SocketAddr)>,
     /// To be closed.
@@ -68,10 +73,12 @@ pub(crate) struct Rooms {
 
 #[derive(Debug)]
 struct Room {
-    origin: NodeId,
-    epoch: Epoch,
+    /// Where it comes from; none while nobody has said so.
+    root: Option<Root>,
     /// Shards with listeners.
     shards: BTreeSet<usize>,
+    /// It had no origin when that was looked at last: its shards make the silence.
+    is_silent: bool,
     idle_since: Option<Instant>,
     /// Since when its parent has no way to the root.
     lost_since: Option<Instant>,
@@ -96,26 +103,22 @@ impl Rooms {
         }
     }
 
-    /// Somebody has said where a room comes from. A higher epoch is a newer origin. Beyond [`MAX_ROOMS`] it
-    /// stays unknown, and is not taken.
-    pub(crate) fn known(&mut self, now: Instant, id: &RoomId, origin: &NodeId, epoch: Epoch) {
+    /// Somebody has said that there is a room, and where it comes from, if that is known. A higher epoch is a
+    /// newer origin. Beyond [`MAX_ROOMS`] it stays unknown, and is not taken.
+    pub(crate) fn known(&mut self, now: Instant, id: &RoomId, root: Option<Root>) {
         if self.rooms.len() >= MAX_ROOMS && !self.rooms.contains_key(id) {
             return;
         }
-        let room = self.rooms.entry(id.clone()).or_insert_with(|| Room::new(now, origin.clone(), epoch));
-        if epoch > room.epoch {
-            room.epoch = epoch;
-            if room.origin != *origin {
-                room.origin = origin.clone();
-                room.unplaced = Some("origin");
-            }
+        let room = self.rooms.entry(id.clone()).or_insert_with(|| Room::new(now));
+        if let Some(root) = root.filter(|root| room.is_older(root)) {
+            room.follow(root);
         }
     }
 
     /// Where a room comes from now, if it is one of ours.
-    pub(crate) fn moved(&mut self, now: Instant, id: &RoomId, origin: &NodeId, epoch: Epoch, out: &mut Out) {
-        if self.rooms.get(id).is_some_and(|room| epoch > room.epoch) {
-            self.known(now, id, origin, epoch);
+    pub(crate) fn moved(&mut self, now: Instant, id: &RoomId, root: Root, out: &mut Out) {
+        if self.rooms.get(id).is_some_and(|room| room.is_older(&root)) {
+            self.known(now, id, Some(root));
             self.place_unplaced(now, usize::MAX, out);
         }
     }
@@ -124,6 +127,8 @@ impl Rooms {
     pub(crate) fn wanted(&mut self, now: Instant, shard: usize, id: &RoomId, out: &mut Out) {
         if let Some(room) = self.rooms.get_mut(id) {
             room.shards.insert(shard);
+            room.is_silent = room.has_no_origin(&self.topology);
+            out.silent.extend(room.is_silent.then(|| (shard, id.clone(), true)));
         }
         self.look_for_need(now, id, out);
     }
@@ -163,7 +168,7 @@ impl Rooms {
             ChildMessage::Subscribe { room, channel, origin, epoch } => {
                 match self.downstream.subscribe(link, &room, channel, &mut out.down) {
                     Ok(()) => {
-                        self.known(now, &room, &origin, epoch);
+                        self.known(now, &room, Some(Root { origin, epoch }));
                         self.look_for_need(now, &room, out);
                     }
                     Err(error) => {
@@ -275,15 +280,34 @@ impl Rooms {
 }
 
 impl Room {
-    fn new(now: Instant, origin: NodeId, epoch: Epoch) -> Self {
+    fn new(now: Instant) -> Self {
         Self {
-            origin,
-            epoch,
+            root: None,
             shards: BTreeSet::new(),
+            is_silent: false,
             idle_since: Some(now),
             lost_since: None,
             avoid: None,
             unplaced: None,
         }
+    }
+
+    /// Whether its origin is none that is newer than this one, or the same.
+    fn is_older(&self, than: &Root) -> bool {
+        self.root.as_ref().is_none_or(|root| than.epoch > root.epoch)
+    }
+
+    /// Comes from there from now on.
+    fn follow(&mut self, root: Root) {
+        let before = self.root.replace(root.clone());
+        if before.as_ref().map(|before| &before.origin) != Some(&root.origin) {
+            // The first one is no change.
+            self.unplaced = Some(if before.is_some() { "origin" } else { "tree" });
+        }
+    }
+
+    /// Nobody has said where it comes from, or its origin is gone.
+    fn has_no_origin(&self, topology: &Topology) -> bool {
+        self.root.as_ref().is_none_or(|root| !topology.links.contains_key(&root.origin))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cluster::{Bus, MemoryBus, Subscription};
 use media::dtls::Certificate;
 use node::{Config, Surroundings};
-use protocol::node::{self as wire, Admit, Announcement, NodeKind, Request, Response};
+use protocol::node::{self as wire, Admit, Announcement, NodeKind, Request, Response, Root};
 use protocol::{Code, Epoch, Identity, NodeId, RoomId};
 use service::{Registry, Tasks, shutdown};
 use tokio::sync::watch;
@@ -63,23 +63,28 @@ impl Running {
     }
 
     async fn admit(&self) -> Response {
-        self.admit_in(Epoch(1)).await
+        self.admit_in(1).await
     }
 
-    async fn close(&self, epoch: Epoch) -> Response {
+    async fn close(&self, version: u64) -> Response {
         let room = RoomId::new("all-hands").unwrap();
-        self.ask(serde_json::to_vec(&Request::Close { room, epoch }).unwrap()).await
+        self.ask(serde_json::to_vec(&Request::Close { room, version }).unwrap()).await
     }
 
-    async fn admit_in(&self, epoch: Epoch) -> Response {
+    async fn admit_in(&self, version: u64) -> Response {
+        let root = Root { origin: name("origin-1"), epoch: Epoch(1) };
+        self.admit_from(Some(root), version).await
+    }
+
+    async fn admit_from(&self, root: Option<Root>, version: u64) -> Response {
         let offer = r#"{"ufrag":"abcd","pwd":"abcdefghijklmnopqrstuv","opus":111,"level_ext":1,"lines":3,
             "fingerprint":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
         let admit = Admit {
             room: RoomId::new("all-hands").unwrap(),
             identity: Identity::new("anna").unwrap(),
+            version,
             speaker: None,
-            origin: name("origin-1"),
-            epoch,
+            root,
             offer: serde_json::from_str(offer).unwrap(),
         };
         self.ask(serde_json::to_vec(&Request::Admit(Box::new(admit))).unwrap()).await
@@ -164,20 +169,20 @@ async fn crowd(running: &Arc<Running>) -> JoinSet<Response> {
 async fn who_waits_to_be_admitted_is_told_that_the_room_is_over() {
     let running = Arc::new(Running::start(2_000).await);
     let waiting = crowd(&running).await;
-    assert_eq!(running.close(Epoch(1)).await, Response::Done);
+    assert_eq!(running.close(1).await, Response::Done);
     for answer in waiting.join_all().await {
         assert_eq!(code(answer), Code::Ended);
     }
     assert_eq!(code(running.admit().await), Code::Ended);
-    assert!(matches!(running.admit_in(Epoch(2)).await, Response::Admitted { .. }), "there is room again");
+    assert!(matches!(running.admit_in(2).await, Response::Admitted { .. }), "there is room again");
 }
 
 #[tokio::test]
 async fn the_end_of_a_room_is_not_that_of_the_one_made_after_it() {
     let mut running = Running::start(100).await;
-    assert!(matches!(running.admit_in(Epoch(2)).await, Response::Admitted { .. }));
-    assert_eq!(running.close(Epoch(1)).await, Response::Done);
-    assert!(matches!(running.admit_in(Epoch(2)).await, Response::Admitted { .. }));
+    assert!(matches!(running.admit_in(2).await, Response::Admitted { .. }));
+    assert_eq!(running.close(1).await, Response::Done);
+    assert!(matches!(running.admit_in(2).await, Response::Admitted { .. }));
     while running.announcement().await.peers != 2 {}
 }
 
@@ -190,4 +195,18 @@ async fn who_waits_when_the_drain_begins_is_sent_elsewhere() {
         let Response::Refused(error) = answer else { panic!() };
         assert_eq!((error.code, error.retry_after_ms), (Code::Unavailable, None));
     }
+}
+
+#[tokio::test]
+async fn a_room_without_an_origin_is_entered_and_ends_and_is_entered_again() {
+    let mut running = Running::start(100).await;
+    assert!(matches!(running.admit_from(None, 3).await, Response::Admitted { .. }));
+    while running.announcement().await.peers != 1 {}
+    assert_eq!(running.close(4).await, Response::Done);
+    while running.announcement().await.peers != 0 {}
+    assert_eq!(code(running.admit_from(None, 3).await), Code::Ended);
+    assert!(matches!(running.admit_from(None, 5).await, Response::Admitted { .. }), "made anew");
+    assert_eq!(running.close(4).await, Response::Done, "another node says so, late");
+    assert!(matches!(running.admit_in(6).await, Response::Admitted { .. }), "it has an origin now");
+    while running.announcement().await.peers != 2 {}
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use media::speakers::{AdmitSpeaker, SpeakersCommand};
 use node::Duty;
-use protocol::node::{Admit, NodeKind, RoomOrigin, Stage};
+use protocol::node::{Admit, NodeKind, RoomOrigin, Root, Stage};
 use protocol::{ApiError, Code, Epoch, NodeId, PeerId, RoomId};
 use transport::ShardHandle;
 use transport::queue::Full;
@@ -27,10 +27,11 @@ impl Duty for Speaking {
     const KIND: NodeKind = KIND;
 
     fn admit(&mut self, peer: PeerId, admit: Admit, _loads: &[u32]) -> Result<usize, ApiError> {
-        let Admit { room, identity, speaker, epoch, offer, .. } = admit;
-        let number = speaker.ok_or_else(|| {
-            ApiError::new(Code::BadRequest, "an origin takes speakers, and this one has no number")
-        })?;
+        let Admit { room, identity, speaker, root, offer, .. } = admit;
+        let missing =
+            |what| ApiError::new(Code::BadRequest, format!("`{what}`: an origin takes speakers only"));
+        let number = speaker.ok_or_else(|| missing("speaker"))?;
+        let Root { epoch, .. } = root.ok_or_else(|| missing("root"))?;
         let shard = self.shard(&room);
         self.open(&room, epoch)?;
         let speaker = AdmitSpeaker { peer, room, identity, number, epoch, offer };
@@ -51,8 +52,8 @@ impl Duty for Speaking {
         self.shards[shard].send(SpeakersCommand::Stage(stage)).map_err(busy)
     }
 
-    fn origin(&mut self, RoomOrigin { room, origin, epoch }: RoomOrigin) -> bool {
-        origin != self.me && self.rooms.get(&room).is_some_and(|ours| epoch > *ours)
+    fn origin(&mut self, RoomOrigin { room, root }: RoomOrigin) -> bool {
+        root.origin != self.me && self.rooms.get(&room).is_some_and(|ours| root.epoch > *ours)
     }
 
     fn close(&mut self, room: &RoomId) -> Result<(), ApiError> {

@@ -9,7 +9,7 @@ use media::dtls::Certificate;
 use node::{Config, Surroundings};
 use protocol::message::RoomState;
 use protocol::node::{
-    self as wire, Admit, Event, NodeKind, Origins, PeerEvent, Request, Response, RoomOrigin, Stage,
+    self as wire, Admit, Event, NodeKind, Origins, PeerEvent, Request, Response, RoomOrigin, Root, Stage,
     StageSpeaker,
 };
 use protocol::{Code, Epoch, Identity, NodeId, RoomId, SpeakerNumber};
@@ -54,9 +54,9 @@ fn admit(identity: &str, speaker: Option<SpeakerNumber>) -> Request {
     Request::Admit(Box::new(Admit {
         room: RoomId::new("all-hands").unwrap(),
         identity: Identity::new(identity).unwrap(),
+        version: 1,
         speaker,
-        origin: name("origin-1"),
-        epoch: Epoch(1),
+        root: Some(Root { origin: name("origin-1"), epoch: Epoch(1) }),
         offer: serde_json::from_str(offer).unwrap(),
     }))
 }
@@ -93,10 +93,13 @@ async fn speakers_of_one_room_share_a_shard_and_a_drain_ends_when_they_have_left
 }
 
 #[tokio::test]
-async fn who_has_no_number_is_no_speaker() {
+async fn who_has_no_number_or_no_origin_is_no_speaker() {
     let bus = MemoryBus::new();
     let (_origin, _tasks, _drain) = start(&bus).await;
     assert_eq!(code(ask(&bus, &admit("anna", None)).await), Code::BadRequest);
+    let Request::Admit(mut waits) = admit("anna", Some(SpeakerNumber(1))) else { panic!() };
+    waits.root = None;
+    assert_eq!(code(ask(&bus, &Request::Admit(waits)).await), Code::BadRequest);
 }
 
 #[tokio::test]
@@ -114,13 +117,13 @@ async fn a_stage_is_taken_and_a_room_closed() {
         speakers: vec![speaker],
     };
     assert_eq!(ask(&bus, &Request::Stage(stage.clone())).await, Response::Done);
-    assert_eq!(ask(&bus, &Request::Close { room, epoch: Epoch(1) }).await, Response::Done);
+    assert_eq!(ask(&bus, &Request::Close { room, version: 1 }).await, Response::Done);
     // What was underway when the room ended opens it no more.
     assert_eq!(code(ask(&bus, &Request::Stage(stage.clone())).await), Code::Ended);
     assert_eq!(code(ask(&bus, &admit("anna", Some(SpeakerNumber(1)))).await), Code::Ended);
-    let anew = Stage { epoch: Epoch(2), ..stage.clone() };
+    let anew = Stage { epoch: Epoch(2), version: 2, ..stage.clone() };
     assert_eq!(ask(&bus, &Request::Stage(anew)).await, Response::Done);
-    let forgotten = code(ask(&bus, &Request::Stage(stage)).await);
+    let forgotten = code(ask(&bus, &Request::Stage(Stage { version: 3, ..stage })).await);
     assert_eq!(forgotten, Code::Conflict, "a store that has lost the epoch must learn of it");
 }
 
@@ -133,7 +136,8 @@ async fn an_origin_that_was_replaced_lets_its_speakers_go_and_no_other() {
     let Response::Admitted { peer, .. } = admitted else { panic!("{admitted:?}") };
     let room = RoomId::new("all-hands").unwrap();
     let tell = async |origin: &str, epoch| {
-        let told = RoomOrigin { room: room.clone(), origin: name(origin), epoch: Epoch(epoch) };
+        let told =
+            RoomOrigin { room: room.clone(), root: Root { origin: name(origin), epoch: Epoch(epoch) } };
         let told = serde_json::to_vec(&Origins { rooms: vec![told] }).unwrap();
         bus.publish(wire::ORIGINS, told.into()).await.unwrap();
         // Taken in order: what was told before has been heard.

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use cluster::{Bus, Nodes, SharedStore, StoreError};
 use protocol::node::{NodeKind, Request, Response};
-use protocol::{Epoch, NodeId, PeerId, RoomId};
+use protocol::{NodeId, PeerId, RoomId};
 use service::Tasks;
 use tokio::sync::Semaphore;
 
@@ -62,15 +62,15 @@ impl App {
         });
     }
 
-    /// Has every node forget a room that ended in this epoch.
-    pub(crate) fn close_room(self: &Arc<Self>, room: &RoomId, epoch: Epoch) {
+    /// Has every node forget a room that ended in this version.
+    pub(crate) fn close_room(self: &Arc<Self>, room: &RoomId, version: u64) {
         for (node, said) in self.nodes.live().iter() {
             if said.kind == NodeKind::Signaling {
                 continue;
             }
             let (app, node, room) = (self.clone(), node.clone(), room.clone());
             self.tasks.errand("end of a room", async move {
-                app.insist(&node, &Request::Close { room, epoch }).await;
+                app.insist(&node, &Request::Close { room, version }).await;
             });
         }
     }

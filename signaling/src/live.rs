@@ -306,7 +306,7 @@ impl LiveRoom {
             Effect::Answer(asked, answer) => self.answer(asked, answer),
             Effect::Publish(note) => self.publish(&note).await,
             Effect::Remove(node, peer) => self.app.remove_peer(node, peer),
-            Effect::Close(epoch) => self.app.close_room(&self.id, epoch),
+            Effect::Close(version) => self.app.close_room(&self.id, version),
             Effect::Origin(origin) => {
                 self.app.origins.set(&self.id, origin.as_ref().map(|(node, epoch)| (node, *epoch)));
             }

@@ -1,7 +1,7 @@
 //! How a participant gets media: the room permits it, a node is chosen, and it makes the peer.
 //!
 //! ```text
-//!   member ── permit ──▶ room      may they? origin, epoch, number
+//!   member ── permit ──▶ room      may they? origin, if there is one, and number
 //!          ── Admit ───▶ node      listeners: the best edge, then others; speakers: the origin
 //!          ── admitted ▶ room      now it knows which peer to remove, and whom to move
 //! ```
@@ -15,7 +15,7 @@ use protocol::message::{Purpose, ServerMessage};
 use protocol::node::{self, Admit, NodeKind, Request, Response};
 use protocol::{Answer, ApiError, Code, NodeId, Offer, PeerId};
 use rand::Rng;
-use room::live::{Admitted, Permit, no_node};
+use room::live::{Admitted, Permit, Permitted, no_node};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -79,9 +79,9 @@ pub(crate) async fn admit(app: &Shared, member: &Member, asked: Asked) -> Result
     check_lines(purpose, &offer)?;
     let permit = member.permit(purpose).await.map_err(come_again)?;
     let admission = Admission { app, member, permit, offer, deadline: Instant::now() + ALTOGETHER };
-    let made = match purpose {
-        Purpose::Speak => admission.at_origin().await,
-        Purpose::Listen => admission.at_an_edge().await,
+    let made = match &admission.permit.to {
+        Permitted::Speak(_, root) => admission.at(&root.origin).await,
+        Permitted::Listen(_) => admission.at_an_edge().await,
     };
     let Made { peer, answer } = made.map_err(come_again)?;
     let node = peer.node.clone();
@@ -107,10 +107,6 @@ struct Admission<'a> {
 }
 
 impl Admission<'_> {
-    async fn at_origin(&self) -> Result<Made, ApiError> {
-        self.at(&self.permit.origin).await
-    }
-
     async fn at_an_edge(&self) -> Result<Made, ApiError> {
         let mut tried = Vec::new();
         let mut last = no_node();
@@ -134,12 +130,16 @@ impl Admission<'_> {
     }
 
     async fn at(&self, node: &NodeId) -> Result<Made, ApiError> {
+        let (speaker, root) = match &self.permit.to {
+            Permitted::Speak(number, root) => (Some(*number), Some(root)),
+            Permitted::Listen(root) => (None, root.as_ref()),
+        };
         let admit = Admit {
             room: self.member.room.clone(),
             identity: self.member.who.identity.clone(),
-            speaker: self.permit.speaker,
-            origin: self.permit.origin.clone(),
-            epoch: self.permit.epoch,
+            version: self.permit.version,
+            speaker,
+            root: root.cloned(),
             offer: self.offer.clone(),
         };
         let (tell, told) = oneshot::channel();

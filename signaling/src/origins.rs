@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use protocol::node::{MAX_ORIGINS, ORIGINS, Origins as Told, RoomOrigin};
+use protocol::node::{MAX_ORIGINS, ORIGINS, Origins as Told, RoomOrigin, Root};
 use protocol::{Epoch, NodeId, RoomId};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
@@ -65,7 +65,7 @@ pub(crate) async fn tell(app: &Shared) {
 }
 
 fn told((room, (origin, epoch)): (&RoomId, &(NodeId, Epoch))) -> RoomOrigin {
-    RoomOrigin { room: room.clone(), origin: origin.clone(), epoch: *epoch }
+    RoomOrigin { room: room.clone(), root: Root { origin: origin.clone(), epoch: *epoch } }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

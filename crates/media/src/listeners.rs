@@ -6,6 +6,8 @@
 //!            this epoch  three phases                  sealed for each
 //! ```
 //!
+//! A room without an origin has no frames: its timeline makes silence in their place.
+//!
 //! Frames that are there together should be handed over together: what they make ready leaves with
 //! the next `on_timeout`, which is then due at once, so that all voices of one listener share a send.
 
@@ -154,7 +156,9 @@ impl Listeners {
                     let Some(room) = self.rooms.get_mut(&seat.room) else { continue };
                     let receiver = Receiver::new(peer, addr, keys, seat.negotiated, &mut self.rng);
                     room.add(manner(seat, self.config.framing, &self.valve), receiver);
-                    self.events.push_back(ListenersEvent::Connected { peer, room: seat.room.clone() });
+                    let room = seat.room.clone();
+                    self.events.push_back(ListenersEvent::Connected { peer, room: room.clone() });
+                    self.set_timer(room);
                 }
                 PeerChange::Moved { peer, addr } => {
                     if let Some(receiver) = self.receiver(peer) {
@@ -267,6 +271,10 @@ impl Plane for Listeners {
                 if self.forget(now, peer).is_none() {
                     self.door.withdraw(peer);
                 }
+            }
+            ListenersCommand::KeepAlive(id, is_wanted) => {
+                self.rooms.get_mut(&id).into_iter().for_each(|room| room.keep_alive(now, is_wanted));
+                self.set_timer(id);
             }
             ListenersCommand::Close(room) => self.close(now, &room),
         }

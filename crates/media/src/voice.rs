@@ -11,7 +11,7 @@
 //! No moment is used twice, so a voice that is ahead of the clock can only wait for it: how far ahead it
 //! may get is bounded, and what shows that the room is there never adds to it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::FRAME_TICKS;
 
@@ -33,6 +33,9 @@ const BEHIND_AFTER_PAUSE: i32 = 3 * FRAME_TICKS as i32;
 
 /// So many late frames in a row are no stragglers: the speaker's clock has jumped back.
 const STRAGGLERS: u8 = 4;
+
+/// Nobody goes without a packet for longer: quiet and broken must not be the same.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_millis(400);
 
 /// DTX frames that end a turn: three leave no audible tail, measured in Chromium.
 pub const ENDING_FRAMES: u32 = 3;

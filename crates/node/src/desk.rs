@@ -22,14 +22,14 @@ use protocol::node::{
     self, Admit, Announcement, Event, MAX_ORIGINS, NodeKind, Origins, PeerEvent, Request, Response,
     RoomOrigin, Stage,
 };
-use protocol::{ApiError, Code, Epoch, NodeId, Offer, PeerId, RoomId};
+use protocol::{ApiError, Code, NodeId, Offer, PeerId, RoomId};
 use serde::Serialize;
 use service::metrics::{IntCounter, IntGauge};
 use service::{Metrics, Shutdown, shutdown};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::epochs::Epochs;
+use crate::versions::Versions;
 use crate::{Config, Reach, meters};
 
 /// Between two announcements.
@@ -121,7 +121,7 @@ pub struct Desk<D> {
     boot: u64,
     next_peer: u64,
     peers: HashMap<PeerId, Seat>,
-    epochs: Epochs,
+    versions: Versions,
     /// Peers of each shard.
     loads: Vec<u32>,
     admits: bool,
@@ -161,7 +161,7 @@ impl<D: Duty> Desk<D> {
             // A peer of before a restart is not mistaken for one of after it.
             next_peer: (boot / 1_000) << 32,
             peers: HashMap::new(),
-            epochs: Epochs::default(),
+            versions: Versions::default(),
             loads,
             admits: true,
             connected,
@@ -212,7 +212,7 @@ impl<D: Duty> Desk<D> {
             Ok(Request::Stage(stage)) => {
                 self.stage(stage).map_or_else(Response::Refused, |()| Response::Done)
             }
-            Ok(Request::Close { room, epoch }) => self.close(&room, epoch).await,
+            Ok(Request::Close { room, version }) => self.close(&room, version).await,
             Err(error) => {
                 self.bad_requests.inc();
                 Response::Refused(ApiError::new(Code::BadRequest, error.to_string()))
@@ -228,7 +228,7 @@ impl<D: Duty> Desk<D> {
         if self.peers.len() >= self.config.capacity as usize {
             return Err(ApiError::new(Code::Unavailable, "this node is full"));
         }
-        self.enter(&admit.room, admit.epoch)?;
+        self.enter(&admit.room, admit.version)?;
         self.next_peer += 1;
         let peer = PeerId(self.next_peer);
         let (room, offer, speaks) = (admit.room.clone(), admit.offer.clone(), admit.speaker.is_some());
@@ -247,16 +247,16 @@ impl<D: Duty> Desk<D> {
     }
 
     fn stage(&mut self, stage: Stage) -> Result<(), ApiError> {
-        self.enter(&stage.room, stage.epoch)?;
+        self.enter(&stage.room, stage.version)?;
         self.duty.stage(stage)
     }
 
-    fn enter(&mut self, room: &RoomId, epoch: Epoch) -> Result<(), ApiError> {
-        if self.epochs.enter(Instant::now(), room, epoch) { Ok(()) } else { Err(is_over()) }
+    fn enter(&mut self, room: &RoomId, version: u64) -> Result<(), ApiError> {
+        if self.versions.enter(Instant::now(), room, version) { Ok(()) } else { Err(is_over()) }
     }
 
-    async fn close(&mut self, room: &RoomId, epoch: Epoch) -> Response {
-        if !self.epochs.close(Instant::now(), room, epoch) {
+    async fn close(&mut self, room: &RoomId, version: u64) -> Response {
+        if !self.versions.close(Instant::now(), room, version) {
             return Response::Done;
         }
         if let Err(error) = self.duty.close(room) {

@@ -10,10 +10,10 @@
 
 mod answer;
 pub mod desk;
-mod epochs;
 pub mod meters;
 pub mod serve;
 pub mod shards;
+mod versions;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -84,12 +84,12 @@ pub enum Request {
     },
     /// How the stage of a room stands; to its origin. Older versions than the known one change nothing.
     Stage(Stage),
-    /// The room is over: forget it and its peers. One made after it, with a higher epoch, goes on.
+    /// The room is over: forget it and its peers. One made after it, of a later version, goes on.
     Close {
         /// Which.
         room: RoomId,
         /// Its last.
-        epoch: Epoch,
+        version: u64,
     },
 }
 
@@ -100,14 +100,25 @@ pub struct Admit {
     pub room: RoomId,
     /// For this person.
     pub identity: Identity,
+    /// Of the room, as it was when they were permitted; it grows with each change, from one room of this name
+    /// to the next.
+    pub version: u64,
     /// Speakers: their number. Listeners: none.
     pub speaker: Option<SpeakerNumber>,
-    /// Where the room's audio comes from.
-    pub origin: NodeId,
-    /// The epoch of that origin.
-    pub epoch: Epoch,
+    /// Where the room's audio comes from. None: a listener waits for it to have an origin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Root>,
     /// What the client told.
     pub offer: Offer,
+}
+
+/// Where a room's audio comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// Its origin.
+    pub origin: NodeId,
+    /// Of that; a higher one is newer.
+    pub epoch: Epoch,
 }
 
 /// What a node answers.
@@ -134,7 +145,7 @@ pub struct Stage {
     pub room: RoomId,
     /// The epoch that the addressed origin was given.
     pub epoch: Epoch,
-    /// Of the stage; only grows.
+    /// Of the stage: that of the room when it was changed last.
     pub version: u64,
     /// Backstage, nothing but silence goes down the tree.
     pub state: RoomState,
@@ -189,10 +200,9 @@ pub struct Origins {
 pub struct RoomOrigin {
     /// The room.
     pub room: RoomId,
-    /// Its origin.
-    pub origin: NodeId,
-    /// Of that; a higher one is newer.
-    pub epoch: Epoch,
+    /// From there.
+    #[serde(flatten)]
+    pub root: Root,
 }
 
 /// What a node is.

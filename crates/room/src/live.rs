@@ -33,7 +33,7 @@ use protocol::message::{
     ClientMessage, Counts, IceServer, MoveReason, Person, Purpose, RemoveReason, Reply, RequestId,
     ServerMessage,
 };
-use protocol::node::{Event, Stage};
+use protocol::node::{Event, Root, Stage};
 
 use crate::hall::{Commit, Committed, Conflict, Due, Loaded};
 use crate::presence::Board;
@@ -261,8 +261,8 @@ pub enum Effect {
     Push(NodeId, Stage),
     /// Have a node end a peer, however long that takes.
     Remove(NodeId, PeerId),
-    /// Have every node forget the room, which ended in this epoch.
-    Close(Epoch),
+    /// Have every node forget the room, whose last version this is.
+    Close(u64),
     /// The room comes from there, as far as this node knows.
     Origin(Option<(NodeId, Epoch)>),
     /// Somebody has replaced so many peers that the oldest one had to go at once.
@@ -298,12 +298,19 @@ pub enum Answered {
 /// What a media node must know about a newcomer.
 #[derive(Debug, Clone)]
 pub struct Permit {
-    /// Where the room's audio comes from.
-    pub origin: NodeId,
-    /// The epoch of that.
-    pub epoch: Epoch,
-    /// On stage: their number.
-    pub speaker: Option<SpeakerNumber>,
+    /// Of the room.
+    pub version: u64,
+    /// What they may.
+    pub to: Permitted,
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone)]
+pub enum Permitted {
+    /// Hear the room, from there once it has an origin.
+    Listen(Option<Root>),
+    /// Speak under this number, at that origin.
+    Speak(SpeakerNumber, Root),
 }
 
 /// How a room stands.
@@ -373,8 +380,8 @@ pub struct Live {
     push: StagePush,
     /// Peers that were replaced or left behind.
     lingering: Lingering,
-    /// Those who wait for the room to have an origin.
-    permits: Vec<(Asked, Who, Purpose)>,
+    /// Those who are to speak and wait for the room to have an origin.
+    permits: Vec<(Asked, Who)>,
     /// The origin of this epoch is gone, and another one is to be assigned.
     lost_origin: Option<Epoch>,
     /// After this epoch later ones were given which nobody remembers: the store has lost them.

@@ -137,8 +137,8 @@ impl<C> ShardHandle<C> {
         self.0.queue.push(command)
     }
 
-    /// Hands over a command though far too many wait: for the end of a peer, which nobody would say again. There
-    /// are no more of these than peers.
+    /// Hands over a command though far too many wait: for the end of a peer, or that a room has lost its origin,
+    /// which nobody would say again. There are not many more of these than peers and rooms.
     pub fn send_always(&self, command: C) {
         self.0.queue.push_always(command);
     }

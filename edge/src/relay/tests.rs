@@ -8,7 +8,7 @@ use media::listeners::ListenersEvent;
 use media::relay::Downstream;
 use media::{Batch, Plane};
 use protocol::node::Announcement;
-use protocol::{Frame, SpeakerNumber, VoiceId};
+use protocol::{Epoch, Frame, SpeakerNumber, VoiceId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use service::{Registry, shutdown};
@@ -243,7 +243,8 @@ impl TestEdge {
 
     /// There is a listener on its shard.
     fn listen(&self) {
-        let known = Input::Known { room: room(), origin: name("origin-1"), epoch: Epoch(1) };
+        let root = protocol::node::Root { origin: name("origin-1"), epoch: Epoch(1) };
+        let known = Input::Known { room: room(), root: Some(root) };
         self.queue.push(known).ok().unwrap();
         self.queue.push(Input::Wanted(0, room())).ok().unwrap();
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ::room::tree::{self, Parent};
 use media::relay::LinkId;
+use protocol::node::Root;
 use protocol::{NodeId, RoomId};
 
 use super::{Out, Room, Rooms};
@@ -39,6 +40,7 @@ impl Rooms {
         }
         self.leave_lost_parents(now, out);
         self.place_unplaced(now, PLACED_AT_ONCE, out);
+        self.look_for_silence(out);
         out.hang_up.extend(self.parents.unused(now, |link| self.upstream.uses(link)));
         let over = |since: Instant| now.saturating_duration_since(since) >= LINGER;
         for id in self.ids(|room| room.idle_since.is_some_and(over)) {
@@ -55,6 +57,16 @@ impl Rooms {
             self.place(now, id, out);
         } else {
             room.idle_since.get_or_insert(now);
+        }
+    }
+
+    /// Tells the shards which rooms have lost their origin, and which have one again.
+    fn look_for_silence(&mut self, out: &mut Out) {
+        for (id, room) in &mut self.rooms {
+            let is_silent = room.has_no_origin(&self.topology);
+            if std::mem::replace(&mut room.is_silent, is_silent) != is_silent {
+                out.silent.extend(room.shards.iter().map(|&shard| (shard, id.clone(), is_silent)));
+            }
         }
     }
 
@@ -94,13 +106,18 @@ impl Rooms {
         if room.idle_since.is_some() && before.is_none() {
             return;
         }
+        let Some(root) = &room.root else {
+            // It is looked for a parent once it has an origin.
+            room.unplaced = None;
+            return;
+        };
         room.avoid.take_if(|(_, until)| *until <= now);
         let avoided = room.avoid.as_ref().map(|(node, _)| node);
         let usable = |node: &NodeId| !self.parents.rests(node) && avoided != Some(node);
         let edges: Vec<_> = self.topology.edges.iter().filter(|edge| usable(&edge.node)).cloned().collect();
         let parent = match tree::parent(id, &edges, &self.me) {
             Parent::Edge(node) => node,
-            Parent::Origin => room.origin.clone(),
+            Parent::Origin => root.origin.clone(),
         };
         let link = self.parents.link(&parent).filter(|_| usable(&parent));
         let Some(link) = link else {
@@ -117,7 +134,7 @@ impl Rooms {
         if before != Some(link) {
             // The first parent is no change.
             out.changed.extend((before.is_some() || why != "tree").then_some(why));
-            self.upstream.join(id, link, &room.origin, room.epoch, &mut out.up);
+            self.upstream.join(id, link, &root.origin, root.epoch, &mut out.up);
             if before.is_none() {
                 // Until it answers: one that never does is left like one without a way.
                 room.lost_since.get_or_insert(now);
@@ -131,8 +148,9 @@ impl Rooms {
         let mut path = path.to_vec();
         if let Some(room) = self.rooms.get_mut(id) {
             room.lost_since = path.is_empty().then(|| room.lost_since.unwrap_or(now));
-            if let Some(root) = path.first().filter(|_| epoch > room.epoch) {
-                (room.origin, room.epoch) = (root.clone(), epoch);
+            let root = path.first().map(|origin| Root { origin: origin.clone(), epoch });
+            if let Some(root) = root.filter(|root| room.is_older(root)) {
+                room.root = Some(root);
             }
         }
         if !path.is_empty() {

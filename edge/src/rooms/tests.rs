@@ -1,4 +1,5 @@
 use ::room::tree::{self, Parent};
+use protocol::Epoch;
 use rand::SeedableRng;
 
 use super::*;
@@ -17,6 +18,10 @@ fn member(name: &str) -> Member {
 
 fn room() -> RoomId {
     RoomId::new("all-hands").unwrap()
+}
+
+fn root(origin: &str, epoch: u32) -> Root {
+    Root { origin: node(origin), epoch: Epoch(epoch) }
 }
 
 /// One edge among others, and a clock in ms.
@@ -40,7 +45,7 @@ impl Script {
 
     fn listen(&mut self, ms: u64) {
         let now = self.at(ms);
-        self.rooms.known(now, &room(), &node("origin"), Epoch(1));
+        self.rooms.known(now, &room(), Some(root("origin", 1)));
         self.rooms.wanted(now, 0, &room(), &mut self.out);
     }
 
@@ -283,10 +288,10 @@ fn a_newer_origin_is_followed_and_an_older_one_is_not() {
     script.path(10, UP, 0, &["origin"]);
     script.take();
     let now = script.at(20);
-    script.rooms.known(now, &room(), &node("origin-2"), Epoch(1));
+    script.rooms.known(now, &room(), Some(root("origin-2", 1)));
     script.wait(20, 140);
     assert_eq!(script.dialled(), [""; 0]);
-    script.rooms.known(now, &room(), &node("origin-2"), Epoch(2));
+    script.rooms.known(now, &room(), Some(root("origin-2", 2)));
     script.wait(160, 300);
     assert_eq!(script.dialled(), ["origin-2"]);
     script.link(310, "origin-2", UP_AGAIN);
@@ -300,15 +305,85 @@ fn where_a_room_comes_from_now_is_followed_at_once_and_of_no_concern_where_nobod
     links.links.insert(node("origin-2"), "127.0.0.1:7300".parse().unwrap());
     script.rooms.topology(links);
     let now = script.at(0);
-    script.rooms.moved(now, &room(), &node("origin-2"), Epoch(9), &mut script.out);
+    script.rooms.moved(now, &room(), root("origin-2", 9), &mut script.out);
     assert_eq!(script.rooms.len(), 0);
     script.listen(0);
     script.link(5, "origin", UP);
     script.take();
-    script.rooms.moved(now, &room(), &node("origin-2"), Epoch(1), &mut script.out);
+    script.rooms.moved(now, &room(), root("origin-2", 1), &mut script.out);
     assert_eq!(script.dialled(), [""; 0], "that is no newer one");
-    script.rooms.moved(now, &room(), &node("origin-2"), Epoch(2), &mut script.out);
+    script.rooms.moved(now, &room(), root("origin-2", 2), &mut script.out);
     assert_eq!(script.dialled(), ["origin-2"]);
+}
+
+#[test]
+fn a_room_that_waits_is_silent_until_it_has_an_origin_which_is_then_asked_for_it() {
+    let mut script = Script::new("edge-1", &["edge-1"]);
+    let now = script.at(0);
+    script.rooms.known(now, &room(), None);
+    script.rooms.wanted(now, 1, &room(), &mut script.out);
+    let out = script.take();
+    assert_eq!((out.silent, out.dial.len()), (vec![(1, room(), true)], 0));
+    script.rooms.known(now, &room(), None);
+    script.rooms.wanted(now, 2, &room(), &mut script.out);
+    assert_eq!(script.take().silent, [(2, room(), true)]);
+    script.wait(20, 5_000);
+    script.rooms.topology(topology(&["edge-1", "edge-2"]));
+    script.wait(5_020, 10_000);
+    let out = script.take();
+    assert_eq!((out.silent.len(), out.dial.len()), (0, 0), "there is nobody to ask");
+
+    let now = script.at(10_020);
+    script.rooms.moved(now, &room(), root("origin", 1), &mut script.out);
+    assert_eq!(script.dialled().len(), 1);
+    script.wait(10_040, 10_200);
+    let spoken = vec![(1, room(), false), (2, room(), false)];
+    assert_eq!(script.take().silent, spoken);
+    script.rooms.known(now, &room(), None);
+    script.wait(10_220, 10_400);
+    assert_eq!(script.take().silent, [], "a later listener's node may not have heard of it");
+}
+
+#[test]
+fn a_room_that_waits_is_kept_only_while_it_has_a_listener_and_a_little_longer() {
+    let mut script = Script::new("edge-1", &["edge-1"]);
+    let now = script.at(0);
+    script.rooms.known(now, &room(), None);
+    script.rooms.wanted(now, 0, &room(), &mut script.out);
+    script.wait(20, 40_000);
+    assert_eq!(script.rooms.len(), 1);
+    let now = script.at(40_000);
+    script.rooms.unwanted(now, 0, &room(), &mut script.out);
+    script.wait(40_020, 69_900);
+    assert_eq!(script.rooms.len(), 1);
+    script.wait(69_920, 70_200);
+    assert_eq!(script.rooms.len(), 0);
+}
+
+#[test]
+fn a_room_whose_origin_is_gone_is_silent_and_one_that_is_out_of_reach_is_not() {
+    let mut script = Script::new("edge-1", &["edge-1"]);
+    script.listen(0);
+    script.link(5, "origin", UP);
+    script.path(10, UP, 0, &["origin"]);
+    script.take();
+    let lost = script.at(1_000);
+    script.rooms.parent_lost(lost, UP, &mut script.out);
+    script.wait(1_020, 2_000);
+    assert_eq!(script.take().silent, [], "others may hear it: whoever listens here goes there");
+
+    let mut without = topology(&["edge-1"]);
+    let origin = without.links.remove(&node("origin")).unwrap();
+    script.rooms.topology(without.clone());
+    script.wait(2_020, 2_200);
+    assert_eq!(script.take().silent, [(0, room(), true)]);
+    without.links.insert(node("origin-2"), origin);
+    script.rooms.topology(without);
+    let now = script.at(3_000);
+    script.rooms.moved(now, &room(), root("origin-2", 2), &mut script.out);
+    script.wait(3_020, 3_200);
+    let out = script.take();
+    assert_eq!((out.silent, &out.dial[0].0), (vec![(0, room(), false)], &node("origin-2")));
 }
 
 #[test]
@@ -318,10 +393,10 @@ fn rooms_without_a_parent_do_not_keep_the_others_from_theirs() {
     let named = |name: &str| RoomId::new(name).unwrap();
     // As many rooms of an origin that nobody knows as fill several turns, and one more, last in order.
     for number in 0..100 {
-        script.rooms.known(now, &named(&format!("a{number}")), &node("nowhere"), Epoch(1));
+        script.rooms.known(now, &named(&format!("a{number}")), Some(root("nowhere", 1)));
         script.rooms.wanted(now, 0, &named(&format!("a{number}")), &mut script.out);
     }
-    script.rooms.known(now, &named("z"), &node("origin"), Epoch(1));
+    script.rooms.known(now, &named("z"), Some(root("origin", 1)));
     script.rooms.wanted(now, 0, &named("z"), &mut script.out);
     assert_eq!(script.dialled(), ["origin"]);
     script.rooms.parent_failed(now, &node("origin"), &mut script.out);

@@ -8,7 +8,7 @@ use crate::client::offer;
 use crate::venue::{ROOM, Venue};
 
 #[tokio::test]
-async fn listeners_are_spread_over_the_edges_and_speakers_go_to_the_origin() {
+async fn listeners_are_spread_over_the_edges_and_need_no_origin_and_speakers_go_to_it() {
     let venue = Venue::open().await;
     let (mut anna, mut ben) =
         (venue.join(Role::Listener, "anna").await, venue.join(Role::Listener, "ben").await);
@@ -19,13 +19,23 @@ async fn listeners_are_spread_over_the_edges_and_speakers_go_to_the_origin() {
     assert_eq!(one["answer"]["ssrcs"].as_array().unwrap().len(), 3);
     let admit = |request| if let Request::Admit(admit) = request { Some(admit) } else { None };
     let told = venue.edges[0].asked(admit).await;
-    assert_eq!((told.origin.as_str(), told.speaker), ("origin-1", None));
+    assert_eq!((&told.root, told.speaker), (&None, None));
+    let of_anna = told.version;
 
     let mut sam = venue.join(Role::Speaker, "sam").await;
     let media = sam.media("speak").await;
     assert_eq!(media["node"], "origin-1");
     let told = venue.origin.asked(admit).await;
     assert_eq!(told.speaker.map(|number| json!(number)), Some(sam.welcome["you"]["number"].clone()));
+    assert!(told.version > of_anna, "the room goes by versions, with or without an origin");
+    let root = told.root.unwrap();
+    assert_eq!(root.origin.as_str(), "origin-1");
+
+    let mut carl = venue.join(Role::Listener, "carl").await;
+    let media = carl.media("listen").await;
+    let told =
+        venue.edge_of(&media).asked(|request| admit(request).filter(|admit| admit.root.is_some())).await;
+    assert_eq!(told.root, Some(root), "now it is known");
     venue.close().await;
 }
 
@@ -194,7 +204,7 @@ async fn a_lost_origin_is_replaced_by_a_higher_epoch() {
         let message = told.recv().await.unwrap();
         let origins: Origins = serde_json::from_slice(&message.payload).unwrap();
         assert_eq!(origins.rooms[0].room.as_str(), ROOM);
-        epoch = origins.rooms[0].epoch;
+        epoch = origins.rooms[0].root.epoch;
     }
     venue.close().await;
 }

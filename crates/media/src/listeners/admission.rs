@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use protocol::{ApiError, Code, Offer, PeerId};
+use rand::Rng;
 
 use super::room::{Program, Room};
 use super::{AdmitListener, Listeners, ListenersEvent, Seat};
@@ -73,7 +74,7 @@ impl Listeners {
         let credentials = credentials.map_err(refusal)?;
         let room = self.rooms.entry(admit.room.clone()).or_insert_with(|| {
             self.events.push_back(ListenersEvent::Wanted(admit.room.clone()));
-            Room::new(now)
+            Room::new(now, self.rng.random())
         });
         room.admitted += 1;
         let framing_ms = admit.offer.framing.map(|framing| framing.value());

@@ -34,6 +34,8 @@ pub enum ListenersCommand {
         /// When it reached the node.
         arrived: Instant,
     },
+    /// A room has no origin, or (false) has one again: without one its silence is made here.
+    KeepAlive(RoomId, bool),
     /// The room is over: its peers end, without an event for each.
     Close(RoomId),
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use protocol::{Frame, PeerId};
+use protocol::{Frame, PeerId, VoiceId};
 
 use super::lanes::{LEVELS, Lanes, Place, level};
 use super::line::Line;
@@ -12,6 +12,8 @@ use super::timeline::{Dropped, Timeline};
 use super::valve::Shift;
 use crate::Batch;
 use crate::audience::Receiver;
+use crate::framing::Timed;
+use crate::voice::KEEP_ALIVE;
 
 /// What a listener hears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +36,10 @@ pub(super) struct Manner {
 #[derive(Debug)]
 pub(super) struct Room {
     timeline: Timeline,
+    /// Where its time begins if no frame ever came.
+    base: u32,
+    /// It has no origin: when silence is due in place of frames.
+    silence: Option<Instant>,
     voices: Lanes,
     line: Lanes,
     loudest: Line,
@@ -58,9 +64,12 @@ struct Spot {
 }
 
 impl Room {
-    pub(super) fn new(now: Instant) -> Self {
+    /// A room that nobody is in. `base` is where its time begins if no frame ever comes: random.
+    pub(super) fn new(now: Instant, base: u32) -> Self {
         Self {
             timeline: Timeline::default(),
+            base,
+            silence: None,
             voices: Lanes::new(now),
             line: Lanes::new(now),
             loudest: Line::default(),
@@ -80,9 +89,33 @@ impl Room {
             Err(Dropped::Duplicate) => return stats.dropped_duplicate += 1,
             Err(Dropped::Late) => return stats.dropped_late += 1,
         };
-        stats.dropped_late_joined += self.voices.push(&timed);
+        self.silence.iter_mut().for_each(|due| *due = arrived + KEEP_ALIVE);
+        self.push(&timed, stats);
+    }
+
+    /// It has no origin, or has one again. Without one it makes silence as an origin would, so that whoever
+    /// waits knows that the room is there.
+    pub(super) fn keep_alive(&mut self, now: Instant, is_wanted: bool) {
+        self.silence = is_wanted.then(|| self.silence.unwrap_or(now));
+    }
+
+    fn make_silence(&mut self, now: Instant, stats: &mut ListenersStats) {
+        let is_due = self.silence_due().is_some_and(|due| due <= now);
+        let Some(voice) = VoiceId::all().next().filter(|_| is_due) else { return };
+        self.silence = Some(now + KEEP_ALIVE);
+        stats.keep_alives += 1;
+        let timed = self.timeline.fill(voice, now, self.base);
+        self.push(&timed, stats);
+    }
+
+    fn silence_due(&self) -> Option<Instant> {
+        self.silence.filter(|_| !self.spots.is_empty())
+    }
+
+    fn push(&mut self, timed: &Timed, stats: &mut ListenersStats) {
+        stats.dropped_late_joined += self.voices.push(timed);
         if !self.line.is_empty()
-            && let Some(taken) = self.loudest.take(&timed)
+            && let Some(taken) = self.loudest.take(timed)
         {
             stats.dropped_late_joined += self.line.push(&taken);
         }
@@ -148,6 +181,7 @@ impl Room {
 
     /// Sends what can leave by now.
     pub(super) fn flush(&mut self, now: Instant, out: &mut Batch, stats: &mut ListenersStats) {
+        self.make_silence(now, stats);
         for lanes in [&mut self.voices, &mut self.line] {
             lanes.flush(now, out, stats);
         }
@@ -160,7 +194,7 @@ impl Room {
 
     /// When [`flush`](Self::flush) has something to do; in the past: at once.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.voices.due().into_iter().chain(self.line.due()).min()
+        [self.voices.due(), self.line.due(), self.silence_due()].into_iter().flatten().min()
     }
 
     /// Takes a listener to another lane, if this is where both have a boundary.

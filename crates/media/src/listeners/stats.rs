@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct ListenersStats {
     /// Frames that came from upstream.
     pub frames: u64,
+    /// Frames of silence made here, for rooms without an origin.
+    pub keep_alives: u64,
     /// Packets sent to listeners.
     pub egress_packets: u64,
     /// Bytes of them, as UDP payload.

@@ -1,15 +1,18 @@
 //! Time and order of a room's frames as its listeners see them, whatever the tree does.
 //!
 //! Each frame is let through once. A new origin starts a higher epoch on a clock of its own: then all
-//! timestamps are moved, once, so that they go on from where they were. Ticks count the 20 ms of the
-//! room without ever wrapping, because 2^32 is no multiple of a frame.
+//! timestamps are moved, once, so that they go on from where they were. So they do where a room had no
+//! origin, and silence was made in its place. Ticks count the 20 ms of the room without ever wrapping,
+//! because 2^32 is no multiple of a frame.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use protocol::{Epoch, FRAME_TICKS, Frame, VOICES};
+use bytes::Bytes;
+use protocol::{Epoch, FRAME_TICKS, Frame, SpeakerNumber, VOICES, VoiceId};
 
+use crate::audience::NO_LEVEL;
 use crate::framing::Timed;
-use crate::opus;
+use crate::opus::{self, Toc};
 use crate::voice::since;
 
 /// A repaired frame is of use to unjoined listeners this long after its successors, in ticks.
@@ -17,6 +20,9 @@ const LATE: i64 = 5;
 
 /// A clock this far from where it should be is another clock, in ticks: 10 s.
 const OTHER_CLOCK: i64 = 500;
+
+/// Length of a tick.
+const FRAME: Duration = Duration::from_millis(20);
 
 /// Why a frame goes no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +37,8 @@ pub(super) enum Dropped {
 
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
-    epoch: Epoch,
+    /// Of the newest origin; none before the first.
+    epoch: Option<Epoch>,
     /// Listeners' time minus the origin's.
     offset: u32,
     newest: Option<Newest>,
@@ -51,10 +58,11 @@ struct Newest {
 impl Timeline {
     /// Places a frame, or says why it has no place.
     pub(super) fn place(&mut self, mut frame: Frame, arrived: Instant) -> Result<Timed, Dropped> {
-        if frame.epoch < self.epoch {
+        let epoch = Some(frame.epoch);
+        if epoch < self.epoch {
             return Err(Dropped::Epoch);
         }
-        if frame.epoch > self.epoch || self.is_other_clock(&frame, arrived) {
+        if epoch > self.epoch || self.is_other_clock(&frame, arrived) {
             self.rebase(&frame, arrived);
         }
         let voice = &mut self.voices[frame.voice.index()];
@@ -69,6 +77,25 @@ impl Timeline {
         self.note(Newest { timestamp: frame.timestamp, tick, arrived });
         let whole = on_grid && opus::Packet::parse(&frame.payload).is_ok_and(|p| p.ticks() == FRAME_TICKS);
         Ok(Timed { frame, tick, whole, arrived, follows })
+    }
+
+    /// A frame of silence, at the moment that it is, in place of those that do not come. `base` is where
+    /// timestamps begin if none ever came: random.
+    pub(super) fn fill(&mut self, voice: VoiceId, now: Instant, base: u32) -> Timed {
+        let first = Newest { timestamp: base, tick: 0, arrived: now };
+        let next = self.newest.map_or(first, |newest| newest.next(now));
+        self.newest = Some(next);
+        self.voices[voice.index()].newest_tick = Some(next.tick);
+        let frame = Frame {
+            epoch: self.epoch.unwrap_or_default(),
+            number: 0,
+            timestamp: next.timestamp,
+            speaker: SpeakerNumber::NOBODY,
+            voice,
+            level: NO_LEVEL,
+            payload: Bytes::from_static(&[Toc::DEFAULT.0]),
+        };
+        Timed { frame, tick: next.tick, whole: true, arrived: now, follows: true }
     }
 
     /// The newest tick of all voices.
@@ -99,14 +126,13 @@ impl Timeline {
     }
 
     fn rebase(&mut self, first: &Frame, arrived: Instant) {
-        self.epoch = first.epoch;
+        self.epoch = Some(first.epoch);
         self.voices = Default::default();
         let Some(newest) = self.newest else { return };
-        self.floor = newest.expected(arrived).max(newest.tick + 1);
-        let passed = (self.floor - newest.tick) as u32;
-        let timestamp = newest.timestamp.wrapping_add(passed.wrapping_mul(FRAME_TICKS));
-        self.offset = timestamp.wrapping_sub(first.timestamp);
-        self.newest = Some(Newest { timestamp, tick: self.floor, arrived });
+        let next = newest.next(arrived);
+        self.floor = next.tick;
+        self.offset = next.timestamp.wrapping_sub(first.timestamp);
+        self.newest = Some(Newest { arrived, ..next });
     }
 }
 
@@ -114,6 +140,15 @@ impl Newest {
     /// Which tick it is by now, going by the clock on the wall.
     fn expected(&self, now: Instant) -> i64 {
         self.tick + (now.saturating_duration_since(self.arrived).as_millis() / 20) as i64
+    }
+
+    /// What goes on from here at `now`. It counts as having come at its own moment, or what a timer is late
+    /// by would add up.
+    fn next(self, now: Instant) -> Self {
+        let tick = self.expected(now).max(self.tick + 1);
+        let passed = (tick - self.tick) as u32;
+        let timestamp = self.timestamp.wrapping_add(passed.wrapping_mul(FRAME_TICKS));
+        Self { timestamp, tick, arrived: self.arrived + FRAME * passed }
     }
 }
 
@@ -146,11 +181,6 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use bytes::Bytes;
-    use protocol::{SpeakerNumber, VoiceId};
-
     use super::*;
     use crate::testing;
 
@@ -213,6 +243,51 @@ mod tests {
             Some(Dropped::Late),
             "that is the last origin's ground"
         );
+    }
+
+    /// Silence on the first voice, at so many ms.
+    fn silence(timeline: &mut Timeline, start: Instant, ms: u64) -> Timed {
+        timeline.fill(VoiceId::new(0).unwrap(), start + Duration::from_millis(ms), START)
+    }
+
+    #[test]
+    fn the_first_origin_goes_on_where_the_silence_was() {
+        let mut timeline = Timeline::default();
+        let now = testing::start();
+        // The timer is always a little late.
+        for (i, late) in [0, 7, 14, 3, 19].into_iter().enumerate() {
+            let made = silence(&mut timeline, now, i as u64 * 400 + late);
+            assert_eq!(made.tick, i as i64 * 20);
+            assert_eq!(made.frame.timestamp, START.wrapping_add(i as u32 * 20 * FRAME_TICKS));
+            assert!(opus::is_dtx(&made.frame.payload) && made.whole);
+        }
+        // Even one that says that it is the very first: epoch 0, and on the same clock.
+        let mut first = frame(0, 0, 0, 0);
+        first.timestamp = START.wrapping_add(3 * FRAME_TICKS);
+        let first = timeline.place(first, now + Duration::from_millis(1_700)).unwrap();
+        assert_eq!(first.tick, 85);
+        assert_eq!(first.frame.timestamp, START.wrapping_add(85 * FRAME_TICKS));
+    }
+
+    #[test]
+    fn silence_takes_over_from_an_origin_and_gives_back_to_it_or_to_the_next() {
+        let mut timeline = Timeline::default();
+        let now = testing::start();
+        let at = |ms| now + Duration::from_millis(ms);
+        let before = timeline.place(frame(1, 0, 7, 100), now).unwrap();
+        let made = silence(&mut timeline, now, 400);
+        assert_eq!(made.tick, before.tick + 20);
+        assert_eq!(made.frame.timestamp, before.frame.timestamp.wrapping_add(20 * FRAME_TICKS));
+        assert_eq!(timeline.place(frame(1, 0, 8, 101), at(410)).err(), Some(Dropped::Late));
+        // It lives, and its clock went on as ours did.
+        let back = timeline.place(frame(1, 0, 9, 121), at(420)).unwrap();
+        assert_eq!(
+            (back.tick, back.frame.timestamp),
+            (before.tick + 21, START.wrapping_add(121 * FRAME_TICKS))
+        );
+        silence(&mut timeline, now, 800);
+        let after = timeline.place(Frame { timestamp: 77, ..frame(2, 0, 0, 0) }, at(840)).unwrap();
+        assert_eq!(after.tick, before.tick + 42);
     }
 
     #[test]

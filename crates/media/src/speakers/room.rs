@@ -18,10 +18,7 @@ use super::seat::{Seat, Sink};
 use crate::audience::{Head, NO_LEVEL, Packets};
 use crate::opus::{self, Toc};
 use crate::stage::{Stage, Verdict};
-use crate::voice::{ENDING_FRAMES, Misplaced, RoomClock, Voice, Wanted, since};
-
-/// Nobody goes without a packet for longer: quiet and broken must not be the same.
-pub(super) const KEEP_ALIVE: Duration = Duration::from_millis(400);
+use crate::voice::{ENDING_FRAMES, KEEP_ALIVE, Misplaced, RoomClock, Voice, Wanted, since};
 
 /// A voice that sounds and then gets nothing for so long is ended for it.
 const STALLED: Duration = Duration::from_millis(200);

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use protocol::{Identity, PeerId, SpeakerNumber};
 
 use super::microphone::{Microphone, Said};
-use super::room::KEEP_ALIVE;
 use super::{AdmitSpeaker, SpeakersEvent, SpeakersStats};
 use crate::Batch;
 use crate::audience::{Negotiated, Packets, Receiver};
 use crate::loudness::{Level, Loudness};
 use crate::stage;
+use crate::voice::KEEP_ALIVE;
 
 /// Silence is passed on for so long, then its sender's voice says nothing until it sounds again.
 const SILENCE: Duration = Duration::from_millis(200);

@@ -341,3 +341,55 @@ fn a_large_audience_is_sent_to_in_slices_and_everybody_gets_everything_once() {
         assert_eq!(counts, (0..20).collect::<Vec<_>>(), "listener {listener}");
     }
 }
+
+#[test]
+fn a_room_without_an_origin_is_silent_and_there_and_goes_on_unbroken_with_each_origin() {
+    let mut edge = Edge::new();
+    let people = [(3, 20), (3, 60), (1, 20)].map(|(lines, framing)| edge.join(lines, framing));
+    edge.wait(1_000);
+    assert!(people.iter().all(|&person| edge.take(person).is_empty()), "nobody said that it has none");
+
+    let waits = |edge: &mut Edge, waits| edge.command(ListenersCommand::KeepAlive(room(), waits));
+    waits(&mut edge, true);
+    edge.wait(1_999);
+    waits(&mut edge, true);
+    assert_eq!(edge.stats().keep_alives, 5, "said twice is no more than once");
+    for epoch in 1..=2 {
+        // Its clock is its own, and what it says comes before the room is known to have an origin again.
+        for count in 0..30 {
+            let timestamp = epoch * 1_000_000_007 + count * FRAME_TICKS;
+            edge.frame(speech(0, epoch, count, timestamp, count));
+            edge.wait(20);
+        }
+        waits(&mut edge, false);
+        edge.wait(2_000);
+        waits(&mut edge, true);
+        edge.wait(1_999);
+    }
+    assert_eq!(edge.stats().keep_alives, 15);
+    for heard in people.map(|person| edge.take(person)) {
+        assert_eq!(heard.iter().flat_map(counts).count(), 60, "all that was said");
+        assert!(heard.windows(2).all(|pair| pair[1].sequence == pair[0].sequence.wrapping_add(1)));
+        let ticks = heard.windows(2).map(|pair| pair[1].timestamp.wrapping_sub(pair[0].timestamp));
+        assert!(ticks.clone().all(|ticks| ticks > 0 && ticks % FRAME_TICKS == 0));
+        // As much time has passed as on the clock on the wall: 2 s, and twice 600 ms and 4 s, but for the last 400 ms.
+        assert!((538..=542).contains(&(ticks.sum::<u32>() / FRAME_TICKS)));
+    }
+}
+
+#[test]
+fn whoever_comes_first_to_a_room_that_waits_hears_at_once_that_it_is_there() {
+    let mut edge = Edge::new();
+    let gone = edge.join(3, 20);
+    edge.command(ListenersCommand::KeepAlive(room(), true));
+    edge.wait(5_000);
+    let peer = edge.people[gone].peer;
+    edge.command(ListenersCommand::Remove(peer));
+    let made = edge.stats().keep_alives;
+    edge.wait(5_000);
+    assert_eq!(edge.stats().keep_alives, made, "for nobody nothing is made");
+    let next = edge.join(3, 20);
+    edge.command(ListenersCommand::KeepAlive(room(), true));
+    edge.wait(0);
+    assert_eq!(edge.take(next).len(), 1);
+}

@@ -7,10 +7,10 @@
 use protocol::error::{ApiError, Code};
 use protocol::id::{Epoch, Identity, NodeId};
 use protocol::message::{MoveReason, Purpose, RoomState, ServerMessage};
-use protocol::node::{Event, PeerEvent};
+use protocol::node::{Event, PeerEvent, Root};
 
 use super::people::Peer;
-use super::{Admitted, Answered, Around, Asked, Effect, Live, Permit, Who, no_room};
+use super::{Admitted, Answered, Around, Asked, Effect, Live, Permit, Permitted, Who, no_room};
 
 /// How long the origin's peer of somebody who left the stage goes on, with nothing from their
 /// microphone, while they get one at an edge, in ms.
@@ -25,14 +25,15 @@ impl Live {
         match self.permitted(around, &who, purpose) {
             Ok(Some(permit)) => self.answer(asked, Ok(Answered::Permit(permit))),
             Ok(None) => {
-                self.permits.push((asked, who, purpose));
+                self.permits.push((asked, who));
                 self.work.want_origin(around.now);
             }
             Err(error) => self.answer(asked, Err(error)),
         }
     }
 
-    /// None while the room has no origin.
+    /// None for somebody who is to speak while the room has no origin. Whoever listens waits for that at an edge,
+    /// and has it sought by nobody.
     fn permitted(
         &mut self,
         around: &Around<'_>,
@@ -46,25 +47,28 @@ impl Live {
         if room.state() == RoomState::Ended {
             return Err(ApiError::new(Code::Ended, "the room has ended"));
         }
-        let speaker = match purpose {
-            Purpose::Listen => None,
-            Purpose::Speak => Some(room.place(&who.identity).number.ok_or_else(not_on_stage)?),
+        let (version, root) = (room.version(), self.root(around));
+        let to = match purpose {
+            Purpose::Listen => Some(Permitted::Listen(root)),
+            Purpose::Speak => {
+                let number = room.place(&who.identity).number.ok_or_else(not_on_stage)?;
+                root.map(|root| Permitted::Speak(number, root))
+            }
         };
-        let origin = self.origin(around);
-        Ok(origin.map(|(origin, epoch)| Permit { origin, epoch, speaker }))
+        Ok(to.map(|to| Permit { version, to }))
     }
 
     /// The room's origin, if it has one that is there.
-    pub(super) fn origin(&self, around: &Around<'_>) -> Option<(NodeId, Epoch)> {
+    pub(super) fn root(&self, around: &Around<'_>) -> Option<Root> {
         let (node, epoch) = self.ledger.held_to()?.origin()?;
         let is_there = self.lost_origin != Some(epoch) && around.origins.is_live(node);
-        is_there.then(|| (node.clone(), epoch))
+        is_there.then(|| Root { origin: node.clone(), epoch })
     }
 
     /// The room has an origin now.
     pub(super) fn settle_permits(&mut self, around: &mut Around<'_>) {
-        for (asked, who, purpose) in std::mem::take(&mut self.permits) {
-            let permit = self.permitted(around, &who, purpose);
+        for (asked, who) in std::mem::take(&mut self.permits) {
+            let permit = self.permitted(around, &who, Purpose::Speak);
             let permit = permit.and_then(|permit| permit.ok_or_else(no_node));
             self.answer(asked, permit.map(Answered::Permit));
         }
@@ -72,7 +76,7 @@ impl Live {
 
     /// There is none to be had.
     pub(super) fn no_origin(&mut self, around: &mut Around<'_>, error: &ApiError) {
-        for (asked, ..) in std::mem::take(&mut self.permits) {
+        for (asked, _) in std::mem::take(&mut self.permits) {
             self.answer(asked, Err(error.clone()));
         }
         if self.lost_origin.is_some() {

@@ -244,9 +244,8 @@ impl Live {
         self.lingering.clear();
         self.is_closed = true;
         self.push.want(None);
-        // Without an origin it had no peers.
-        if let Some((_, epoch)) = self.ledger.shown().and_then(|room| room.origin()) {
-            self.effects.push(Effect::Close(epoch));
+        if let Some(room) = self.ledger.shown() {
+            self.effects.push(Effect::Close(room.version()));
         }
     }
 

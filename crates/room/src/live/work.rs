@@ -712,7 +712,7 @@ impl Live {
     /// Looks for an origin. Whether there may be something else to do.
     fn seek_origin(&mut self, around: &mut Around<'_>) -> bool {
         self.work.origin_at = None;
-        if self.origin(around).is_some() {
+        if self.root(around).is_some() {
             self.settle_permits(around);
             return true;
         }

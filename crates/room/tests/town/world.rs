@@ -15,8 +15,8 @@ use rand::{Rng, SeedableRng};
 use room::hall::Due;
 use room::lease::Lease;
 use room::live::{
-    Admitted, Answered, Around, By, Contact, Effect, Enter, Input, Live, Note, Origins, Pushed, Settings,
-    Trouble, Who,
+    Admitted, Answered, Around, By, Contact, Effect, Enter, Input, Live, Note, Origins, Permitted, Pushed,
+    Settings, Trouble, Who,
 };
 use room::presence::Board;
 use room::{Owner, Secret, Session};
@@ -109,7 +109,7 @@ struct Life {
 
 enum Question {
     Enter(usize),
-    Permit(usize, u64),
+    Permit(usize, u64, Purpose),
     Other,
 }
 
@@ -561,16 +561,22 @@ impl World {
         let Some(question) = life.questions.remove(&asked) else { return };
         match (question, answer) {
             (Question::Enter(client), answer) => self.entered(index, boot, asked, client, answer),
-            (Question::Permit(client, number), Ok(Answered::Permit(permit))) => {
+            (Question::Permit(client, number, _), Ok(Answered::Permit(permit))) => {
                 if self.people[client].place != Place::In(index, boot, number) {
                     return;
                 }
                 let identity = self.people[client].arrival.identity.clone();
-                let purpose = if permit.speaker.is_some() { Purpose::Speak } else { Purpose::Listen };
-                let admitted = Admitted { purpose, turn: 1, node: permit.origin, peer: PeerId(self.number) };
+                let (purpose, node) = match permit.to {
+                    Permitted::Listen(_) => (Purpose::Listen, NodeId::new("edge").unwrap()),
+                    Permitted::Speak(_, root) => (Purpose::Speak, root.origin),
+                };
+                let admitted = Admitted { purpose, turn: 1, node, peer: PeerId(self.number) };
                 let asked = self.ask(index, Question::Other);
                 let input = Input::Admitted(asked, Who { identity, number }, admitted);
                 self.at(self.now + 20, Happening::Input(index, boot, Box::new(input)));
+            }
+            (Question::Permit(client, _, Purpose::Listen), Err(error)) => {
+                assert_ne!(error.code, Code::Unavailable, "{client} must not wait for an origin to listen");
             }
             _ => {}
         }
@@ -668,9 +674,10 @@ impl World {
             }
             4..6 => Input::Leave(who),
             6..20 => {
-                let asked = self.ask(index, Question::Permit(client, number));
                 let on_stage = self.people[client].seen.stage.contains_key(&who.identity);
-                Input::Permit(asked, who, if on_stage { Purpose::Speak } else { Purpose::Listen })
+                let purpose = if on_stage { Purpose::Speak } else { Purpose::Listen };
+                let asked = self.ask(index, Question::Permit(client, number, purpose));
+                Input::Permit(asked, who, purpose)
             }
             odds => {
                 let Some(body) = self.wish(client, odds) else { return };
