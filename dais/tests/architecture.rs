@@ -31,7 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("edge", &["node", "transport", "cluster", "service", "media", "room", "protocol"]),
     ("signaling", &["cluster", "service", "room", "protocol"]),
     ("loadgen", &["transport", "service", "media", "protocol"]),
-    ("node", &["transport", "cluster", "service", "media", "protocol"]),
+    ("node", &["transport", "cluster", "service", "media", "room", "protocol"]),
     ("transport", &["media", "protocol"]),
     ("cluster", &["room", "protocol"]),
     ("service", &[]),

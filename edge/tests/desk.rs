@@ -7,8 +7,11 @@ use std::time::Duration;
 use cluster::{Bus, MemoryBus, Subscription};
 use media::dtls::Certificate;
 use node::{Config, Surroundings};
-use protocol::node::{self as wire, Admit, Announcement, NodeKind, Request, Response, Root};
-use protocol::{Code, Epoch, Identity, NodeId, RoomId};
+use protocol::node::{
+    self as wire, Admit, Announcement, Claim, Event, NodeKind, PeerEvent, Request, Response, Root,
+};
+use protocol::{Code, Epoch, Identity, NodeId, PeerId, RoomId, Session};
+use room::peers::{BUCKETS, Digests, bucket};
 use service::{Registry, Tasks, shutdown};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -62,13 +65,18 @@ impl Running {
         serde_json::from_slice(&reply.unwrap()).unwrap()
     }
 
+    async fn say(&self, request: &Request) -> Response {
+        self.ask(serde_json::to_vec(request).unwrap()).await
+    }
+
     async fn admit(&self) -> Response {
         self.admit_in(1).await
     }
 
     async fn close(&self, version: u64) -> Response {
         let room = RoomId::new("all-hands").unwrap();
-        self.ask(serde_json::to_vec(&Request::Close { room, version }).unwrap()).await
+        self.ask(serde_json::to_vec(&Request::Close { room, version: Some(version), epoch: None }).unwrap())
+            .await
     }
 
     async fn admit_in(&self, version: u64) -> Response {
@@ -86,13 +94,20 @@ impl Running {
             speaker: None,
             root,
             offer: serde_json::from_str(offer).unwrap(),
+            claim: Some(claim("signaling-1")),
         };
-        self.ask(serde_json::to_vec(&Request::Admit(Box::new(admit))).unwrap()).await
+        self.say(&Request::Admit(Box::new(admit))).await
     }
 
     async fn announcement(&mut self) -> Announcement {
         serde_json::from_slice(&self.announcements.recv().await.unwrap().payload).unwrap()
     }
+}
+
+/// Of a WHEP session at this signaling node.
+fn claim(node: &str) -> Claim {
+    let session = Session { node: name(node), boot: 1, number: 7 };
+    Claim { session, whip: Some(format!("the key of {node}")) }
 }
 
 fn code(response: Response) -> Code {
@@ -125,9 +140,47 @@ async fn a_full_edge_refuses_until_somebody_leaves() {
     let running = Running::start(1).await;
     let Response::Admitted { peer, .. } = running.admit().await else { panic!() };
     assert_eq!(code(running.admit().await), Code::Unavailable);
-    let remove = serde_json::to_vec(&Request::Remove { peer }).unwrap();
+    let remove = serde_json::to_vec(&Request::Remove { peer, by: None }).unwrap();
     assert_eq!(running.ask(remove).await, Response::Done);
     assert!(matches!(running.admit().await, Response::Admitted { .. }));
+}
+
+#[tokio::test]
+async fn a_peer_belongs_to_the_signaling_node_that_answers_for_it() {
+    let running = Running::start(10).await;
+    let mut events = running.bus.subscribe(wire::EVENTS).await.unwrap();
+    let Response::Admitted { peer, .. } = running.admit().await else { panic!() };
+    let owner = |node: &str| claim(node).session.owner();
+    let want = |node: &str, peers: &[PeerId]| {
+        let digests: Digests = peers.iter().copied().collect();
+        Request::Want { owner: owner(node), digests: digests.to_vec() }
+    };
+    let same = Response::Compared { differ: vec![], orphans: vec![], judge: false };
+    assert_eq!(running.say(&want("signaling-1", &[peer])).await, same);
+    let behind = bucket(peer) as u8;
+    let differs = Response::Compared { differ: vec![behind], orphans: vec![], judge: false };
+    assert_eq!(running.say(&want("signaling-2", &[peer])).await, differs);
+    let gone = PeerId(peer.0 + BUCKETS as u64);
+    let claimed = Request::Claim { owner: owner("signaling-1"), bucket: behind, peers: vec![peer, gone] };
+    assert_eq!(running.say(&claimed).await, Response::Lacks { peers: vec![gone] });
+    let bad = Request::Want { owner: owner("signaling-1"), digests: vec![1] };
+    assert_eq!(code(running.say(&bad).await), Code::BadRequest);
+
+    let adopted = Request::Adopt { peer, claim: claim("signaling-2") };
+    assert_eq!(running.say(&adopted).await, Response::Done);
+    assert_eq!(running.say(&want("signaling-2", &[peer])).await, same);
+    for nobody in
+        [Request::Remove { peer, by: Some(owner("signaling-1")) }, Request::Disown { peers: vec![peer] }]
+    {
+        assert_eq!(running.say(&nobody).await, Response::Done);
+    }
+    assert_eq!(running.say(&want("signaling-2", &[peer])).await, same, "it is there still");
+
+    let hang = |node: &str| Request::Hang { peer, key: claim(node).whip.unwrap() };
+    assert_eq!(code(running.say(&hang("signaling-1")).await), Code::NotFound);
+    assert_eq!(running.say(&hang("signaling-2")).await, Response::Done);
+    let event: Event = serde_json::from_slice(&events.recv().await.unwrap().payload).unwrap();
+    assert_eq!((event.peer, event.what), (peer, PeerEvent::Gone));
 }
 
 #[tokio::test]
@@ -146,7 +199,7 @@ async fn a_drain_is_announced_admits_nobody_and_waits_for_those_who_are_here() {
     running.drain.begin();
     while running.announcement().await.admits {}
     assert_eq!(code(running.admit().await), Code::Unavailable);
-    let remove = serde_json::to_vec(&Request::Remove { peer }).unwrap();
+    let remove = serde_json::to_vec(&Request::Remove { peer, by: None }).unwrap();
     assert_eq!(running.ask(remove).await, Response::Done);
     running.tasks.watch().await.unwrap();
 }

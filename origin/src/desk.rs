@@ -20,7 +20,7 @@ pub(crate) struct Speaking {
     shards: Vec<ShardHandle<SpeakersCommand>>,
     queue: Arc<RelayQueue>,
     /// The rooms that it was given, each with the epoch: at most as many as the shards take.
-    rooms: HashMap<RoomId, Epoch>,
+    rooms: HashMap<RoomId, (Epoch, u64)>,
 }
 
 impl Duty for Speaking {
@@ -33,7 +33,7 @@ impl Duty for Speaking {
         let number = speaker.ok_or_else(|| missing("speaker"))?;
         let Root { epoch, .. } = root.ok_or_else(|| missing("root"))?;
         let shard = self.shard(&room);
-        self.open(&room, epoch)?;
+        self.open(&room, (epoch, 0))?;
         let speaker = AdmitSpeaker { peer, room, identity, number, epoch, offer };
         self.shards[shard].send(SpeakersCommand::Admit(Box::new(speaker))).map_err(busy)?;
         Ok(shard)
@@ -44,16 +44,18 @@ impl Duty for Speaking {
     }
 
     fn stage(&mut self, stage: Stage) -> Result<(), ApiError> {
-        if self.rooms.get(&stage.room).is_some_and(|known| *known > stage.epoch) {
-            return Err(ApiError::new(Code::Conflict, "the room is known here with a later epoch"));
+        let told = (stage.epoch, stage.version);
+        if self.rooms.get(&stage.room).is_some_and(|known| *known > told) {
+            let says = "the room is known here with a later epoch, or a later version of its stage";
+            return Err(ApiError::new(Code::Conflict, says));
         }
-        self.open(&stage.room, stage.epoch)?;
+        self.open(&stage.room, told)?;
         let shard = self.shard(&stage.room);
         self.shards[shard].send(SpeakersCommand::Stage(stage)).map_err(busy)
     }
 
     fn origin(&mut self, RoomOrigin { room, root }: RoomOrigin) -> bool {
-        root.origin != self.me && self.rooms.get(&room).is_some_and(|ours| root.epoch > *ours)
+        root.origin != self.me && self.rooms.get(&room).is_some_and(|(ours, _)| root.epoch > *ours)
     }
 
     fn close(&mut self, room: &RoomId) -> Result<(), ApiError> {
@@ -74,12 +76,12 @@ impl Speaking {
         (hasher.finish() % self.shards.len() as u64) as usize
     }
 
-    fn open(&mut self, room: &RoomId, epoch: Epoch) -> Result<(), ApiError> {
+    fn open(&mut self, room: &RoomId, told: (Epoch, u64)) -> Result<(), ApiError> {
         if self.rooms.len() < MAX_ROOMS * self.shards.len() || self.rooms.contains_key(room) {
             let known = self.rooms.entry(room.clone()).or_default();
-            *known = epoch.max(*known);
+            *known = told.max(*known);
         }
-        self.queue.push(Input::Open { room: room.clone(), epoch }).map_err(busy)
+        self.queue.push(Input::Open { room: room.clone(), epoch: told.0 }).map_err(busy)
     }
 }
 

@@ -58,6 +58,7 @@ fn admit(identity: &str, speaker: Option<SpeakerNumber>) -> Request {
         speaker,
         root: Some(Root { origin: name("origin-1"), epoch: Epoch(1) }),
         offer: serde_json::from_str(offer).unwrap(),
+        claim: None,
     }))
 }
 
@@ -87,7 +88,7 @@ async fn speakers_of_one_room_share_a_shard_and_a_drain_ends_when_they_have_left
 
     drain.begin();
     for peer in peers {
-        assert_eq!(ask(&bus, &Request::Remove { peer }).await, Response::Done);
+        assert_eq!(ask(&bus, &Request::Remove { peer, by: None }).await, Response::Done);
     }
     tasks.watch().await.unwrap();
 }
@@ -117,7 +118,7 @@ async fn a_stage_is_taken_and_a_room_closed() {
         speakers: vec![speaker],
     };
     assert_eq!(ask(&bus, &Request::Stage(stage.clone())).await, Response::Done);
-    assert_eq!(ask(&bus, &Request::Close { room, version: 1 }).await, Response::Done);
+    assert_eq!(ask(&bus, &Request::Close { room, version: Some(1), epoch: None }).await, Response::Done);
     // What was underway when the room ended opens it no more.
     assert_eq!(code(ask(&bus, &Request::Stage(stage.clone())).await), Code::Ended);
     assert_eq!(code(ask(&bus, &admit("anna", Some(SpeakerNumber(1)))).await), Code::Ended);

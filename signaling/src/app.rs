@@ -6,15 +6,16 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use cluster::{Bus, Nodes, SharedStore, StoreError};
 use protocol::node::{NodeKind, Request, Response};
-use protocol::{NodeId, PeerId, RoomId};
+use protocol::{Epoch, NodeId, Owner, PeerId, RoomId, Session};
 use service::Tasks;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::SignalingConfig;
 use crate::counters::Counters;
 use crate::limits::Gates;
 use crate::media;
 use crate::origins::Origins;
+use crate::peers::Wanted;
 use crate::rooms::Rooms;
 
 /// How often a node is asked to let go of something.
@@ -36,6 +37,9 @@ pub(crate) struct App {
     pub(crate) whip_sessions: Arc<Semaphore>,
     pub(crate) rooms: Rooms,
     pub(crate) origins: Origins,
+    pub(crate) wanted: Wanted,
+    /// Since when the store has been the same one, and this node's lease held.
+    pub(crate) steady: watch::Sender<Option<u64>>,
     /// Differs after each start, and only grows.
     pub(crate) boot: u64,
     pub(crate) start: Instant,
@@ -54,29 +58,40 @@ impl App {
         Ok(self.store.load(room, None, &[]).await?.room.is_some())
     }
 
-    /// Removes a peer at its node, however long that takes to arrive.
+    /// This life of this node.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner { node: self.config.node.clone(), boot: self.boot }
+    }
+
+    /// A session of this node.
+    pub(crate) fn session(&self, number: u64) -> Session {
+        let Owner { node, boot } = self.owner();
+        Session { node, boot, number }
+    }
+
+    /// Removes a peer at its node. Where that does not arrive, it is not wanted there: see [`crate::peers`].
     pub(crate) fn remove_peer(self: &Arc<Self>, node: NodeId, peer: PeerId) {
         let app = self.clone();
         self.tasks.errand("removal of a peer", async move {
-            app.insist(&node, &Request::Remove { peer }).await;
+            app.insist(&node, &Request::Remove { peer, by: Some(app.owner()) }).await;
         });
     }
 
     /// Has every node forget a room that ended in this version.
-    pub(crate) fn close_room(self: &Arc<Self>, room: &RoomId, version: u64) {
+    pub(crate) fn close_room(self: &Arc<Self>, room: &RoomId, version: u64, epoch: Option<Epoch>) {
         for (node, said) in self.nodes.live().iter() {
             if said.kind == NodeKind::Signaling {
                 continue;
             }
             let (app, node, room) = (self.clone(), node.clone(), room.clone());
             self.tasks.errand("end of a room", async move {
-                app.insist(&node, &Request::Close { room, version }).await;
+                app.insist(&node, &Request::Close { room, version: Some(version), epoch }).await;
             });
         }
     }
 
     /// Asks a node until it has done it, or is gone.
-    async fn insist(self: &Arc<Self>, node: &NodeId, request: &Request) {
+    pub(crate) async fn insist(self: &Arc<Self>, node: &NodeId, request: &Request) {
         for _ in 0..TRIES {
             if matches!(media::ask(self, node, request).await, Ok(Response::Done)) {
                 return;

@@ -27,6 +27,7 @@ mod load;
 mod media;
 mod origin;
 mod origins;
+mod peers;
 mod presence;
 mod rooms;
 mod server;

@@ -47,8 +47,6 @@ pub(crate) enum Word {
     Enter(Enter, Reply<Entered>),
     Permit(Who, Purpose, Reply<Permit>),
     Admitted(Who, Admitted, Reply<()>),
-    /// The WHIP or WHEP session of this key ends.
-    Hang(String, Reply<()>),
     Create(Actor, Plan, Reply<Looked>),
     Act(Actor, Action, Reply<Answer>),
     Look(Reply<Looked>),
@@ -70,7 +68,6 @@ enum Question {
     Admitted(Reply<()>),
     Acted(Reply<Answer>),
     Looked(Reply<Looked>),
-    Hung(Reply<()>),
 }
 
 pub(crate) struct LiveRoom {
@@ -164,6 +161,7 @@ impl LiveRoom {
 
     async fn retire(mut self) {
         self.app.origins.set(&self.id, None);
+        self.app.wanted.forget(&self.id);
         let farewell = self.presence.board(|board| self.live.farewell(board));
         self.presence.close();
         self.app.counters.participants(self.counted.map(|people| -people));
@@ -188,7 +186,6 @@ impl LiveRoom {
             Word::Admitted(who, admitted, reply) => {
                 Input::Admitted(self.ask(Question::Admitted(reply)), who, admitted)
             }
-            Word::Hang(key, reply) => Input::Hang(self.ask(Question::Hung(reply)), key),
             Word::Create(actor, plan, reply) => Input::Create(self.ask(Question::Looked(reply)), actor, plan),
             Word::Act(actor, action, reply) => Input::Act(self.ask(Question::Acted(reply)), actor, action),
             Word::Look(reply) => Input::Look(self.ask(Question::Looked(reply))),
@@ -283,6 +280,7 @@ impl LiveRoom {
                 self.do_one(effect).await;
             }
         }
+        self.app.wanted.set(now, &self.id, &self.live);
         let now = self.live.counts();
         self.app.counters.participants(std::array::from_fn(|role| now[role] - self.counted[role]));
         self.counted = now;
@@ -306,7 +304,7 @@ impl LiveRoom {
             Effect::Answer(asked, answer) => self.answer(asked, answer),
             Effect::Publish(note) => self.publish(&note).await,
             Effect::Remove(node, peer) => self.app.remove_peer(node, peer),
-            Effect::Close(version) => self.app.close_room(&self.id, version),
+            Effect::Close(version, epoch) => self.app.close_room(&self.id, version, epoch),
             Effect::Origin(origin) => {
                 self.app.origins.set(&self.id, origin.as_ref().map(|(node, epoch)| (node, *epoch)));
             }
@@ -340,11 +338,13 @@ impl LiveRoom {
                 Some(Input::Page { who, id: request, people, limit })
             }),
             Effect::Push(node, stage) => Box::pin(async move {
-                let epoch = stage.epoch;
+                let (epoch, version) = (stage.epoch, stage.version);
                 let answer = media::ask(&app, &node, &Request::Stage(stage)).await;
                 Some(Input::Pushed(match answer {
                     Ok(Response::Done) => Pushed::Taken,
-                    Ok(Response::Refused(error)) if error.code == Code::Conflict => Pushed::Outdated(epoch),
+                    Ok(Response::Refused(error)) if error.code == Code::Conflict => {
+                        Pushed::Outdated(epoch, version)
+                    }
                     Ok(_) => {
                         tracing::warn!(%node, "the origin does not take the stage");
                         Pushed::Failed
@@ -382,8 +382,6 @@ impl LiveRoom {
             (Question::Acted(reply), answer) => drop(reply.send(Err(refusal(answer)))),
             (Question::Looked(reply), Ok(Answered::Looked(looked))) => drop(reply.send(Ok(looked))),
             (Question::Looked(reply), answer) => drop(reply.send(Err(refusal(answer)))),
-            (Question::Hung(reply), Ok(Answered::Hung)) => drop(reply.send(Ok(()))),
-            (Question::Hung(reply), answer) => drop(reply.send(Err(refusal(answer)))),
         }
     }
 

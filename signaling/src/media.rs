@@ -11,8 +11,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use protocol::message::{Purpose, ServerMessage};
-use protocol::node::{self, Admit, NodeKind, Request, Response};
+use protocol::message::Purpose;
+use protocol::node::{self, Admit, Claim, NodeKind, Request, Response};
 use protocol::{Answer, ApiError, Code, NodeId, Offer, PeerId};
 use rand::Rng;
 use room::live::{Admitted, Permit, Permitted, no_node};
@@ -42,6 +42,15 @@ pub(crate) struct Asked {
     pub(crate) offer: Offer,
     /// Of this connection's media requests: the last one holds.
     pub(crate) turn: u64,
+    /// The key of a WHIP or WHEP session.
+    pub(crate) whip: Option<String>,
+}
+
+/// A peer that somebody has got.
+pub(crate) struct Got {
+    pub(crate) node: NodeId,
+    pub(crate) peer: PeerId,
+    pub(crate) answer: Answer,
 }
 
 /// What a node has made.
@@ -72,22 +81,24 @@ impl Drop for Unclaimed {
     }
 }
 
-/// Gets a peer for a member. Answers with the `media` message. Dropping it at any point leaves no peer
+/// Gets a peer for a member. Dropping it at any point leaves no peer
 /// that nobody knows.
-pub(crate) async fn admit(app: &Shared, member: &Member, asked: Asked) -> Result<ServerMessage, ApiError> {
-    let Asked { purpose, offer, turn } = asked;
+pub(crate) async fn admit(app: &Shared, member: &Member, asked: Asked) -> Result<Got, ApiError> {
+    let Asked { purpose, offer, turn, whip } = asked;
     check_lines(purpose, &offer)?;
     let permit = member.permit(purpose).await.map_err(come_again)?;
-    let admission = Admission { app, member, permit, offer, deadline: Instant::now() + ALTOGETHER };
+    let claim = Claim { session: app.session(member.who.number), whip };
+    let deadline = Instant::now() + ALTOGETHER;
+    let admission = Admission { app, member, permit, offer, claim, deadline };
     let made = match &admission.permit.to {
         Permitted::Speak(_, root) => admission.at(&root.origin).await,
         Permitted::Listen(_) => admission.at_an_edge().await,
     };
     let Made { peer, answer } = made.map_err(come_again)?;
-    let node = peer.node.clone();
-    member.admitted(Admitted { purpose, turn, node: node.clone(), peer: peer.peer }).await?;
+    let got = Got { node: peer.node.clone(), peer: peer.peer, answer };
+    member.admitted(Admitted { purpose, turn, node: got.node.clone(), peer: got.peer }).await?;
     peer.claim();
-    Ok(ServerMessage::Media { purpose, node, answer })
+    Ok(got)
 }
 
 fn check_lines(purpose: Purpose, offer: &Offer) -> Result<(), ApiError> {
@@ -103,6 +114,7 @@ struct Admission<'a> {
     member: &'a Member,
     permit: Permit,
     offer: Offer,
+    claim: Claim,
     deadline: Instant,
 }
 
@@ -141,6 +153,7 @@ impl Admission<'_> {
             speaker,
             root: root.cloned(),
             offer: self.offer.clone(),
+            claim: Some(self.claim.clone()),
         };
         let (tell, told) = oneshot::channel();
         let (app, node) = (self.app.clone(), node.clone());
@@ -178,7 +191,7 @@ async fn make(app: Shared, node: NodeId, admit: Admit) -> Result<Made, ApiError>
             Ok(Made { peer: Unclaimed { app, node, peer, is_claimed: false }, answer })
         }
         Response::Refused(error) => Err(error),
-        Response::Done => Err(internal("the node gave no answer to an offer")),
+        _ => Err(internal("the node gave no answer to an offer")),
     }
 }
 

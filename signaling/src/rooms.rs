@@ -93,14 +93,6 @@ impl Rooms {
         let _ = inbox.send(Word::Tell(input)).await;
     }
 
-    /// Ends the WHIP or WHEP session of a key; none where the room is not live here.
-    pub(crate) async fn hang(&self, room: &RoomId, key: String) -> Option<Result<(), ApiError>> {
-        let inbox = self.lock().get(room).cloned()?;
-        let (reply, answer) = oneshot::channel();
-        inbox.send(Word::Hang(key, reply)).await.ok()?;
-        answer.await.ok()
-    }
-
     /// Whether a room is live here.
     pub(crate) fn is_live(&self, room: &RoomId) -> bool {
         self.lock().contains_key(room)

@@ -17,16 +17,17 @@ use protocol::node::{EVENTS, Event};
 use room::live::Input;
 use service::http::Listener;
 use service::{Metrics, Tasks};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::app::{App, Shared, now_ms};
 use crate::config::SignalingConfig;
 use crate::counters::Counters;
 use crate::limits::Gates;
 use crate::origins::Origins;
+use crate::peers::Wanted;
 use crate::rooms::Rooms;
 use crate::timed::Timed;
-use crate::{answer, api, connection, load, origins, upkeep, web, whip};
+use crate::{answer, api, connection, load, origins, peers, upkeep, web, whip};
 
 /// What signaling is built on.
 pub struct Parts {
@@ -60,6 +61,8 @@ impl Server {
             whip_sessions: Arc::new(Semaphore::new(config.limits.whip_sessions)),
             rooms: Rooms::default(),
             origins: Origins::default(),
+            wanted: Wanted::default(),
+            steady: watch::Sender::default(),
             boot: now_ms(),
             start: Instant::now(),
             store: Arc::new(Timed::new(store, &metrics)),
@@ -88,7 +91,7 @@ impl Server {
             () = origins::tell(&app) => Ok(()),
             result = load::run(&app) => result,
             result = hear_events(&app) => result,
-            result = whip::end_for_others(&app) => result,
+            () = peers::run(&app) => Ok(()),
             result = watch_nodes(&app) => result,
         }
     }

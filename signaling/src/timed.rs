@@ -1,5 +1,6 @@
 //! A store whose answers are timed: how long people wait for it is the first question when rooms are slow.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -98,6 +99,11 @@ impl Store for Timed {
     async fn sessions(&self, room: &RoomId, owner: &Owner) -> Result<Vec<(Identity, Session)>, StoreError> {
         let since = Instant::now();
         self.timed("sessions", since, self.store.sessions(room, owner).await)
+    }
+
+    async fn rooms_of(&self, owner: &Owner) -> Result<BTreeSet<RoomId>, StoreError> {
+        let since = Instant::now();
+        self.timed("rooms_of", since, self.store.rooms_of(owner).await)
     }
 
     async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, StoreError> {

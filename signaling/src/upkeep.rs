@@ -9,7 +9,6 @@ use std::time::Duration;
 use cluster::StoreError;
 use cluster::store::{Orphan, Renewed};
 use protocol::RoomId;
-use room::Owner;
 use room::lease::Lease;
 use room::live::Input;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -94,20 +93,30 @@ impl Upkeep<'_> {
     }
 
     async fn renew(&mut self) -> Result<(), StoreError> {
-        let owner = Owner { node: self.app.config.node.clone(), boot: self.app.boot };
-        let Renewed { good, life } = self.app.store.renew(&owner).await?;
-        if self.life.replace(life.clone()).is_some_and(|before| before != life) {
-            tracing::warn!(
-                "the rooms' store is another one, or was started again: what it has lost is put back"
-            );
-            for room in self.app.rooms.all() {
-                self.app.rooms.tell(&room, Input::Suspect).await;
-            }
-        }
+        let Renewed { good, life } = self.app.store.renew(&self.app.owner()).await?;
+        let is_same = good && self.life.as_ref() == Some(&life);
+        let now = self.app.elapsed_ms();
+        self.app.steady.send_modify(|since| *since = is_same.then(|| since.unwrap_or(now)));
         if self.lease.renewed(self.app.elapsed_ms(), good) {
             for room in self.app.rooms.all() {
                 self.app.rooms.tell(&room, Input::Lapsed).await;
             }
+        }
+        if self.life.as_ref().is_some_and(|before| *before != life) {
+            self.suspect().await?;
+        }
+        self.life = Some(life);
+        Ok(())
+    }
+
+    /// The store is another one: what it has lost is put back, and who is not here any more, though it says so,
+    /// is cut. For that no room need be live here.
+    async fn suspect(&self) -> Result<(), StoreError> {
+        let mut rooms = self.app.store.rooms_of(&self.app.owner()).await?;
+        tracing::warn!("the rooms' store is another one, or was started again: what it has lost is put back");
+        rooms.extend(self.app.rooms.all());
+        for room in rooms {
+            self.app.rooms.tell_or_start(self.app, &room, Input::Suspect).await;
         }
         Ok(())
     }
@@ -162,6 +171,7 @@ impl Upkeep<'_> {
         self.app.counters.store_up(!is_down);
         if is_down {
             self.lease.failed();
+            self.app.steady.send_replace(None);
         }
         match done {
             Err(error) if !self.is_down => tracing::warn!(%error, "what is due waits for the store"),

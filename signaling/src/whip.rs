@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   POST offer ──▶ enter the room ──▶ media, as for everybody else ──▶ 201, answer, Location
-//!   DELETE Location ──▶ leave, at any node    the peer is gone ──▶ leave
+//!   DELETE Location ──▶ the media node ends the peer ──▶ leave
 //! ```
 //!
 //! The session's address has a key that nobody can guess ([`session`]); whoever has it may end the session.
@@ -16,21 +16,20 @@ use axum::body::Body as Sent;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use protocol::message::{Purpose, ServerMessage};
+use protocol::message::Purpose;
 use protocol::sdp::{Kind, Offered};
 use protocol::token::Role;
-use protocol::{ApiError, Code, RoomId};
-use room::live::{By, Input, no_session};
+use protocol::{ApiError, Code};
+use room::live::{By, Input};
 
 use crate::address;
 use crate::answer::{Refused, body};
 use crate::app::Shared;
 use crate::entry::Door;
 use crate::live::{Body, Enter};
-use crate::media::{self, Asked};
+use crate::media::{self, Asked, Got};
 use crate::rooms::Member;
-use session::SessionName;
-pub(crate) use session::end_for_others;
+use session::{SessionName, no_session};
 
 const SDP: &str = "application/sdp";
 
@@ -61,12 +60,11 @@ pub(crate) async fn delete(
     State(app): State<Shared>,
     ConnectInfo(socket): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    Path((room, name)): Path<(String, String)>,
+    Path((_, name)): Path<(String, String)>,
 ) -> Result<StatusCode, Refused> {
     app.gates.requests.pass(&address::of_request(socket, &headers, &app.config.trusted_proxies))?;
-    let room = RoomId::new(&room).map_err(|_| no_session())?;
     let name = SessionName::parse(&name).ok_or_else(no_session)?;
-    session::end(&app, room, name).await?;
+    session::end(&app, name).await?;
     Ok(StatusCode::OK)
 }
 
@@ -123,12 +121,12 @@ impl Visit<'_> {
         room: &str,
         offered: &Offered,
     ) -> Result<(SessionName, String), ApiError> {
-        let name = SessionName::new(&self.app.config.node);
-        let member = self.enter(headers, room, name.key()).await?;
-        let asked = Asked { purpose: self.purpose(), offer: offered.offer().clone(), turn: 1 };
+        let member = self.enter(headers, room).await?;
+        let key = session::new_key();
+        let (purpose, offer) = (self.purpose(), offered.offer().clone());
+        let asked = Asked { purpose, offer, turn: 1, whip: Some(key.clone()) };
         match media::admit(self.app, &member, asked).await {
-            Ok(ServerMessage::Media { answer, .. }) => Ok((name, offered.answer(&answer))),
-            Ok(_) => Err(ApiError::new(Code::Internal, "no answer to the offer")),
+            Ok(Got { node, peer, answer }) => Ok((SessionName { node, peer, key }, offered.answer(&answer))),
             Err(error) => {
                 self.app.rooms.tell(&member.room, Input::Leave(member.who.clone())).await;
                 Err(error)
@@ -136,7 +134,7 @@ impl Visit<'_> {
         }
     }
 
-    async fn enter(&self, headers: &HeaderMap, room: &str, key: &str) -> Result<Member, ApiError> {
+    async fn enter(&self, headers: &HeaderMap, room: &str) -> Result<Member, ApiError> {
         let claims = self.door.bearer(headers)?;
         self.app.gates.joins.pass(&self.door.address)?;
         let (of_token, mut arrival) = self.door.arrival(claims, None)?;
@@ -155,7 +153,7 @@ impl Visit<'_> {
             let says = "this node has as many WHIP and WHEP sessions as it may (limit: whip_sessions)";
             ApiError::new(Code::Unavailable, says).retry_after_ms(5_000)
         })?;
-        let body = Body::Whip { key: key.into(), place: Arc::new(place) };
+        let body = Body::Whip { place: Arc::new(place) };
         let enter = Enter { by: By::Token(arrival), body };
         let entered = self.app.rooms.enter(self.app, &of_token, enter).await?;
         self.check_seat(entered.is_full, &entered.member).await?;

@@ -4,14 +4,16 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 
+import { publish } from './encoder.js'
 import { openChromium } from './person.js'
 import { eventually, Town } from './town.js'
 
 const HANNA = 440
 const SAM = 620
-const TONES = [HANNA, SAM]
+const ENCODER = 880
+const TONES = [HANNA, SAM, ENCODER]
 
-let town, browser, hanna, sam, lea, ludo
+let town, browser, hanna, sam, lea, ludo, encoder
 before(async () => {
   process.env.DAIS_FORM = 'cluster'
   town = await Town.start()
@@ -21,7 +23,7 @@ after(async () => { await browser?.close(); await town?.stop() })
 
 const at = name => town.metric('dais_signaling_participants', `"${name}"`)
 const everybodyHears = () =>
-  Promise.all([[hanna, [SAM]], [sam, [HANNA]], [lea, TONES], [ludo, TONES]].map(([one, tones]) => one.untilHears(tones, TONES)))
+  Promise.all([hanna, sam, lea, ludo].map(one => one.untilHears(TONES.filter(hz => hz !== one.options.tone), TONES)))
 
 test('people of both signaling nodes are in one room', async () => {
   hanna = await (await browser.person(town)).join({ token: town.token('host', 'hanna'), name: 'Hanna', tone: HANNA })
@@ -29,6 +31,8 @@ test('people of both signaling nodes are in one room', async () => {
   lea = await (await browser.person(town)).join({ token: town.token('listener', 'lea'), name: 'Lea' })
   ludo = await (await browser.person(town)).join({ token: town.token('listener', 'ludo'), name: 'Ludo' })
   assert.deepEqual([await at('signaling-1'), await at('signaling-2')], [2, 2])
+  encoder = await publish(browser, town, town.program('signaling-1').url, town.token('speaker', 'encoder'), ENCODER)
+  await encoder.loud(true)
   await everybodyHears()
 })
 
@@ -37,17 +41,26 @@ test('after a kill those of the dead node go on at the other, with seat and hand
   const people = [hanna, sam, lea, ludo]
   const before = await Promise.all(people.map(one => one.me))
   await town.program('signaling-1').kill()
-  await eventually('all are at the other', async () => await at('signaling-2') === 4)
+  await eventually('all are at the other, and the encoder', async () => await at('signaling-2') === 5)
   await Promise.all(people.map(one => one.until('is connected', room => room.state === 'connected')))
   assert.deepEqual(await Promise.all(people.map(one => one.me)), before)
   await hanna.until('sees the hand', room => room.hands.some(hand => hand.identity === 'lea'))
-  await ludo.until('counts them all', room => room.counts.listeners === 2 && room.counts.speakers === 2)
+  await ludo.until('counts them all', room => room.counts.listeners === 2 && room.counts.speakers === 3)
   await everybodyHears()
+})
+
+test('a session over WHIP goes on at the other, is led from there and ends there', async () => {
+  await eventually('the other has taken all over', async () => await town.metric('dais_orphaned_peers') === 0)
+  await hanna.do(room => room.host.mute('encoder'))
+  await ludo.untilHears([HANNA, SAM], TONES)
+  const answer = await fetch(`${town.program('signaling-2').url}${new URL(encoder.location, town.url).pathname}`, { method: 'DELETE' })
+  assert.equal(answer.status, 200)
+  await hanna.until('sees that it is gone', room => room.stage.every(member => member.identity !== 'encoder'))
 })
 
 test('the node that comes back takes people again', async () => {
   town.program('signaling-1').restart()
   await eventually('it is ready', () => town.ready())
   await Promise.all([lea, ludo].map(one => one.reload()))
-  await everybodyHears()
+  await Promise.all([lea, ludo].map(one => one.untilHears([HANNA, SAM], TONES)))
 })

@@ -20,6 +20,8 @@ const STRANGERS = 5
 /** For how long counts are looked at after a kill, and how long somebody who was banned may hear on. */
 const COUNTS_S = 15
 const BANNED_S = 70
+/** Until the places of those have lapsed who were cut with a node: its lease, and a minute. */
+const LAPSED_S = 75
 /** Keys that make Redis take its time to load, and how many µs each of them takes. */
 const PADS = 3_000
 const PAD_US = 5_000
@@ -76,6 +78,8 @@ export async function signalingKilled(hall) {
   }
   const isSilent = eventually('the banned one hears nothing', async () => await hall.peers() < hall.listeners, (BANNED_S - since()) * 1_000)
   hall.facts.silent_after_s = await isSilent.then(since, () => null)
+  const listed = async () => (await hall.truth('signaling-2')).people.length
+  await eventually('the places of those who were cut lapse', async () => await listed() < before.people.length, (LAPSED_S - since()) * 1_000)
   await hall.settle({ ...before, people: before.people.filter(one => one !== 'probe-0') })
 }
 

@@ -167,7 +167,6 @@ export const ROWS = [
   {
     name: 'signaling', title: 'Signaling node killed',
     shows: `${RESUMED}; the dead one's people gone from the counts within its lease (5 s, and a second to look); somebody banned meanwhile hears nothing more within 70 s`,
-    known: 'a peer that only the dead node knew is not ended by another one',
     load: event(95, { probes: 2 }), drill: misfortunes.signalingKilled, beside: 'undisturbed', leading: away(10).name,
     figures: [
       undisturbed, gap, gapMax, nothingLost, cut, resumed, away(10), renewed, ...truth.slice(0, -1),

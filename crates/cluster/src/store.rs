@@ -12,6 +12,7 @@
 mod memory;
 mod redis;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -142,6 +143,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Those in a room who are connected to a signaling node.
     async fn sessions(&self, room: &RoomId, owner: &Owner) -> Result<Vec<(Identity, Session)>, StoreError>;
+
+    /// The rooms in which somebody is connected to a signaling node.
+    async fn rooms_of(&self, owner: &Owner) -> Result<BTreeSet<RoomId>, StoreError>;
 
     /// Some of the sessions whose nodes have let their leases run out, at most `limit` of them. Whoever is
     /// answered has a while to cut them before others are asked to.

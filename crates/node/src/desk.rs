@@ -5,6 +5,7 @@
 //!   origins   ──▶ Origins ──▶ Duty             where rooms come from
 //!   node.<id> ◀── Response ◀── Change ◀── shard        an admission waits for its shard's answer
 //!   events    ◀── Event    ◀── Change
+//!   node.<id> ──▶ Want, Claim ──▶ Books        who answers for each peer
 //!   nodes     ◀── Announcement, every second
 //! ```
 //!
@@ -18,11 +19,13 @@ use std::time::Duration;
 
 use cluster::{Bus, BusError, Message, Subscription};
 use media::Credentials;
+use protocol::message::Purpose;
 use protocol::node::{
-    self, Admit, Announcement, Event, MAX_ORIGINS, NodeKind, Origins, PeerEvent, Request, Response,
+    self, Admit, Announcement, Claim, Event, MAX_ORIGINS, NodeKind, Origins, PeerEvent, Request, Response,
     RoomOrigin, Stage,
 };
-use protocol::{ApiError, Code, NodeId, Offer, PeerId, RoomId};
+use protocol::{ApiError, Code, Identity, NodeId, Offer, Owner, PeerId, RoomId};
+use room::peers::{BadClaim, Books, Compared};
 use serde::Serialize;
 use service::metrics::{IntCounter, IntGauge};
 use service::{Metrics, Shutdown, shutdown};
@@ -122,10 +125,16 @@ pub struct Desk<D> {
     next_peer: u64,
     peers: HashMap<PeerId, Seat>,
     versions: Versions,
+    books: Books,
+    start: Instant,
+    /// When it last looked whether all is well.
+    looked_at: Instant,
     /// Peers of each shard.
     loads: Vec<u32>,
     admits: bool,
     connected: IntGauge,
+    orphans: IntGauge,
+    orphans_ended: IntCounter,
     bad_requests: IntCounter,
     bad_origins: IntCounter,
 }
@@ -135,8 +144,16 @@ struct Seat {
     shard: usize,
     room: RoomId,
     connected: bool,
-    /// The request that still waits for its answer.
-    waiting: Option<Box<(Message, Offer, bool)>>,
+    waiting: Option<Box<Waiting>>,
+}
+
+/// A request that still waits for its answer.
+struct Waiting {
+    message: Message,
+    offer: Offer,
+    identity: Identity,
+    purpose: Purpose,
+    claim: Option<Claim>,
 }
 
 impl<D: Duty> Desk<D> {
@@ -162,9 +179,14 @@ impl<D: Duty> Desk<D> {
             next_peer: (boot / 1_000) << 32,
             peers: HashMap::new(),
             versions: Versions::default(),
+            books: Books::default(),
+            start: Instant::now(),
+            looked_at: Instant::now(),
             loads,
             admits: true,
             connected,
+            orphans: meters::orphans(&metrics),
+            orphans_ended: meters::orphans_ended(&metrics),
             bad_requests: meters::bad_input(&metrics, "node_request"),
             bad_origins: meters::bad_input(&metrics, "origins"),
         })
@@ -184,7 +206,10 @@ impl<D: Duty> Desk<D> {
                 Some(message) = self.origins.recv() => self.rooms_come_from(&message.payload).await,
                 Ok(()) = self.hears.changed() => self.announce().await,
                 Some(change) = self.changes.recv() => self.change(change).await,
-                _ = announce.tick() => self.announce().await,
+                _ = announce.tick() => {
+                    self.look_after_orphans().await;
+                    self.announce().await;
+                }
                 () = shutdown.begun(), if self.admits => {
                     self.admits = false;
                     deadline = Some(Instant::now() + DRAIN);
@@ -208,11 +233,23 @@ impl<D: Duty> Desk<D> {
                 Err(error) => Response::Refused(error),
             },
             Ok(Request::Ping) => Response::Done,
-            Ok(Request::Remove { peer }) => self.remove(peer),
+            Ok(Request::Remove { peer, by }) => self.remove(peer, by.as_ref()),
+            Ok(Request::Want { owner, digests }) => {
+                self.books.compare(self.now(), &owner, &digests).map_or_else(bad_claim, compared)
+            }
+            Ok(Request::Claim { owner, bucket, peers }) => {
+                let lacks = self.books.claim(self.now(), &owner, bucket, &peers);
+                lacks.map_or_else(bad_claim, |peers| Response::Lacks { peers })
+            }
+            Ok(Request::Hang { peer, key }) => self.hang(peer, &key).await,
+            Ok(Request::Adopt { peer, claim }) => {
+                self.books.adopt(self.now(), peer, claim).map_or_else(bad_claim, |()| Response::Done)
+            }
+            Ok(Request::Disown { peers }) => self.disown(&peers).await,
             Ok(Request::Stage(stage)) => {
                 self.stage(stage).map_or_else(Response::Refused, |()| Response::Done)
             }
-            Ok(Request::Close { room, version }) => self.close(&room, version).await,
+            Ok(Request::Close { room, version, .. }) => self.close(&room, version).await,
             Err(error) => {
                 self.bad_requests.inc();
                 Response::Refused(ApiError::new(Code::BadRequest, error.to_string()))
@@ -231,19 +268,70 @@ impl<D: Duty> Desk<D> {
         self.enter(&admit.room, admit.version)?;
         self.next_peer += 1;
         let peer = PeerId(self.next_peer);
-        let (room, offer, speaks) = (admit.room.clone(), admit.offer.clone(), admit.speaker.is_some());
+        let room = admit.room.clone();
+        let waiting = Some(Box::new(Waiting {
+            message: message.clone(),
+            offer: admit.offer.clone(),
+            identity: admit.identity.clone(),
+            purpose: if admit.speaker.is_some() { Purpose::Speak } else { Purpose::Listen },
+            claim: admit.claim.clone(),
+        }));
         let shard = self.duty.admit(peer, admit, &self.loads)?;
         self.loads[shard] += 1;
-        let waiting = Some(Box::new((message.clone(), offer, speaks)));
         self.peers.insert(peer, Seat { shard, room, connected: false, waiting });
         Ok(())
     }
 
-    fn remove(&mut self, peer: PeerId) -> Response {
-        if let Some(seat) = self.forget(peer) {
+    fn remove(&mut self, peer: PeerId, by: Option<&Owner>) -> Response {
+        if by.is_none_or(|by| self.books.may_end(peer, by))
+            && let Some(seat) = self.forget(peer)
+        {
             self.duty.remove(seat.shard, peer);
         }
         Response::Done
+    }
+
+    /// Ends a WHIP or WHEP session; its signaling node hears that the peer is gone.
+    async fn hang(&mut self, peer: PeerId, key: &str) -> Response {
+        if !self.books.is_key(peer, key) {
+            return Response::Refused(ApiError::new(Code::NotFound, "there is no such session"));
+        }
+        self.end_and_tell(peer).await;
+        Response::Done
+    }
+
+    /// Ms since it was opened.
+    fn now(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    async fn disown(&mut self, peers: &[PeerId]) -> Response {
+        for peer in self.books.disown(self.now(), peers) {
+            self.orphans_ended.inc();
+            self.end_and_tell(peer).await;
+        }
+        Response::Done
+    }
+
+    /// Ends what nobody wants any more. Whoever was asleep or cannot hear judges nobody.
+    async fn look_after_orphans(&mut self) {
+        let (now, slept) = (self.now(), self.looked_at.elapsed());
+        self.looked_at = Instant::now();
+        if slept > 2 * ANNOUNCE || !self.bus.is_up() {
+            self.books.deaf(now);
+        }
+        for peer in self.books.due(now) {
+            self.orphans_ended.inc();
+            self.end_and_tell(peer).await;
+        }
+        self.orphans.set(self.books.count_orphans(now) as i64);
+    }
+
+    /// Whoever has it all the same is told.
+    async fn end_and_tell(&mut self, peer: PeerId) {
+        let Some(seat) = self.forget(peer) else { return };
+        self.duty.remove(seat.shard, peer);
+        self.tell(seat.room, peer, PeerEvent::Gone).await;
     }
 
     fn stage(&mut self, stage: Stage) -> Result<(), ApiError> {
@@ -255,7 +343,7 @@ impl<D: Duty> Desk<D> {
         if self.versions.enter(Instant::now(), room, version) { Ok(()) } else { Err(is_over()) }
     }
 
-    async fn close(&mut self, room: &RoomId, version: u64) -> Response {
+    async fn close(&mut self, room: &RoomId, version: Option<u64>) -> Response {
         if !self.versions.close(Instant::now(), room, version) {
             return Response::Done;
         }
@@ -303,7 +391,7 @@ impl<D: Duty> Desk<D> {
     async fn end(&mut self, peer: PeerId, why: ApiError) -> Option<usize> {
         let seat = self.forget(peer)?;
         if let Some(waiting) = seat.waiting {
-            self.respond(&waiting.0, &Response::Refused(why)).await;
+            self.respond(&waiting.message, &Response::Refused(why)).await;
         }
         Some(seat.shard)
     }
@@ -331,12 +419,17 @@ impl<D: Duty> Desk<D> {
         // Removed meanwhile: whoever removed it does not wait for it.
         let Some(seat) = self.peers.get_mut(&peer) else { return };
         let Some(waiting) = seat.waiting.take() else { return };
-        let (message, offer, speaks) = *waiting;
+        let Waiting { message, offer, identity, purpose, claim } = *waiting;
         let response = match result {
-            Ok(credentials) => Response::Admitted {
-                peer,
-                answer: self.reach.answer(seat.shard, credentials, &offer, speaks),
-            },
+            Ok(credentials) => {
+                let speaks = purpose == Purpose::Speak;
+                let answer = self.reach.answer(seat.shard, credentials, &offer, speaks);
+                if let Some(claim) = claim {
+                    let (now, room) = (self.start.elapsed().as_millis() as u64, seat.room.clone());
+                    self.books.enter(now, peer, purpose, room, identity, claim);
+                }
+                Response::Admitted { peer, answer }
+            }
             Err(error) => {
                 self.forget(peer);
                 Response::Refused(error)
@@ -347,6 +440,7 @@ impl<D: Duty> Desk<D> {
 
     fn forget(&mut self, peer: PeerId) -> Option<Seat> {
         let seat = self.peers.remove(&peer)?;
+        self.books.forget(peer);
         self.loads[seat.shard] -= 1;
         if seat.connected {
             self.connected.dec();
@@ -388,6 +482,14 @@ impl<D: Duty> Desk<D> {
             tracing::warn!(%error, "a request stays without an answer");
         }
     }
+}
+
+fn compared(Compared { differ, orphans, judge }: Compared) -> Response {
+    Response::Compared { differ, orphans, judge }
+}
+
+fn bad_claim(error: BadClaim) -> Response {
+    Response::Refused(ApiError::new(Code::BadRequest, error.to_string()))
 }
 
 fn is_over() -> ApiError {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use media::peer;
 use protocol::node::NodeKind;
 use service::Metrics;
-use service::metrics::{Follower, IntCounter};
+use service::metrics::{Follower, IntCounter, IntGauge};
 use transport::link::LinkHandle;
 use transport::queue;
 use transport::shard::ShardHandle;
@@ -20,6 +20,16 @@ pub fn bad_input(metrics: &Metrics, what: &str) -> IntCounter {
 pub fn queue_full(metrics: &Metrics, queue: &str) -> IntCounter {
     let help = "What a full queue dropped or refused.";
     metrics.counters("dais_queue_full_total", help, &["queue"]).with_label_values(&[queue])
+}
+
+/// Peers of which no signaling node says that it wants them.
+pub fn orphans(metrics: &Metrics) -> IntGauge {
+    metrics.gauge("dais_orphaned_peers", "Peers of which no signaling node says that it wants them.")
+}
+
+/// How many of them were ended.
+pub fn orphans_ended(metrics: &Metrics) -> IntCounter {
+    metrics.counter("dais_orphaned_peers_ended_total", "Peers that were ended because nobody wanted them.")
 }
 
 /// Follows one shard's socket and queue.

@@ -45,8 +45,9 @@ impl Versions {
     }
 
     /// A room is over. False where that was another one of the same name, before.
-    pub(crate) fn close(&mut self, now: Instant, room: &RoomId, version: u64) -> bool {
-        let known = self.known(now, room, version);
+    pub(crate) fn close(&mut self, now: Instant, room: &RoomId, version: Option<u64>) -> bool {
+        let known = self.known(now, room, version.unwrap_or_default());
+        let version = version.unwrap_or(known.version);
         let is_this = version >= known.version;
         if is_this {
             *known = Known { version, is_over: true, heard_at: now };
@@ -85,13 +86,13 @@ mod tests {
         let (mut versions, now, hall) = (Versions::default(), Instant::now(), room("hall"));
         assert!(versions.enter(now, &hall, 3));
         assert!(versions.enter(now, &hall, 2), "a node that knew it as it was before");
-        assert!(versions.close(now, &hall, 4));
+        assert!(versions.close(now, &hall, Some(4)));
         assert!(!versions.enter(now, &hall, 3), "it overtook nothing: the room is over");
-        assert!(versions.close(now, &hall, 4), "asked again, as the answer may be lost");
+        assert!(versions.close(now, &hall, Some(4)), "asked again, as the answer may be lost");
         assert!(versions.enter(now, &hall, 5), "made anew");
-        assert!(!versions.close(now, &hall, 4), "of the room before");
+        assert!(!versions.close(now, &hall, Some(4)), "of the room before");
         assert!(versions.enter(now, &hall, 5));
-        assert!(versions.close(now, &hall, 6));
+        assert!(versions.close(now, &hall, Some(6)));
         assert!(versions.enter(now + OVER, &hall, 1), "not for good");
     }
 

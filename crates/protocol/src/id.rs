@@ -112,6 +112,46 @@ impl SpeakerNumber {
 #[serde(transparent)]
 pub struct Epoch(pub u32);
 
+/// One life of a signaling node: from its start to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Owner {
+    /// Its name.
+    pub node: NodeId,
+    /// Of the life.
+    pub boot: u64,
+}
+
+/// One socket (or WHIP, WHEP session) of a signaling node: who answers for a participant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Session {
+    /// The signaling node.
+    pub node: NodeId,
+    /// Of the node: differs after each of its starts, and only grows.
+    pub boot: u64,
+    /// Which of its sockets; never given twice while the node runs.
+    pub number: u64,
+}
+
+/// Of the session of whoever is not known to be at any node.
+const NOBODY: u64 = u64::MAX;
+
+impl Session {
+    /// That of somebody who is not known to be at any node.
+    pub fn nobody(owner: &Owner) -> Self {
+        Self { node: owner.node.clone(), boot: owner.boot, number: NOBODY }
+    }
+
+    /// Whether it is no session.
+    pub fn is_nobody(&self) -> bool {
+        self.number == NOBODY
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> Owner {
+        Owner { node: self.node.clone(), boot: self.boot }
+    }
+}
+
 /// One of the audio lanes of a room, below [`VOICES`](crate::VOICES).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VoiceId(u8);

@@ -17,7 +17,7 @@ pub mod token;
 
 pub use error::{ApiError, Code};
 pub use frame::Frame;
-pub use id::{Epoch, Identity, NodeId, PeerId, RoomId, SpeakerNumber, VoiceId};
+pub use id::{Epoch, Identity, NodeId, Owner, PeerId, RoomId, Session, SpeakerNumber, VoiceId};
 pub use session::{Answer, Offer};
 
 /// Voices of a room: how many audio lanes it has, and so how many speakers can be heard at once.

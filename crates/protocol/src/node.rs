@@ -6,7 +6,6 @@
 //!   events      publish         origin, edge → signaling    Event
 //!   origins     publish         signaling → origin, edge    Origins, when one changes and every second
 //!   room.<id>   publish         signaling ↔ signaling       what is known of a room: signaling's own
-//!   whip.<id>   request/reply   signaling → signaling       that a WHIP or WHEP session ends: signaling's own
 //!   here        publish         everybody                   nothing: that it lives
 //!   here.<id>.<boot>   request/reply   everybody            nothing: whether it lives
 //! ```
@@ -19,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::Life;
 use crate::error::ApiError;
-use crate::id::{Epoch, Identity, NodeId, PeerId, RoomId, SpeakerNumber};
-use crate::message::RoomState;
+use crate::id::{Epoch, Identity, NodeId, Owner, PeerId, RoomId, Session, SpeakerNumber};
+use crate::message::{Purpose, RoomState};
 use crate::session::{Answer, Offer};
 
 /// Subject of the announcements.
@@ -40,14 +39,9 @@ pub fn subject(node: &NodeId) -> String {
     format!("node.{}", token(node.as_str()))
 }
 
-/// Subject on which one signaling node is asked to end a WHIP or WHEP session.
-pub fn whip_subject(node: &NodeId) -> String {
-    format!("whip.{}", token(node.as_str()))
-}
-
 /// The node whose subject for requests this is.
 pub fn addressee(subject: &str) -> Option<NodeId> {
-    let name = subject.strip_prefix("node.").or_else(|| subject.strip_prefix("whip."))?;
+    let name = subject.strip_prefix("node.")?;
     NodeId::new(&name.replace("%2E", ".")).ok()
 }
 
@@ -81,6 +75,44 @@ pub enum Request {
     Remove {
         /// Which.
         peer: PeerId,
+        /// Who says so: not whoever it was taken over from. None: an older signaling node.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Owner>,
+    },
+    /// Every second: these peers a signaling node wants here. Answered by [`Response::Compared`].
+    Want {
+        /// Which signaling node.
+        owner: Owner,
+        /// Of their ids: see `room::peers`.
+        digests: Vec<u64>,
+    },
+    /// The peers behind one digest that differs. Answered by [`Response::Lacks`].
+    Claim {
+        /// The signaling node that wants them.
+        owner: Owner,
+        /// Which digest.
+        bucket: u8,
+        /// All of them.
+        peers: Vec<PeerId>,
+    },
+    /// End the peer of a WHIP or WHEP session: whoever has its key may.
+    Hang {
+        /// Which.
+        peer: PeerId,
+        /// In the address of the session.
+        key: String,
+    },
+    /// Another session answers for a peer from now on.
+    Adopt {
+        /// Which.
+        peer: PeerId,
+        /// Whose.
+        claim: Claim,
+    },
+    /// These orphans are of people who are in no list of the store.
+    Disown {
+        /// Which.
+        peers: Vec<PeerId>,
     },
     /// How the stage of a room stands; to its origin. Older versions than the known one change nothing.
     Stage(Stage),
@@ -88,8 +120,12 @@ pub enum Request {
     Close {
         /// Which.
         room: RoomId,
-        /// Its last.
-        version: u64,
+        /// Its last. None, of an older signaling node: whichever is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        /// Of its last origin, for older nodes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<Epoch>,
     },
 }
 
@@ -101,15 +137,44 @@ pub struct Admit {
     /// For this person.
     pub identity: Identity,
     /// Of the room, as it was when they were permitted; it grows with each change, from one room of this name
-    /// to the next.
+    /// to the next. 0: an older signaling node, which does not say.
+    #[serde(default)]
     pub version: u64,
     /// Speakers: their number. Listeners: none.
     pub speaker: Option<SpeakerNumber>,
     /// Where the room's audio comes from. None: a listener waits for it to have an origin.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(flatten)]
     pub root: Option<Root>,
     /// What the client told.
     pub offer: Offer,
+    /// Who answers for it; none: a signaling node that is older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+}
+
+/// Who answers for a peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Of the person whose it is.
+    pub session: Session,
+    /// A WHIP or WHEP session, which another signaling node can go on with: the key in its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whip: Option<String>,
+}
+
+/// A peer of which no signaling node says that it wants it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orphan {
+    /// Which.
+    pub peer: PeerId,
+    /// What for.
+    pub purpose: Purpose,
+    /// In this room.
+    pub room: RoomId,
+    /// Of this person.
+    pub identity: Identity,
+    /// Who answered for it.
+    pub claim: Claim,
 }
 
 /// Where a room's audio comes from.
@@ -131,6 +196,23 @@ pub enum Response {
         peer: PeerId,
         /// For the client.
         answer: Answer,
+    },
+    /// How what a signaling node wants differs from what is here.
+    Compared {
+        /// Which digests differ: [`Request::Claim`] is to say what is behind them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        differ: Vec<u8>,
+        /// Some of the peers that nobody wants: whoever knows the person may want them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        orphans: Vec<Orphan>,
+        /// Whoever hears this is to look whether the people of the orphans are in the store's list.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        judge: bool,
+    },
+    /// Of the peers that were claimed these are not here any more.
+    Lacks {
+        /// Which.
+        peers: Vec<PeerId>,
     },
     /// Done.
     Done,
@@ -254,9 +336,7 @@ mod tests {
         }
         let node = NodeId::new("edge-1.eu").unwrap();
         assert_eq!(subject(&node), "node.edge-1%2Eeu");
-        for subject in [subject(&node), whip_subject(&node)] {
-            assert_eq!(addressee(&subject), Some(node.clone()));
-        }
+        assert_eq!(addressee(&subject(&node)), Some(node.clone()));
         assert_eq!(life_subject(&Life { node, boot: 7 }), "here.edge-1%2Eeu.7");
         assert_eq!([addressee("node."), addressee("nodes"), addressee("room.a")], [None, None, None]);
     }

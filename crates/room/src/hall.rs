@@ -59,6 +59,17 @@ pub enum Operation {
         /// Of the ticket that they get.
         secret: Secret,
     },
+    /// A WHIP or WHEP session goes on at another signaling node: that of the one before has run out of its lease.
+    Adopt {
+        /// Whose.
+        identity: Identity,
+        /// By what they were here.
+        from: Session,
+        /// By what they are here now.
+        session: Session,
+        /// Of the ticket that they get.
+        secret: Secret,
+    },
     /// A session's socket is gone without a word: everything is held for a while. Nothing happens where the
     /// session is not the identity's current one.
     Cut {

@@ -17,6 +17,7 @@ pub mod hall;
 pub mod lease;
 pub mod limits;
 pub mod live;
+pub mod peers;
 mod person;
 pub mod placement;
 pub mod presence;
@@ -25,9 +26,10 @@ mod rules;
 pub mod tree;
 
 pub use action::{Action, Actor, Answer, Arrival, Change, Outcome, Refusal};
-pub use person::{Farewell, Gone, NotTicket, Owner, Party, Present, Secret, Session, Ticket, Tickets};
+pub use person::{Farewell, Gone, NotTicket, Party, Present, Secret, Ticket, Tickets};
 pub use placement::Fleet;
 pub use presence::{Board, Share};
+pub use protocol::id::{Owner, Session};
 pub use room::{
     Delta, Head, Invitation, Numbered, People, Place, Plan, RaisedHand, Room, Seat, Standing, Tombstone,
 };

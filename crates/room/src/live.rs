@@ -33,13 +33,12 @@ use protocol::message::{
     ClientMessage, Counts, IceServer, MoveReason, Person, Purpose, RemoveReason, Reply, RequestId,
     ServerMessage,
 };
-use protocol::node::{Event, Root, Stage};
+use protocol::node::{Event, Orphan, Root, Stage};
 
 use crate::hall::{Commit, Committed, Conflict, Due, Loaded};
 use crate::presence::Board;
 use crate::{Action, Actor, Answer, Arrival, Owner, Plan, Room, Secret, Session, Ticket};
 
-pub use door::no_session;
 pub use fold::MAX_FOLD;
 pub use ledger::PATIENCE_MS;
 pub use note::{Acted, Note};
@@ -130,8 +129,6 @@ pub enum Input {
     Act(Asked, Actor, Action),
     /// How does it stand? Answered with [`Answered::Looked`].
     Look(Asked),
-    /// End the WHIP or WHEP session of this key. Answered with [`Answered::Hung`].
-    Hang(Asked, String),
     /// These are due.
     Due(Vec<Due>),
     /// The nodes of these sessions are gone.
@@ -148,6 +145,8 @@ pub enum Input {
     Missed,
     /// Something happened to a peer.
     Event(Event),
+    /// At that node there is a peer that nobody wants.
+    Orphan(NodeId, Orphan),
     /// Peers of this node must go elsewhere.
     Node(NodeId, MoveReason),
     /// This signaling node is about to stop.
@@ -167,8 +166,8 @@ pub enum Input {
 pub enum Pushed {
     /// It has taken it.
     Taken,
-    /// It knows the room with a later epoch than this one.
-    Outdated(Epoch),
+    /// It knows the room with a later epoch, or a later version of its stage, than these.
+    Outdated(Epoch, u64),
     /// It does not answer, or cannot take it now.
     Failed,
 }
@@ -197,6 +196,17 @@ pub enum By {
     Token(Arrival),
     /// They were here before.
     Ticket(Ticket),
+    /// They are here by a WHIP or WHEP session whose signaling node is gone, and have this peer.
+    Peer {
+        /// Who.
+        identity: Identity,
+        /// By what they were here.
+        from: Session,
+        /// What they have.
+        purpose: Purpose,
+        /// Where.
+        peer: Peer,
+    },
 }
 
 /// A peer that a node has made for somebody.
@@ -262,7 +272,7 @@ pub enum Effect {
     /// Have a node end a peer, however long that takes.
     Remove(NodeId, PeerId),
     /// Have every node forget the room, whose last version this is.
-    Close(u64),
+    Close(u64, Option<Epoch>),
     /// The room comes from there, as far as this node knows.
     Origin(Option<(NodeId, Epoch)>),
     /// Somebody has replaced so many peers that the oldest one had to go at once.
@@ -291,8 +301,6 @@ pub enum Answered {
     Acted(Answer),
     /// So it stands.
     Looked(Looked),
-    /// The session is over.
-    Hung,
 }
 
 /// What a media node must know about a newcomer.
@@ -384,6 +392,8 @@ pub struct Live {
     permits: Vec<(Asked, Who)>,
     /// The origin of this epoch is gone, and another one is to be assigned.
     lost_origin: Option<Epoch>,
+    /// The origin knows more than this stage; and whether it has been loaded since.
+    outdated: Option<(Epoch, u64, bool)>,
     /// After this epoch later ones were given which nobody remembers: the store has lost them.
     forgotten_after: Option<Epoch>,
     /// The nodes have been told that the room is over.
@@ -406,6 +416,7 @@ impl Live {
             lingering: Lingering::default(),
             permits: Vec::new(),
             lost_origin: None,
+            outdated: None,
             forgotten_after: None,
             is_closed: false,
             is_draining: false,
@@ -432,7 +443,6 @@ impl Live {
             Input::Create(asked, actor, plan) => self.create(asked, actor, plan),
             Input::Act(asked, actor, action) => self.act(asked, actor, action),
             Input::Look(asked) => self.work.look(asked),
-            Input::Hang(asked, key) => self.hang(around, asked, &key),
             Input::Due(due) => self.lapse(due),
             Input::Orphans(sessions) => self.cut_orphans(sessions),
             Input::Lapsed => self.put_back(false),
@@ -449,6 +459,7 @@ impl Live {
                 self.put_back(false);
             }
             Input::Event(event) => self.event(around, event),
+            Input::Orphan(node, orphan) => self.orphan(around.now, node, orphan),
             Input::Node(node, why) => self.node_changed(around, &node, why),
             Input::Shutdown => {
                 self.is_draining = true;
@@ -459,8 +470,8 @@ impl Live {
             Input::Epoch(epoch) => self.take_epoch(around, epoch),
             Input::Pushed(pushed) => {
                 self.push.answered(around.now, pushed == Pushed::Taken);
-                if let Pushed::Outdated(epoch) = pushed {
-                    self.outdated(around.now, epoch);
+                if let Pushed::Outdated(epoch, version) = pushed {
+                    self.outdated(around.now, epoch, version);
                 }
             }
         }
@@ -523,6 +534,11 @@ impl Live {
     /// Everybody whose session is here and not cut off.
     pub fn connected(&self) -> impl Iterator<Item = Who> {
         self.people.connected()
+    }
+
+    /// The peers that are wanted: where, and which.
+    pub fn peers(&self) -> impl Iterator<Item = (&NodeId, PeerId)> {
+        self.people.peers().chain(self.lingering.peers()).map(|(node, peer)| (node, *peer))
     }
 
     /// How many are here: hosts, speakers, listeners.

@@ -14,55 +14,15 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use protocol::id::{Identity, NodeId};
+use protocol::id::{Identity, Owner, Session};
 use protocol::message::RemoveReason;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-/// One socket (or WHIP, WHEP session) of a signaling node: who answers for a participant.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Session {
-    /// The signaling node.
-    pub node: NodeId,
-    /// Of the node: differs after each of its starts, and only grows.
-    pub boot: u64,
-    /// Which of its sockets; never given twice while the node runs.
-    pub number: u64,
-}
 
 /// Guests who come from one address, by whichever pass. They share what a room has to give, because nothing
 /// else tells the thousand of an office from one who pretends to be a thousand. It is a mark of the address,
 /// and not the address: that is kept nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Party(pub u64);
-
-/// One life of a signaling node: from its start to its end.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Owner {
-    /// Its name.
-    pub node: NodeId,
-    /// Of the life.
-    pub boot: u64,
-}
-
-/// Of the session of whoever is not known to be at any node.
-const NOBODY: u64 = u64::MAX;
-
-impl Session {
-    /// That of somebody who is not known to be at any node.
-    pub(crate) fn nobody(owner: &Owner) -> Self {
-        Self { node: owner.node.clone(), boot: owner.boot, number: NOBODY }
-    }
-
-    /// Whether it is no session.
-    pub(crate) fn is_nobody(&self) -> bool {
-        self.number == NOBODY
-    }
-
-    /// Whose it is.
-    pub fn owner(&self) -> Owner {
-        Owner { node: self.node.clone(), boot: self.boot }
-    }
-}
 
 /// Somebody who is here, or was cut off and may still come back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

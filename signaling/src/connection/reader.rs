@@ -17,7 +17,7 @@ use crate::app::Shared;
 use crate::encode;
 use crate::lanes::{End, Lanes};
 use crate::limits::Pace;
-use crate::media::{self, Asked};
+use crate::media::{self, Asked, Got};
 use crate::rooms::Member;
 
 /// Media requests of one connection that may wait for a node: one for each purpose, and its successor.
@@ -98,13 +98,16 @@ impl<'a> Reader<'a> {
             return self.answer(&refusal(id, error));
         }
         self.turns += 1;
-        let (app, admission) =
-            (self.app, media::admit(self.app, self.member, Asked { purpose, offer, turn: self.turns }));
+        let asked = Asked { purpose, offer, turn: self.turns, whip: None };
+        let (app, admission) = (self.app, media::admit(self.app, self.member, asked));
         self.admissions.push(Box::pin(async move {
-            let body = admission.await.unwrap_or_else(|error| {
-                app.counters.refused(&error);
-                ServerMessage::Error(error)
-            });
+            let body = match admission.await {
+                Ok(Got { node, answer, .. }) => ServerMessage::Media { purpose, node, answer },
+                Err(error) => {
+                    app.counters.refused(&error);
+                    ServerMessage::Error(error)
+                }
+            };
             Reply { body, id }
         }));
     }

@@ -20,8 +20,8 @@ const MAX_TIMED: usize = 8;
 pub(crate) enum Body {
     /// A WebSocket; `id` is that of its `join`.
     Socket { lanes: Lanes, id: Option<RequestId> },
-    /// WHIP or WHEP: the key in its address, and its place among those of this node.
-    Whip { key: String, place: Arc<OwnedSemaphorePermit> },
+    /// WHIP or WHEP: its place among those of this node.
+    Whip { place: Arc<OwnedSemaphorePermit> },
 }
 
 /// What is kept of it.
@@ -66,7 +66,7 @@ impl Contacts {
     pub(super) fn knock(&mut self, number: u64, body: Body) -> (Contact, Option<RequestId>) {
         let (line, contact, id) = match body {
             Body::Socket { lanes, id } => (Line::Socket(lanes), Contact::Socket, id),
-            Body::Whip { key, place } => (Line::Whip { _place: place }, Contact::Whip { key }, None),
+            Body::Whip { place } => (Line::Whip { _place: place }, Contact::Whip, None),
         };
         self.at_the_door.insert(number, line);
         (contact, id)

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cluster::{Bus, MemoryBus, Message};
-use protocol::node::{self, Announcement, Event, NodeKind, PeerEvent, Request, Response, Stage};
+use protocol::message::Purpose;
+use protocol::node::{self, Admit, Announcement, Event, NodeKind, PeerEvent, Request, Response, Stage};
 use protocol::session::{Answer, Candidate, CandidateProtocol, Fingerprint, IceText};
 use protocol::{ApiError, Code, PeerId, RoomId, VoiceId};
+use room::peers::{Books, Compared};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
@@ -44,7 +46,7 @@ impl Node {
             async move {
                 let mut second = tokio::time::interval(Duration::from_millis(200));
                 let mut held = Vec::new();
-                let mut peers = 0;
+                let mut peers = Peers { last: 0, books: Books::default() };
                 loop {
                     tokio::select! {
                         _ = second.tick() => {
@@ -58,11 +60,11 @@ impl Node {
                             let _ = tell.send(request.clone());
                             match mood {
                                 Mood::Holds if matches!(request, Request::Admit(_)) => held.push(message),
-                                mood => respond(&bus, &message, &mut peers, &mood).await,
+                                mood => respond(&bus, name, &message, &mut peers, &mood).await,
                             }
                         }
                         () = release.notified() => for message in held.drain(..) {
-                            respond(&bus, &message, &mut peers, &Mood::Admits).await;
+                            respond(&bus, name, &message, &mut peers, &Mood::Admits).await;
                         }
                     }
                 }
@@ -131,33 +133,59 @@ impl Node {
     }
 
     pub(crate) async fn removed(&self) -> u64 {
-        let peer = |request| if let Request::Remove { peer } = request { Some(peer.0) } else { None };
+        let peer = |request| if let Request::Remove { peer, .. } = request { Some(peer.0) } else { None };
         self.asked(peer).await
     }
 
     /// Tells that a peer is gone.
     pub(crate) async fn lose(&self, peer: u64) {
-        self.tell(peer, PeerEvent::Gone).await;
+        tell(&self.bus, self.name, PeerId(peer), PeerEvent::Gone).await;
     }
 
     /// Tells that a peer is connected.
     pub(crate) async fn connect(&self, peer: u64) {
-        self.tell(peer, PeerEvent::Connected).await;
-    }
-
-    async fn tell(&self, peer: u64, what: PeerEvent) {
-        let event =
-            Event { node: name(self.name), room: RoomId::new(ROOM).unwrap(), peer: PeerId(peer), what };
-        self.bus.publish(node::EVENTS, serde_json::to_vec(&event).unwrap().into()).await.unwrap();
+        tell(&self.bus, self.name, PeerId(peer), PeerEvent::Connected).await;
     }
 }
 
-async fn respond(bus: &MemoryBus, message: &Message, peers: &mut u64, mood: &Mood) {
+async fn tell(bus: &MemoryBus, node: &'static str, peer: PeerId, what: PeerEvent) {
+    let event = Event { node: name(node), room: RoomId::new(ROOM).unwrap(), peer, what };
+    bus.publish(node::EVENTS, serde_json::to_vec(&event).unwrap().into()).await.unwrap();
+}
+
+/// The peers that it has, with the books of a real one.
+struct Peers {
+    last: u64,
+    books: Books,
+}
+
+async fn respond(bus: &MemoryBus, name: &'static str, message: &Message, peers: &mut Peers, mood: &Mood) {
+    let books = &mut peers.books;
     let response = match (serde_json::from_slice(&message.payload).unwrap(), mood) {
         (Request::Admit(_), Mood::Refuses(error)) => Response::Refused(error.clone()),
         (Request::Admit(admit), _) => {
-            *peers += 1;
-            Response::Admitted { peer: PeerId(*peers), answer: answer(admit.offer.lines.value()) }
+            peers.last += 1;
+            let (peer, Admit { room, identity, speaker, offer, claim, .. }) = (PeerId(peers.last), *admit);
+            let purpose = if speaker.is_some() { Purpose::Speak } else { Purpose::Listen };
+            books.enter(0, peer, purpose, room, identity, claim.unwrap());
+            Response::Admitted { peer, answer: answer(offer.lines.value()) }
+        }
+        (Request::Want { owner, digests }, _) => {
+            let Compared { differ, orphans, judge } = books.compare(0, &owner, &digests).unwrap();
+            Response::Compared { differ, orphans, judge }
+        }
+        (Request::Claim { owner, bucket, peers }, _) => {
+            Response::Lacks { peers: books.claim(0, &owner, bucket, &peers).unwrap() }
+        }
+        (Request::Hang { peer, key }, _) if books.is_key(peer, &key) => {
+            books.forget(peer);
+            tell(bus, name, peer, PeerEvent::Gone).await;
+            Response::Done
+        }
+        (Request::Hang { .. }, _) => Response::Refused(ApiError::new(Code::NotFound, "no such session")),
+        (Request::Remove { peer, .. }, _) => {
+            books.forget(peer);
+            Response::Done
         }
         _ => Response::Done,
     };

@@ -125,12 +125,12 @@ impl Venue {
         self.parts.bus.subscribe(&room_subject(&RoomId::new(ROOM).unwrap())).await.unwrap()
     }
 
-    /// The edge that a `media` answer names.
     /// What is published on a subject from now on.
     pub(crate) async fn hears(&self, subject: &str) -> Subscription {
         self.parts.bus.subscribe(subject).await.unwrap()
     }
 
+    /// The edge that a `media` answer names.
     pub(crate) fn edge_of(&self, media: &Value) -> &Node {
         self.edges.iter().find(|edge| media["node"] == edge.name).expect("an edge")
     }

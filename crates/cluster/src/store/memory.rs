@@ -115,6 +115,13 @@ impl Store for MemoryStore {
         Ok(records.map(|records| records.connected_to(&owners, usize::MAX)).unwrap_or_default())
     }
 
+    async fn rooms_of(&self, owner: &Owner) -> Result<BTreeSet<RoomId>, StoreError> {
+        let owners = BTreeSet::from([owner.clone()]);
+        let inner = self.inner();
+        let theirs = inner.rooms.iter().filter(|(_, records)| !records.connected_to(&owners, 1).is_empty());
+        Ok(theirs.map(|(room, _)| room.clone()).collect())
+    }
+
     async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, StoreError> {
         let (mut inner, now) = (self.inner(), self.now());
         let lapsed = inner.leases.iter().filter(|(_, until)| **until <= now);

@@ -25,6 +25,7 @@ mod condition;
 mod connection;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -218,6 +219,14 @@ impl Store for RedisStore {
         let mut found = Vec::new();
         self.find_sessions(&wire::owner(owner), room, usize::MAX, &mut found).await?;
         Ok(found)
+    }
+
+    async fn rooms_of(&self, owner: &Owner) -> Result<BTreeSet<RoomId>, StoreError> {
+        let key = self.global(&format!("at:{}", wire::owner(owner)));
+        let rooms = self.connection.ask(redis::cmd("SMEMBERS").arg(key)).await?;
+        let rooms: Vec<String> =
+            redis::from_redis_value(rooms).map_err(|error| StoreError::Garbage(format!("at: {error}")))?;
+        Ok(rooms.iter().filter_map(|room| RoomId::new(room).ok()).collect())
     }
 
     async fn orphans(&self, limit: usize) -> Result<Vec<Orphan>, StoreError> {

@@ -20,9 +20,10 @@ impl Operation {
             Self::Create { actor, .. } => actor.identity().into_iter().collect(),
             Self::Enter { arrival, .. } => vec![&arrival.identity],
             Self::Resume { ticket, .. } => vec![&ticket.identity],
-            Self::Cut { identity, .. } | Self::Return { identity, .. } | Self::Leave { identity, .. } => {
-                vec![identity]
-            }
+            Self::Adopt { identity, .. }
+            | Self::Cut { identity, .. }
+            | Self::Return { identity, .. }
+            | Self::Leave { identity, .. } => vec![identity],
             Self::Act { actor, action } => actor.identity().into_iter().chain(action.target()).collect(),
             Self::Lapse(Due::Person(identity)) => vec![identity],
             Self::Origin { .. } | Self::Restore { .. } | Self::Lapse(Due::Head | Due::Empty) => Vec::new(),
@@ -31,7 +32,12 @@ impl Operation {
 
     /// Whether it takes a session of this node for gone.
     pub fn is_only_if_lapsed(&self, owner: &Owner) -> bool {
-        matches!(self, Self::Cut { session, if_lapsed: true, .. } if session.owner() == *owner)
+        match self {
+            Self::Cut { session, if_lapsed: true, .. } | Self::Adopt { from: session, .. } => {
+                session.owner() == *owner
+            }
+            _ => false,
+        }
     }
 
     /// What comes of it.
@@ -45,6 +51,7 @@ impl Operation {
                 case.enter(arrival, session, tickets)
             }
             Self::Resume { ticket, session, secret } => case.resume(ticket, session, *secret),
+            Self::Adopt { identity, from, session, secret } => case.adopt(identity, from, session, *secret),
             Self::Cut { identity, session, had_media, if_lapsed } => {
                 let mut decision = case.cut(identity, session, *had_media)?;
                 if let Some(commit) = decision.commit.as_mut().filter(|_| *if_lapsed) {
@@ -171,15 +178,22 @@ impl<'a> Case<'a> {
             Worth::Replaced => return Err(HallError::Over(RemoveReason::Replaced)),
             Worth::Good | Worth::Nothing => return Err(HallError::Ticket),
         }
-        // Who they are and may is settled already.
-        let arrival = Arrival {
-            identity: identity.clone(),
-            name: person.name.clone(),
-            role: Role::Listener,
-            hidden: person.hidden,
-            party: person.party,
-        };
-        self.enter(&arrival, session, Tickets::next(secret, *shown))
+        self.enter(&again(identity, person), session, Tickets::next(secret, *shown))
+    }
+
+    fn adopt(
+        &self,
+        identity: &Identity,
+        from: &Session,
+        session: &Session,
+        secret: Secret,
+    ) -> Result<Decision, HallError> {
+        let person = self.view.person(identity).filter(|it| it.session == *from && !it.is_lost(self.now));
+        let person = person.ok_or(HallError::Ticket)?;
+        let tickets = Tickets::first(secret, Some(&person.tickets));
+        let mut decision = self.enter(&again(identity, person), session, tickets)?;
+        self.commit(&mut decision).compare.lapsed.insert(from.owner());
+        Ok(decision)
     }
 
     fn cut(&self, identity: &Identity, session: &Session, had_media: bool) -> Result<Decision, HallError> {
@@ -428,6 +442,17 @@ impl<'a> Case<'a> {
         for identity in delta.hands.keys() {
             compare.hands.insert(identity.clone(), number(&room.hands, identity));
         }
+    }
+}
+
+/// Somebody comes again: who they are and may is settled already.
+fn again(identity: &Identity, person: &Present) -> Arrival {
+    Arrival {
+        identity: identity.clone(),
+        name: person.name.clone(),
+        role: Role::Listener,
+        hidden: person.hidden,
+        party: person.party,
     }
 }
 

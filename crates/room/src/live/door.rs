@@ -10,7 +10,7 @@ use protocol::message::{
 
 use super::people::{Here, Peer};
 use super::work::{Entry, Whose};
-use super::{Answered, Around, Asked, By, Contact, Effect, Enter, Live, Who};
+use super::{Answered, Around, By, Contact, Effect, Enter, Live, Who};
 use crate::hall::{Due, Operation};
 use crate::presence::NAMED;
 use crate::{Action, Actor, Answer, Arrival, Numbered, Present, Refusal, Room, Session, Ticket};
@@ -42,11 +42,16 @@ impl Live {
             return self.answer(asked, Err(error));
         }
         let (session, is_resumed) = (self.session(number), matches!(by, By::Ticket(_)));
+        let peer = match &by {
+            By::Peer { purpose, peer, .. } => Some((*purpose, peer.clone())),
+            By::Token(_) | By::Ticket(_) => None,
+        };
         let operation = match by {
             By::Token(arrival) => Operation::Enter { arrival, session, secret },
             By::Ticket(ticket) => Operation::Resume { ticket, session, secret },
+            By::Peer { identity, from, .. } => Operation::Adopt { identity, from, session, secret },
         };
-        self.work.add(operation, Whose::Entry(Entry { asked, number, contact, id, is_resumed }));
+        self.work.add(operation, Whose::Entry(Entry { asked, number, contact, id, is_resumed, peer }));
     }
 
     fn check_may_enter(&self, now: u64, by: &By) -> Result<(), ApiError> {
@@ -57,7 +62,7 @@ impl Live {
         // Whoever is no guest still gets in; how many of them, the store bounds.
         let party = match by {
             By::Token(arrival) => arrival.party,
-            By::Ticket(_) => None,
+            By::Ticket(_) | By::Peer { .. } => None,
         };
         let most = self.settings.participants;
         match party {
@@ -76,7 +81,7 @@ impl Live {
         answer: Answer,
     ) {
         let Newcomer { arrival, peers: (listen, speak), entry: present } = newcomer;
-        let Entry { asked, number, contact, id, is_resumed } = entry;
+        let Entry { asked, number, contact, id, is_resumed, peer } = entry;
         let identity = arrival.identity.clone();
         // Whoever is elsewhere in the store and still here in our books was replaced there and then.
         self.let_go(around, &identity, RemoveReason::Replaced);
@@ -99,7 +104,11 @@ impl Live {
             }
         }
         let is_socket = contact == Contact::Socket;
-        let here = Here { number, contact, listen, speak, had_media: is_resumed, entry: present };
+        let had_media = is_resumed || peer.is_some();
+        let mut here = Here { number, contact, listen, speak, had_media, entry: present };
+        if let Some((purpose, peer)) = peer {
+            *here.peer(purpose) = Some(peer);
+        }
         self.people.insert(identity.clone(), here, is_host);
         if is_socket {
             self.tell_invitation(around.now, &identity);
@@ -245,17 +254,6 @@ impl Live {
         }
     }
 
-    /// Ends the WHIP or WHEP session of a key, if it is here.
-    pub(super) fn hang(&mut self, around: &mut Around<'_>, asked: Asked, key: &str) {
-        match self.people.by_key(key) {
-            Some(who) => {
-                self.answer(asked, Ok(Answered::Hung));
-                self.leave(around, &who);
-            }
-            None => self.answer(asked, Err(no_session())),
-        }
-    }
-
     /// These are due by the store's time.
     pub(super) fn lapse(&mut self, due: Vec<Due>) {
         for due in due {
@@ -270,11 +268,6 @@ impl Live {
             self.work.add(cut, Whose::Nobody);
         }
     }
-}
-
-/// What is said of a WHIP or WHEP session that nobody has.
-pub fn no_session() -> ApiError {
-    ApiError::new(Code::NotFound, "there is no such session")
 }
 
 fn action(body: ClientMessage) -> Result<Action, ApiError> {

@@ -27,6 +27,14 @@ impl Lingering {
         self.until.is_empty()
     }
 
+    pub(super) fn peers(&self) -> impl Iterator<Item = &Key> {
+        self.until.keys()
+    }
+
+    pub(super) fn has(&self, peer: &Key) -> bool {
+        self.until.contains_key(peer)
+    }
+
     /// When the next one is to be removed.
     pub(super) fn due(&self) -> Option<u64> {
         self.by_time.first().map(|(until, _)| *until)

@@ -7,7 +7,7 @@
 use protocol::error::{ApiError, Code};
 use protocol::id::{Epoch, Identity, NodeId};
 use protocol::message::{MoveReason, Purpose, RoomState, ServerMessage};
-use protocol::node::{Event, PeerEvent, Root};
+use protocol::node::{Event, Orphan, PeerEvent, Root};
 
 use super::people::Peer;
 use super::{Admitted, Answered, Around, Asked, Effect, Live, Permit, Permitted, Who, no_room};
@@ -164,6 +164,33 @@ impl Live {
         }
     }
 
+    /// Nobody says that they want this peer: whoever has it here gets it, as after any other that they came with.
+    pub(super) fn orphan(&mut self, now: u64, node: NodeId, orphan: Orphan) {
+        let Orphan { peer, purpose, identity, .. } = orphan;
+        let (key, on_stage) = ((node.clone(), peer), self.is_on_stage(&identity));
+        if self.people.whose(&key).is_some() || self.lingering.has(&key) {
+            return;
+        }
+        let is_out = self.ledger.held_to().is_some_and(|room| room.is_banned(&identity));
+        let Some(here) = self.people.get_mut(&identity).filter(|_| !is_out) else {
+            if is_out {
+                self.effects.push(Effect::Remove(node, peer));
+            }
+            return;
+        };
+        let peer = Peer { node, peer, turn: 0 };
+        let may_have = purpose == Purpose::Listen || on_stage;
+        match here.peer(purpose) {
+            place @ None if may_have => {
+                *place = Some(peer);
+                here.had_media = true;
+                self.people.index(&identity);
+            }
+            Some(_) => self.linger(&identity, &peer, now + self.settings.replaced_ms),
+            None => self.linger(&identity, &peer, now + OFF_STAGE_MS),
+        }
+    }
+
     /// All peers at a node are gone, or will be.
     pub(super) fn node_changed(&mut self, around: &mut Around<'_>, node: &NodeId, why: MoveReason) {
         if why == MoveReason::NodeLost {
@@ -183,13 +210,17 @@ impl Live {
         self.work.want_origin(now);
     }
 
-    /// The origin knows the room with a later epoch: either this node will hear of it, or all have forgotten it.
-    pub(super) fn outdated(&mut self, now: u64, epoch: Epoch) {
+    /// The origin knows more than this stage. Either this node has missed something; or, where that is still the
+    /// stage once it has been loaded, all have forgotten what the origin knows.
+    pub(super) fn outdated(&mut self, now: u64, epoch: Epoch, version: u64) {
+        let is_known = self.outdated == Some((epoch, version, true));
         let origin = self.ledger.held_to().and_then(|room| room.origin());
-        if origin.is_some_and(|(_, known)| known == epoch) {
+        if is_known && origin.is_some_and(|(_, known)| known == epoch) {
             (self.lost_origin, self.forgotten_after) = (Some(epoch), Some(epoch));
-            self.ledger.doubt();
             self.work.want_origin(now);
+        } else if !is_known {
+            self.outdated = Some((epoch, version, false));
+            self.ledger.doubt();
         }
     }
 

@@ -15,8 +15,6 @@ pub(super) struct People {
     here: BTreeMap<Identity, Here>,
     /// Whose a peer is.
     by_peer: BTreeMap<(NodeId, PeerId), Identity>,
-    /// Whose a WHIP or WHEP key is.
-    by_key: BTreeMap<String, Identity>,
     /// Hosts among them, so that what only hosts are told need not look at ten thousand people.
     hosts: BTreeSet<Identity>,
 }
@@ -41,10 +39,7 @@ pub enum Contact {
     /// By messages.
     Socket,
     /// Not at all, but their peer tells whether they are there.
-    Whip {
-        /// In the address of their session.
-        key: String,
-    },
+    Whip,
     /// Their socket was cut; they have a while to come back.
     Away,
 }
@@ -79,7 +74,7 @@ impl Here {
     }
 
     pub(super) fn is_whip(&self) -> bool {
-        matches!(self.contact, Contact::Whip { .. })
+        self.contact == Contact::Whip
     }
 }
 
@@ -134,9 +129,6 @@ impl People {
         if is_host {
             self.hosts.insert(identity.clone());
         }
-        if let Contact::Whip { key } = &here.contact {
-            self.by_key.insert(key.clone(), identity.clone());
-        }
         self.here.insert(identity.clone(), here);
         self.index(&identity);
     }
@@ -152,6 +144,11 @@ impl People {
     /// A peer is nobody's any more.
     pub(super) fn forget_peer(&mut self, peer: &Peer) {
         self.by_peer.remove(&peer.key());
+    }
+
+    /// Everybody's.
+    pub(super) fn peers(&self) -> impl Iterator<Item = &(NodeId, PeerId)> {
+        self.by_peer.keys()
     }
 
     /// Who has a peer.
@@ -183,11 +180,7 @@ impl People {
 
     pub(super) fn remove(&mut self, identity: &Identity) -> Option<Here> {
         self.hosts.remove(identity);
-        let here = self.here.remove(identity)?;
-        if let Contact::Whip { key } = &here.contact {
-            self.by_key.remove(key);
-        }
-        Some(here)
+        self.here.remove(identity)
     }
 
     /// Takes everybody out.
@@ -211,12 +204,6 @@ impl People {
             }
         }
         found
-    }
-
-    /// Who has the WHIP or WHEP session of this key.
-    pub(super) fn by_key(&self, key: &str) -> Option<Who> {
-        let identity = self.by_key.get(key)?;
-        Some(Who { identity: identity.clone(), number: self.here.get(identity)?.number })
     }
 
     /// How many are here: hosts, speakers, listeners.

@@ -245,7 +245,7 @@ impl Live {
         self.is_closed = true;
         self.push.want(None);
         if let Some(room) = self.ledger.shown() {
-            self.effects.push(Effect::Close(room.version()));
+            self.effects.push(Effect::Close(room.version(), room.origin().map(|(_, epoch)| epoch)));
         }
     }
 

@@ -13,9 +13,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use protocol::error::ApiError;
+use protocol::error::{ApiError, Code};
 use protocol::id::{Epoch, Identity, NodeId};
-use protocol::message::{Reply, RequestId, ServerMessage};
+use protocol::message::{Purpose, Reply, RequestId, ServerMessage};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -23,11 +23,12 @@ use super::door::Newcomer;
 use super::fold::{Fold, MAX_FOLD};
 use super::ledger::PATIENCE_MS;
 use super::note::{Acted, Note};
+use super::people::Peer;
 use super::tell::Told;
 use super::{Answered, Around, Asked, Contact, Effect, Live, Looked, Trouble, Who, no_room};
 use crate::hall::{Commit, Committed, Conflict, Current, Decision, HallError, Loaded, Operation};
 use crate::limits::EPOCHS_ABOVE;
-use crate::{Action, Actor, Answer, Gone, Numbered, Party, Plan, Present, Refusal, Session};
+use crate::{Action, Actor, Answer, Gone, Numbered, Owner, Party, Plan, Present, Refusal, Session};
 
 /// What may wait. Whoever has more to say waits outside.
 const MAX_WAITING: usize = 2_048;
@@ -92,6 +93,8 @@ pub(super) struct Entry {
     pub(super) contact: Contact,
     pub(super) id: Option<RequestId>,
     pub(super) is_resumed: bool,
+    /// What they are here with.
+    pub(super) peer: Option<(Purpose, Peer)>,
 }
 
 /// An operation that was decided.
@@ -364,6 +367,9 @@ impl Live {
         self.work.clock = Some((loaded.now, around.now));
         self.work.present = loaded.present;
         let news = self.ledger.loaded(around.now, &loaded, asked);
+        if let Some((.., is_loaded)) = &mut self.outdated {
+            *is_loaded = true;
+        }
         let mut entries = loaded.people;
         let known = people.into_iter().map(|identity| {
             let entry = entries.remove(&identity);
@@ -482,7 +488,7 @@ impl Live {
                 self.no_place(around, done, Refusal::RoomFull(self.settings.participants))
             }
             Ok(Err(Conflict::PartyFull)) => self.no_place(around, done, Refusal::PartyFull),
-            Ok(Err(Conflict::Alive(owner))) => self.put_back_front(done, |it| !it.is_only_if_lapsed(&owner)),
+            Ok(Err(Conflict::Alive(owner))) => self.is_alive(done, &owner),
             Err(trouble) => {
                 // Whether it was done is not known.
                 self.ledger.doubt();
@@ -527,6 +533,16 @@ impl Live {
             done.result = Err(refusal.clone().into());
         }
         self.finish(around, None, done);
+    }
+
+    /// A signaling node lives: nobody takes its sessions for gone.
+    fn is_alive(&mut self, done: Vec<Done>, owner: &Owner) {
+        let is_off = |done: &&Done| done.waiting.operation.is_only_if_lapsed(owner);
+        for entry in done.iter().filter(is_off).filter_map(|done| done.waiting.whose.entry()) {
+            let error = ApiError::new(Code::Conflict, "the signaling node of this session lives");
+            self.effects.push(Effect::Answer(entry.asked, Err(error)));
+        }
+        self.put_back_front(done, |it| !it.is_only_if_lapsed(owner));
     }
 
     /// They wait again, but for those that are not wanted any more.
@@ -762,6 +778,7 @@ fn cut(entry: &Operation, had_media: bool) -> Option<Operation> {
     let (identity, session) = match entry {
         Operation::Enter { arrival, session, .. } => (&arrival.identity, session),
         Operation::Resume { ticket, session, .. } => (&ticket.identity, session),
+        Operation::Adopt { identity, session, .. } => (identity, session),
         _ => return None,
     };
     Some(Operation::Cut { identity: identity.clone(), session: session.clone(), had_media, if_lapsed: false })

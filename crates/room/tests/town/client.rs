@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::id::Identity;
+use protocol::id::{Identity, PeerId};
 use protocol::message::{Hand, RemoveReason, RoomState, ServerMessage, StageMember, Welcome};
 use protocol::token::Role;
 use room::{Arrival, Ticket};
@@ -26,6 +26,8 @@ pub(crate) struct Client {
     pub(crate) place: Place,
     pub(crate) ticket: Option<Ticket>,
     pub(crate) seen: Seen,
+    /// The peer that they use at a media node; whether to speak.
+    pub(crate) media: BTreeMap<bool, (usize, PeerId)>,
 }
 
 /// What somebody sees.
@@ -42,7 +44,7 @@ impl Client {
         let identity = Identity::new(name).unwrap();
         let arrival =
             Arrival { identity, name: name.into(), role, hidden: name.starts_with("hidden"), party: None };
-        Self { arrival, place: Place::Out(at), ticket: None, seen: Seen::default() }
+        Self { arrival, place: Place::Out(at), ticket: None, seen: Seen::default(), media: BTreeMap::new() }
     }
 
     /// Hears what a node says.
@@ -70,6 +72,9 @@ impl Client {
     fn welcomed(&mut self, welcome: &Welcome) {
         let (_, ticket) = welcome.resume.split_once(':').unwrap();
         self.ticket = Some(ticket.parse().unwrap());
+        if !welcome.resumed {
+            self.media.clear();
+        }
         let stage = welcome.stage.iter().map(|member| (member.identity.clone(), member.clone()));
         let hands = welcome.hands.iter().map(|hand| (hand.identity.clone(), hand.clone()));
         self.seen = Seen {

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod client;
+mod media;
 mod store;
 mod world;
 

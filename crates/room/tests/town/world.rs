@@ -15,19 +15,20 @@ use rand::{Rng, SeedableRng};
 use room::hall::Due;
 use room::lease::Lease;
 use room::live::{
-    Admitted, Answered, Around, By, Contact, Effect, Enter, Input, Live, Note, Origins, Permitted, Pushed,
-    Settings, Trouble, Who,
+    Answered, Around, By, Contact, Effect, Enter, Input, Live, Note, Origins, Permitted, Pushed, Settings,
+    Trouble, Who,
 };
 use room::presence::Board;
 use room::{Owner, Secret, Session};
 
 use super::client::{Client, Place};
+use super::media::{Media, Word};
 use super::store::Store;
 
-const NODES: usize = 3;
+pub(crate) const NODES: usize = 3;
 /// How long things go wrong, and how long they may take to be right again, in ms.
-const MISFORTUNE_MS: u64 = 60_000;
-const CALM_MS: u64 = 25_000;
+pub(crate) const MISFORTUNE_MS: u64 = 60_000;
+pub(crate) const CALM_MS: u64 = 25_000;
 /// Between two times that a node does what it does all the time.
 const UPKEEP_MS: u64 = 250;
 /// How long a store may take to answer.
@@ -36,11 +37,15 @@ const TIME_OUT_MS: u64 = 1_000;
 const PATIENCE_MS: u64 = 8_000;
 
 /// What happens, and when.
-enum Happening {
+pub(crate) enum Happening {
     Input(usize, u64, Box<Input>),
     Poll(usize, u64),
     Upkeep(usize, u64),
     Store(usize, u64, Asked, Fate),
+    /// What a signaling node says to a media node.
+    Word(usize, u64, usize, Word),
+    Compare(usize, u64),
+    Media(usize),
     People(usize),
     Fault,
     End(Fault),
@@ -48,7 +53,7 @@ enum Happening {
 }
 
 /// What a node asks the store.
-enum Asked {
+pub(crate) enum Asked {
     Load(Vec<Identity>),
     Commit(Box<room::hall::Commit>),
     Epoch(Epoch),
@@ -60,7 +65,7 @@ enum Asked {
 
 /// What becomes of a question.
 #[derive(Clone, Copy, PartialEq)]
-enum Fate {
+pub(crate) enum Fate {
     Answered,
     Lost,
     LostAfterTheDeed,
@@ -68,7 +73,7 @@ enum Fate {
 
 /// What goes wrong, for a while.
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+pub(crate) enum Fault {
     Dead(usize),
     Asleep(usize),
     NoBus(usize),
@@ -82,22 +87,24 @@ enum Fault {
     Older,
 }
 
-struct Node {
-    name: NodeId,
-    life: Option<Life>,
+pub(crate) struct Node {
+    pub(crate) name: NodeId,
+    pub(crate) life: Option<Life>,
     boots: u64,
     asleep_until: u64,
     has_bus: bool,
-    has_store: bool,
+    pub(crate) has_store: bool,
 }
 
 /// One life of a node.
-struct Life {
-    boot: u64,
-    room: Option<(Live, Board)>,
+pub(crate) struct Life {
+    pub(crate) boot: u64,
+    pub(crate) room: Option<(Live, Board)>,
     lease: Lease,
     /// The life of the store that it knows.
-    store: u64,
+    pub(crate) store: u64,
+    /// Since when that has been the same, and its lease held.
+    pub(crate) steady_since: Option<u64>,
     sessions: u64,
     asked: u64,
     questions: BTreeMap<u64, Question>,
@@ -107,32 +114,34 @@ struct Life {
     poll_at: u64,
 }
 
-enum Question {
+pub(crate) enum Question {
     Enter(usize),
     Permit(usize, u64, Purpose),
-    Other,
+    Admitted { client: usize, number: u64, media: usize, peer: PeerId, purpose: Purpose },
 }
 
-struct Origin {
-    name: NodeId,
-    is_live: bool,
+pub(crate) struct Origin {
+    pub(crate) name: NodeId,
+    pub(crate) is_live: bool,
     stage: Option<Stage>,
 }
 
 pub(crate) struct World {
     rng: StdRng,
-    now: u64,
+    pub(crate) now: u64,
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     happenings: BTreeMap<u64, Happening>,
-    number: u64,
-    nodes: Vec<Node>,
-    origins: Vec<Origin>,
-    store: Store,
-    has_store: bool,
-    has_bus: bool,
+    pub(crate) number: u64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) origins: Vec<Origin>,
+    /// An edge, and the origins.
+    pub(crate) media: Vec<Media>,
+    pub(crate) store: Store,
+    pub(crate) has_store: bool,
+    pub(crate) has_bus: bool,
     /// The store as it was a while ago.
     older: Store,
-    people: Vec<Client>,
+    pub(crate) people: Vec<Client>,
     /// Nothing has gone wrong since.
     calm_since: u64,
     faults: usize,
@@ -184,6 +193,7 @@ impl World {
             number: 0,
             nodes: (0..NODES).map(|index| node(format!("s{index}"))).collect(),
             origins: ["o1", "o2"].map(origin).into(),
+            media: ["e1", "o1", "o2"].map(Media::new).into(),
             store: Store::default(),
             has_store: true,
             has_bus: true,
@@ -197,6 +207,7 @@ impl World {
         };
         (0..NODES).for_each(|index| world.start(index));
         (0..world.people.len()).for_each(|index| world.at(10, Happening::People(index)));
+        (0..world.media.len()).for_each(|media| world.at(0, Happening::Media(media)));
         world.at(2_000, Happening::Fault);
         world.at(UPKEEP_MS, Happening::Check);
         world
@@ -225,22 +236,22 @@ impl World {
         self.story
     }
 
-    fn at(&mut self, at: u64, happening: Happening) {
+    pub(crate) fn at(&mut self, at: u64, happening: Happening) {
         self.number += 1;
         self.queue.push(Reverse((at.max(self.now), self.number)));
         self.happenings.insert(self.number, happening);
     }
 
-    fn tell(&mut self, line: String) {
+    pub(crate) fn tell(&mut self, line: String) {
         self.story.push(format!("{:>6} {line}", self.now));
     }
 
-    fn chance(&mut self, of: f64) -> bool {
+    pub(crate) fn chance(&mut self, of: f64) -> bool {
         self.rng.random::<f64>() < of
     }
 
     /// Things go wrong in the first part of the evening.
-    fn is_misfortune(&self) -> bool {
+    pub(crate) fn is_misfortune(&self) -> bool {
         self.now < MISFORTUNE_MS
     }
 
@@ -253,6 +264,7 @@ impl World {
             room: None,
             lease: Lease::default(),
             store: self.store.life,
+            steady_since: None,
             sessions: 0,
             asked: 0,
             questions: BTreeMap::new(),
@@ -260,16 +272,19 @@ impl World {
             poll_at: u64::MAX,
         });
         self.at(self.now, Happening::Upkeep(index, boot));
+        self.at(self.now + 500, Happening::Compare(index, boot));
     }
 
-    fn is_life(&self, index: usize, boot: u64) -> bool {
+    pub(crate) fn is_life(&self, index: usize, boot: u64) -> bool {
         self.nodes[index].life.as_ref().is_some_and(|life| life.boot == boot)
     }
 
     fn happen(&mut self, happening: Happening) {
         // Whoever sleeps hears it all when they wake.
-        if let Happening::Input(index, ..) | Happening::Poll(index, _) | Happening::Upkeep(index, _) =
-            &happening
+        if let Happening::Input(index, ..)
+        | Happening::Poll(index, _)
+        | Happening::Upkeep(index, _)
+        | Happening::Compare(index, _) = &happening
             && self.now < self.nodes[*index].asleep_until
         {
             let until = self.nodes[*index].asleep_until;
@@ -279,19 +294,25 @@ impl World {
             Happening::Input(index, boot, input) if self.is_life(index, boot) => self.input(index, *input),
             Happening::Poll(index, boot) if self.is_life(index, boot) => self.poll(index),
             Happening::Upkeep(index, boot) if self.is_life(index, boot) => self.upkeep(index, boot),
+            Happening::Compare(index, boot) if self.is_life(index, boot) => self.compare(index, boot),
+            Happening::Word(index, boot, media, word) => self.word(index, boot, media, word),
+            Happening::Media(media) => self.look_after(media),
             Happening::Store(index, boot, asked, fate) => self.ask_store(index, boot, asked, fate),
             Happening::People(index) => self.person(index),
             Happening::Fault => self.fault(),
             Happening::End(fault) => self.end_fault(fault),
             Happening::Check => self.check_soon(),
-            Happening::Input(..) | Happening::Poll(..) | Happening::Upkeep(..) => {}
+            Happening::Input(..) | Happening::Poll(..) | Happening::Upkeep(..) | Happening::Compare(..) => {}
         }
     }
 
     // -- a node ------------------------------------------------------------------------------------------
 
     fn input(&mut self, index: usize, input: Input) {
-        let starts = matches!(input, Input::Enter(_) | Input::Due(_) | Input::Orphans(_) | Input::Look(_));
+        let starts = matches!(
+            input,
+            Input::Enter(_) | Input::Due(_) | Input::Orphans(_) | Input::Look(_) | Input::Suspect
+        );
         self.with_room(index, starts, |live, around| live.take(around, input));
     }
 
@@ -348,7 +369,7 @@ impl World {
 
     fn effect(&mut self, index: usize, boot: u64, effect: Effect) {
         match effect {
-            Effect::Seat(_) | Effect::LingeringFull | Effect::Origin(_) | Effect::Close(_) => {}
+            Effect::Seat(_) | Effect::LingeringFull | Effect::Origin(_) | Effect::Close(..) => {}
             Effect::Warn(what) => self.tell(format!("s{index} warns: {what}")),
             Effect::Tell(numbers, message) => {
                 numbers.into_iter().for_each(|number| self.told(index, number, &message));
@@ -388,7 +409,7 @@ impl World {
             Effect::Epoch(above) => self.send(index, boot, Asked::Epoch(above)),
             Effect::Publish(note) => self.publish(index, &note),
             Effect::Push(node, stage) => self.push(index, boot, &node, stage),
-            Effect::Remove(..) => {}
+            Effect::Remove(node, peer) => self.remove_peer(index, boot, &node, peer),
         }
     }
 
@@ -414,10 +435,11 @@ impl World {
             return self
                 .at(self.now + 500, Happening::Input(index, boot, Box::new(Input::Pushed(Pushed::Failed))));
         };
-        if let Some(later) = origin.stage.as_ref().filter(|known| known.epoch > stage.epoch) {
-            let line = format!("{node} refuses epoch {} for {}", stage.epoch.0, later.epoch.0);
+        let told = (stage.epoch, stage.version);
+        if let Some(later) = origin.stage.as_ref().filter(|known| (known.epoch, known.version) > told) {
+            let line = format!("{node} refuses {told:?} for {:?} {}", later.epoch, later.version);
             self.tell(line);
-            let outdated = Box::new(Input::Pushed(Pushed::Outdated(stage.epoch)));
+            let outdated = Box::new(Input::Pushed(Pushed::Outdated(stage.epoch, stage.version)));
             return self.at(self.now + 4, Happening::Input(index, boot, outdated));
         }
         let is_newer = |known: &Stage| (known.epoch, known.version) < (stage.epoch, stage.version);
@@ -427,7 +449,7 @@ impl World {
         self.at(self.now + 4, Happening::Input(index, boot, Box::new(Input::Pushed(Pushed::Taken))));
     }
 
-    fn hears(&self, index: usize) -> bool {
+    pub(crate) fn hears(&self, index: usize) -> bool {
         self.has_bus && self.nodes[index].has_bus
     }
 
@@ -536,8 +558,12 @@ impl World {
         }
         let now = self.now;
         let life = self.nodes[index].life.as_mut().unwrap();
-        let Life { lease, store, .. } = life;
-        let Some((good, of)) = good else { return lease.failed() };
+        let Life { lease, store, steady_since, .. } = life;
+        let Some((good, of)) = good else {
+            *steady_since = None;
+            return lease.failed();
+        };
+        *steady_since = (good && *store == of).then(|| steady_since.unwrap_or(now));
         if std::mem::replace(store, of) != of {
             self.at(now, Happening::Input(index, boot, Box::new(Input::Suspect)));
         }
@@ -548,6 +574,10 @@ impl World {
     }
 
     // -- people ------------------------------------------------------------------------------------------
+
+    pub(crate) fn ask_if_alive(&mut self, index: usize, boot: u64, question: Question) -> Option<u64> {
+        self.is_life(index, boot).then(|| self.ask(index, question))
+    }
 
     fn ask(&mut self, index: usize, question: Question) -> u64 {
         let life = self.nodes[index].life.as_mut().unwrap();
@@ -565,15 +595,14 @@ impl World {
                 if self.people[client].place != Place::In(index, boot, number) {
                     return;
                 }
-                let identity = self.people[client].arrival.identity.clone();
                 let (purpose, node) = match permit.to {
-                    Permitted::Listen(_) => (Purpose::Listen, NodeId::new("edge").unwrap()),
+                    Permitted::Listen(_) => (Purpose::Listen, self.media[0].name.clone()),
                     Permitted::Speak(_, root) => (Purpose::Speak, root.origin),
                 };
-                let admitted = Admitted { purpose, turn: 1, node, peer: PeerId(self.number) };
-                let asked = self.ask(index, Question::Other);
-                let input = Input::Admitted(asked, Who { identity, number }, admitted);
-                self.at(self.now + 20, Happening::Input(index, boot, Box::new(input)));
+                self.ask_for_media((index, boot), client, number, purpose, &node);
+            }
+            (Question::Admitted { client, number, media, peer, purpose }, answer) => {
+                self.admitted((index, boot), (client, number), (media, peer), purpose, answer.is_ok());
             }
             (Question::Permit(client, _, Purpose::Listen), Err(error)) => {
                 assert_ne!(error.code, Code::Unavailable, "{client} must not wait for an origin to listen");
@@ -813,6 +842,7 @@ impl World {
         let origin = &mut self.origins[index];
         (origin.is_live, origin.stage) = (false, None);
         let name = origin.name.clone();
+        self.media.iter_mut().filter(|media| media.name == name).for_each(Media::forget);
         for node in 0..NODES {
             if let Some(life) = &self.nodes[node].life {
                 let input = Box::new(Input::Node(name.clone(), MoveReason::NodeLost));
@@ -866,11 +896,13 @@ impl World {
         for seat in room.stage() {
             assert!(loaded.people.contains_key(&seat.identity), "{} is on stage and not here", seat.identity);
         }
+        let listed = loaded.people.keys().cloned().collect();
         let people = loaded.people.into_iter();
         let present: BTreeMap<Identity, Session> = people
             .filter(|(_, person)| person.value.away_until.is_none())
             .map(|(identity, person)| (identity, person.value.session))
             .collect();
+        self.check_media(&listed);
         self.check_sessions(&present);
         let stage: BTreeMap<_, _> =
             room.members().into_iter().map(|member| (member.identity.clone(), member)).collect();

@@ -52,6 +52,9 @@ pub async fn a_room_is_put_back_as_it_was_and_nothing_of_what_is_there_is_left(
         let found: BTreeMap<_, _> =
             found.iter().map(|(who, session)| (who.as_str(), session.number)).collect();
         assert_eq!(found, BTreeMap::from([("lea", 2), ("sam", 3)]), "whom nobody put back is away");
+        assert_eq!(ground.store.rooms_of(&owner()).await.unwrap(), [town()].into());
+        let nobody = Owner { boot: owner().boot + 1, ..owner() };
+        assert_eq!(ground.store.rooms_of(&nobody).await.unwrap(), [].into());
     }
 }
 
