@@ -64,3 +64,13 @@ test('the node that comes back takes people again', async () => {
   await Promise.all([lea, ludo].map(one => one.reload()))
   await Promise.all([lea, ludo].map(one => one.untilHears([HANNA, SAM], TONES)))
 })
+
+test('a host sees that a mute is not certain while the origin does not answer', async () => {
+  const origin = town.program('origin-1')
+  origin.pause()
+  await hanna.do(room => room.host.mute('sam'))
+  await hanna.until('Sam may still be heard', room => String(room.pending) === 'sam')
+  origin.resume()
+  await hanna.until('nobody may', room => room.pending.length === 0)
+  await ludo.untilHears([HANNA], TONES)
+})

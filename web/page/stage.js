@@ -44,6 +44,7 @@ export function stagePage(room, microphone) {
     stage: change => { stage.update(); around.update(); tellStage(room, change) },
     presence: () => { updateHead(); around.update() },
     hands: change => { hands?.update(); around.update(); tellHands(change) },
+    pending: () => status.update(),
     speaking: () => stage.speaking(),
     declined: ({ identity, why }) => toast(declined(room, identity, why)),
     playback: () => setTimeout(() => tapToListen(room, audio), BLOCKED_MS),

@@ -1,7 +1,7 @@
 // What is happening, in words: the line that keeps anybody from sitting in silence and wondering.
 
 import { fill, h, toast } from './dom.js'
-import { roughly, words } from './words.js'
+import { list, roughly, words } from './words.js'
 
 /** @import { Room } from '/sdk/v1/dais.js' */
 
@@ -54,9 +54,17 @@ function current(room) {
     const detail = [words.status.since(roughly(lasted)), wait > 0 && words.status.nextTry(wait)].filter(Boolean).join(', ')
     return { tone: 'bad', text: why(room, problem.code), detail }
   }
+  if (room.pending.length > 0) {
+    return { tone: 'bad', text: words.status.pending(list(room.pending.map(identity => nameOf(room, identity)))) }
+  }
   if (state === 'joining') return { tone: 'info', text: words.status.joining }
   if (info.state !== 'backstage') return undefined
   return { tone: 'info', text: me.onStage ? words.status.backstageSpeaker : words.status.backstageListener }
+}
+
+/** @param {Room} room @param {string} identity */
+function nameOf(room, identity) {
+  return [...room.stage, ...room.people].find(person => person.identity === identity)?.name ?? identity
 }
 
 function secondsUntil(/** @type {number | undefined} */ time) {

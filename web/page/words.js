@@ -93,6 +93,7 @@ export const words = {
     hearIn: (/** @type {number} */ s) => s > 0 ? `You will hear in about ${s} s.` : 'You will hear in a moment.',
     since: (/** @type {string} */ time) => `for ${time}`,
     nextTry: (/** @type {number} */ s) => `next try in ${s} s`,
+    pending: (/** @type {string} */ names) => `${names} may still be heard: an audio server does not answer. We keep trying.`,
     repaired: 'The sound is back.',
     moved: 'Moved to another server.',
     back: 'Connected again.',

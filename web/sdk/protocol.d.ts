@@ -66,6 +66,7 @@ export type Notice =
   | { type: 'promoted'; by: string | null; number: number; muted: boolean }
   | { type: 'demoted'; by: string | null }
   | { type: 'muted'; by: string | null }
+  | { type: 'pending'; identities: string[] }
   | { type: 'declined'; identity: string; why: 'declined' | 'no_answer' | 'left' }
   | ({ type: 'stage' } & StageChange)
   | ({ type: 'hands' } & HandsChange)

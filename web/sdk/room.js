@@ -40,6 +40,8 @@ export class Room extends EventTarget {
   #mixer
   #media
   #roster = new Roster()
+  /** @type {string[]} */
+  #pending = []
   #oneself
   #steps
   #entered = false
@@ -128,6 +130,8 @@ export class Room extends EventTarget {
   get stage() { return this.#roster.stage }
   /** Hands in the order they went up; known to hosts. */
   get hands() { return this.#roster.hands }
+  /** Those who may still be heard though they are muted or off the stage: the server is not certain yet. Known to hosts. */
+  get pending() { return this.#pending }
   /** The audience, while the room is small; else a part of it. */
   get people() { return this.#roster.people }
   get counts() { return this.#roster.counts }
@@ -272,13 +276,14 @@ export class Room extends EventTarget {
     this.#clockMs = welcome.now - Date.now()
     this.#room = welcome.room
     this.#roster.replace(welcome)
+    this.#pending = []
     this.#media.iceServers = welcome.media.ice_servers
     this.#media.voices = welcome.media.voices
     if (this.#entered && !resumed) this.#media.renew(own('not_connected'))
     this.#steps.tell(oneself => oneself.welcome(welcome.you, { resumed, now: Date.now() }))
     this.#media.retry()
     this.#update()
-    for (const type of ['room', 'stage', 'presence', 'hands']) this.#emit(type, {})
+    for (const type of ['room', 'stage', 'presence', 'hands', 'pending']) this.#emit(type, {})
   }
 
   #retryNow() {
@@ -308,6 +313,9 @@ export class Room extends EventTarget {
       case 'demoted':
       case 'muted':
         return this.#hear(notice)
+      case 'pending':
+        this.#pending = notice.identities
+        return this.#emit('pending', { identities: notice.identities })
       case 'declined':
         return this.#emit('declined', { identity: notice.identity, why: notice.why })
       case 'moved':

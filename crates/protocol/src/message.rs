@@ -207,6 +207,9 @@ pub enum ServerMessage {
     Muted { by: Option<Identity> },
     /// To hosts: the invited person said no, or nothing.
     Declined { identity: Identity, why: DeclineReason },
+    /// To hosts: these may still be heard, though they are muted or off the stage. Their origin has not said that it
+    /// knows. All of them; nobody: it does.
+    Pending { identities: Vec<Identity> },
     /// What changed on stage.
     Stage { version: u64, set: Vec<StageMember>, gone: Vec<Identity> },
     /// To hosts: hands in the order they went up.
@@ -246,6 +249,7 @@ impl ServerMessage {
             Self::Demoted { .. } => "demoted",
             Self::Muted { .. } => "muted",
             Self::Declined { .. } => "declined",
+            Self::Pending { .. } => "pending",
             Self::Stage { .. } => "stage",
             Self::Hands { .. } => "hands",
             Self::Presence { .. } => "presence",

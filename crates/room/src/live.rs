@@ -484,6 +484,9 @@ impl Live {
         if let Some((node, stage)) = self.push.poll(now) {
             self.effects.push(Effect::Push(node, stage));
         }
+        if let Some(identities) = self.push.news(now).map(<[Identity]>::to_vec) {
+            self.tell_hosts(ServerMessage::Pending { identities });
+        }
         if let Some(share) = around.board.share(now) {
             self.publish(Note::Presence { share, version: self.ledger.version() });
         }

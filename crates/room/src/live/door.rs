@@ -113,6 +113,10 @@ impl Live {
         if is_socket {
             self.tell_invitation(around.now, &identity);
         }
+        if is_host && !self.push.pending().is_empty() {
+            let identities = self.push.pending().to_vec();
+            self.tell(&identity, ServerMessage::Pending { identities });
+        }
         if !arrival.hidden {
             let person = Person { identity, name: arrival.name };
             around.board.join(around.now, person);

@@ -175,6 +175,10 @@ async fn garbage_under_a_key_is_named_and_harms_no_other_room() {
         ("HSET dais:{town}:standing lea 7:{\"v\":2}", "`standing`: it is of version 2"),
         ("HSET dais:{town}:people lea 7:{\"v\":2}", "upgrade the node"),
         ("SET dais:{town}:people nonsense", "WRONGTYPE"),
+        ("SET dais:{town}:room nonsense", "WRONGTYPE"),
+        ("SET dais:{town}:names nonsense", "WRONGTYPE"),
+        ("SET dais:{town}:hands nonsense", "WRONGTYPE"),
+        ("SET dais:{town}:due nonsense", "WRONGTYPE"),
     ] {
         order(&store, "FLUSHALL").await;
         for room in [&other, &town()] {
@@ -188,6 +192,8 @@ async fn garbage_under_a_key_is_named_and_harms_no_other_room() {
         );
         assert_eq!(halls.room(&other).await.unwrap().unwrap().state(), RoomState::Live);
         assert!(halls.rooms(None, 9).await.unwrap().iter().any(|listed| listed.info.room == other));
+        order(&store, "ZADD dais:due 1 town").await;
+        assert_eq!(store.due().await.map(|due| due.iter().map(|(_, due)| due.len()).sum::<usize>()), Ok(0));
     }
 }
 
