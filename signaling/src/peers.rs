@@ -49,8 +49,7 @@ struct List {
 impl Wanted {
     /// Notes which ones a room wants, unless it is known from just now.
     pub(crate) fn set(&self, now: u64, room: &RoomId, live: &Live) {
-        let mut lists = self.lock();
-        if lists.get(room).is_some_and(|list| now < list.next_at) {
+        if self.lock().get(room).is_some_and(|list| now < list.next_at) {
             return;
         }
         let mut peers = Peers::new();
@@ -60,7 +59,7 @@ impl Wanted {
                 None => drop(peers.insert(node.clone(), vec![peer])),
             }
         }
-        lists.insert(room.clone(), List { next_at: now + COMPARE_MS, peers: Arc::new(peers) });
+        self.lock().insert(room.clone(), List { next_at: now + COMPARE_MS, peers: Arc::new(peers) });
     }
 
     /// A room is live here no longer.
@@ -127,6 +126,7 @@ async fn compare(app: &Shared, node: NodeId, wanted: Arc<Vec<(RoomId, Arc<Peers>
 
 /// These are wanted and gone, and nobody has heard of it.
 async fn tell_gone(app: &Shared, node: &NodeId, wanted: &[(RoomId, Arc<Peers>)], lacks: Vec<PeerId>) {
+    let lacks: BTreeSet<PeerId> = lacks.into_iter().collect();
     for (room, peers) in wanted {
         let theirs = peers.get(node).into_iter().flatten().filter(|peer| lacks.contains(peer));
         for &peer in theirs {

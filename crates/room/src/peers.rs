@@ -279,15 +279,15 @@ impl Books {
         self.unwanted.values_mut().for_each(|since| *since = now);
     }
 
-    /// Peers that nobody wants.
+    /// How many peers nobody wants.
     pub fn count_orphans(&self, now: u64) -> usize {
+        self.all_orphans(now).len()
+    }
+
+    fn all_orphans(&self, now: u64) -> BTreeSet<PeerId> {
         let silent = self.owners.values().filter(|account| account.is_silent(now));
-        let theirs: usize = silent.flat_map(|account| &account.peers).map(BTreeSet::len).sum();
-        let is_of_others = |peer: &&PeerId| {
-            let owner = self.peers.get(peer).and_then(|entry| self.owners.get(&entry.owner));
-            owner.is_some_and(|account| !account.is_silent(now))
-        };
-        theirs + self.unwanted.keys().filter(is_of_others).count()
+        let theirs = silent.flat_map(|account| &account.peers).flatten();
+        theirs.chain(self.unwanted.keys()).copied().collect()
     }
 
     /// That of a signaling node that was heard just now.
@@ -329,9 +329,7 @@ impl Books {
 
     /// Some orphans, from behind those that this one was told last.
     fn orphans(&mut self, now: u64, owner: &Owner) -> Vec<Orphan> {
-        let mut all: BTreeSet<PeerId> = self.unwanted.keys().copied().collect();
-        let silent = self.owners.values().filter(|account| account.is_silent(now));
-        all.extend(silent.flat_map(|account| &account.peers).flatten());
+        let all = self.all_orphans(now);
         let Some(account) = self.owners.get_mut(owner) else { return Vec::new() };
         let behind = account.told.map_or(0, |PeerId(told)| told.saturating_add(1));
         let next = all.range(PeerId(behind)..).chain(all.range(..PeerId(behind)));
