@@ -6,6 +6,7 @@ use media::listeners::{AdmitListener, ListenersCommand};
 use node::Duty;
 use protocol::node::{Admit, NodeKind, RoomOrigin, Stage};
 use protocol::{ApiError, Code, PeerId, RoomId};
+use room::stages::Heard;
 use transport::ShardHandle;
 use transport::queue::Full;
 
@@ -38,10 +39,10 @@ impl Duty for Listening {
         Err(ApiError::new(Code::BadRequest, "an edge has no stage"))
     }
 
-    fn origin(&mut self, RoomOrigin { room, root }: RoomOrigin) -> bool {
-        // Full: it is told again in a second.
+    fn origin(&mut self, RoomOrigin { room, root, .. }: RoomOrigin) -> Heard {
+        // Full: it is told again in a second. Where the relay knows otherwise it says so by itself.
         let _full = self.queue.push(Input::Moved { room, root });
-        false
+        Heard::Known
     }
 
     fn close(&mut self, room: &RoomId) -> Result<(), ApiError> {

@@ -99,8 +99,8 @@ pub async fn start(
 
     let ids = node::ids();
     let taken = queue.clone();
-    let tell = move |id, child| relay::child_told(&taken, id, child);
-    node::serve::children(&name, links.clone(), ids.clone(), &tasks, &metrics, tell);
+    let child_told = move |id, child| relay::child_told(&taken, id, child);
+    node::serve::children(&name, links.clone(), ids.clone(), &tasks, &metrics, child_told);
     let tools = Tools {
         queue,
         shards: shards.clone(),
@@ -109,6 +109,7 @@ pub async fn start(
         tasks: tasks.clone(),
         live,
         hears: tell_heard,
+        changes: tell,
     };
     tasks.part(format!("{name} relay"), async move {
         Relay::new(tools, Rooms::new(me, rng()), RelayMeters::new(metrics)).run(ended).await;

@@ -10,13 +10,13 @@ use ::room::tree::Member;
 use cluster::nodes::Live;
 use media::listeners::ListenersCommand;
 use media::relay::{LinkId, Output};
-use node::Child;
 use node::serve::Ids;
+use node::{Change, Child};
 use protocol::link::{ChildMessage, Datagram, ParentMessage};
 use protocol::node::{NodeKind, Root};
 use protocol::{NodeId, RoomId};
 use service::{Shutdown, Tasks};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use transport::link::{Event, LinkError, LinkHandle};
 use transport::queue::Full;
 use transport::{Links, Queue, ShardHandle};
@@ -126,6 +126,7 @@ pub(crate) struct Tools {
     pub(crate) tasks: Tasks,
     pub(crate) live: watch::Receiver<Live>,
     pub(crate) hears: watch::Sender<Vec<NodeId>>,
+    pub(crate) changes: mpsc::Sender<Change>,
 }
 
 /// The relay of one edge.
@@ -251,7 +252,7 @@ impl Relay {
 
     /// Does what was decided.
     fn act(&mut self) {
-        let Out { up, down, frames: _, silent, dial, hang_up, changed } = &mut self.out;
+        let Out { up, down, frames: _, silent, dial, hang_up, changed, otherwise } = &mut self.out;
         up.drain(..).for_each(|output| send(&self.parents, output));
         down.drain(..).for_each(|output| send(&self.children, output));
         for (shard, room, is_silent) in silent.drain(..) {
@@ -261,6 +262,10 @@ impl Relay {
             link.close("not used");
         }
         changed.drain(..).for_each(|why| self.meters.changed(why));
+        for known in otherwise.drain(..) {
+            // Full: it comes to the same in a second.
+            let _full = self.tools.changes.try_send(Change::Otherwise(known));
+        }
         for (parent, addr) in dial.drain(..) {
             let Tools { links, ids, queue, tasks, .. } = &self.tools;
             let id = ids.next();

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use ::room::tree::Member;
 use media::relay::{Downstream, LinkId, MAX_ROOMS, Output, Told, Upstream};
 use protocol::link::{ChildMessage, Heartbeat, Missing, ParentMessage};
-use protocol::node::Root;
+use protocol::node::{RoomOrigin, Root};
 use protocol::{Frame, NodeId, RoomId};
 use rand::rngs::StdRng;
 
@@ -53,6 +53,8 @@ pub(crate) struct Out {
     pub(crate) hang_up: Vec<LinkId>,
     /// Why rooms have changed their parent.
     pub(crate) changed: Vec<&'static str>,
+    /// Where rooms come from that are told to come from elsewhere.
+    pub(crate) otherwise: Vec<RoomOrigin>,
 }
 
 /// All rooms of this edge.
@@ -115,11 +117,15 @@ impl Rooms {
         }
     }
 
-    /// Where a room comes from now, if it is one of ours.
+    /// Where a room comes from now, if it is one of ours. An older root than is known is contradicted: somebody has
+    /// missed something, or all have forgotten it.
     pub(crate) fn moved(&mut self, now: Instant, id: &RoomId, root: Root, out: &mut Out) {
-        if self.rooms.get(id).is_some_and(|room| room.is_older(&root)) {
+        let Some(room) = self.rooms.get(id) else { return };
+        if room.is_older(&root) {
             self.known(now, id, Some(root));
             self.place_unplaced(now, usize::MAX, out);
+        } else if let Some(ours) = room.root.clone().filter(|ours| *ours != root) {
+            out.otherwise.push(RoomOrigin { room: id.clone(), root: ours, stage: None });
         }
     }
 

@@ -8,7 +8,8 @@ use cluster::{Bus, MemoryBus, Subscription};
 use media::dtls::Certificate;
 use node::{Config, Surroundings};
 use protocol::node::{
-    self as wire, Admit, Announcement, Claim, Event, NodeKind, PeerEvent, Request, Response, Root,
+    self as wire, Admit, Announcement, Claim, Event, Known, NodeKind, Origins, PeerEvent, Request, Response,
+    RoomOrigin, Root,
 };
 use protocol::{Code, Epoch, Identity, NodeId, PeerId, RoomId, Session};
 use room::peers::{BUCKETS, Digests, bucket};
@@ -181,6 +182,23 @@ async fn a_peer_belongs_to_the_signaling_node_that_answers_for_it() {
     assert_eq!(running.say(&hang("signaling-2")).await, Response::Done);
     let event: Event = serde_json::from_slice(&events.recv().await.unwrap().payload).unwrap();
     assert_eq!((event.peer, event.what), (peer, PeerEvent::Gone));
+}
+
+#[tokio::test]
+async fn an_edge_says_which_origin_it_knows_where_it_is_told_an_older_one() {
+    let running = Running::start(1).await;
+    let mut known = running.bus.subscribe(wire::KNOWN).await.unwrap();
+    assert!(matches!(running.admit().await, Response::Admitted { .. }));
+    let from = |epoch, stage| {
+        let root = Root { origin: NodeId::new("origin-1").unwrap(), epoch: Epoch(epoch) };
+        RoomOrigin { room: RoomId::new("all-hands").unwrap(), root, stage }
+    };
+    for told in [from(7, Some(3)), from(7, Some(4)), from(6, Some(5))] {
+        let told = serde_json::to_vec(&Origins { rooms: vec![told] }).unwrap();
+        running.bus.publish(wire::ORIGINS, told.into()).await.unwrap();
+    }
+    let said: Known = serde_json::from_slice(&known.recv().await.unwrap().payload).unwrap();
+    assert_eq!(said.rooms, [from(7, None)]);
 }
 
 #[tokio::test]

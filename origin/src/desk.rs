@@ -1,6 +1,5 @@
 //! What an origin does about requests: each room on the shard that its name falls to.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use media::speakers::{AdmitSpeaker, SpeakersCommand};
 use node::Duty;
 use protocol::node::{Admit, NodeKind, RoomOrigin, Root, Stage};
 use protocol::{ApiError, Code, Epoch, NodeId, PeerId, RoomId};
+use room::stages::{Heard, Outdated, Stages};
 use transport::ShardHandle;
 use transport::queue::Full;
 
@@ -16,11 +16,9 @@ use crate::{KIND, MAX_ROOMS};
 
 /// Hands requests to the shards, and tells the relay which rooms there are.
 pub(crate) struct Speaking {
-    me: NodeId,
     shards: Vec<ShardHandle<SpeakersCommand>>,
     queue: Arc<RelayQueue>,
-    /// The rooms that it was given, each with the epoch: at most as many as the shards take.
-    rooms: HashMap<RoomId, (Epoch, u64)>,
+    stages: Stages,
 }
 
 impl Duty for Speaking {
@@ -33,7 +31,8 @@ impl Duty for Speaking {
         let number = speaker.ok_or_else(|| missing("speaker"))?;
         let Root { epoch, .. } = root.ok_or_else(|| missing("root"))?;
         let shard = self.shard(&room);
-        self.open(&room, (epoch, 0))?;
+        self.stages.open(&room, epoch);
+        self.open(&room, epoch)?;
         let speaker = AdmitSpeaker { peer, room, identity, number, epoch, offer };
         self.shards[shard].send(SpeakersCommand::Admit(Box::new(speaker))).map_err(busy)?;
         Ok(shard)
@@ -44,22 +43,19 @@ impl Duty for Speaking {
     }
 
     fn stage(&mut self, stage: Stage) -> Result<(), ApiError> {
-        let told = (stage.epoch, stage.version);
-        if self.rooms.get(&stage.room).is_some_and(|known| *known > told) {
-            let says = "the room is known here with a later epoch, or a later version of its stage";
-            return Err(ApiError::new(Code::Conflict, says));
-        }
-        self.open(&stage.room, told)?;
+        let outdated = |outdated: Outdated| ApiError::new(Code::Conflict, outdated.to_string());
+        self.stages.take(&stage).map_err(outdated)?;
+        self.open(&stage.room, stage.epoch)?;
         let shard = self.shard(&stage.room);
         self.shards[shard].send(SpeakersCommand::Stage(stage)).map_err(busy)
     }
 
-    fn origin(&mut self, RoomOrigin { room, root }: RoomOrigin) -> bool {
-        root.origin != self.me && self.rooms.get(&room).is_some_and(|(ours, _)| root.epoch > *ours)
+    fn origin(&mut self, told: RoomOrigin) -> Heard {
+        self.stages.hear(&told)
     }
 
     fn close(&mut self, room: &RoomId) -> Result<(), ApiError> {
-        self.rooms.remove(room);
+        self.stages.close(room);
         self.shards[self.shard(room)].send(SpeakersCommand::Close(room.clone())).map_err(busy)?;
         self.queue.push(Input::Close(room.clone())).map_err(busy)
     }
@@ -67,7 +63,8 @@ impl Duty for Speaking {
 
 impl Speaking {
     pub(crate) fn new(me: NodeId, shards: Vec<ShardHandle<SpeakersCommand>>, queue: Arc<RelayQueue>) -> Self {
-        Self { me, shards, queue, rooms: HashMap::new() }
+        let stages = Stages::new(me, MAX_ROOMS * shards.len());
+        Self { shards, queue, stages }
     }
 
     fn shard(&self, room: &RoomId) -> usize {
@@ -76,12 +73,8 @@ impl Speaking {
         (hasher.finish() % self.shards.len() as u64) as usize
     }
 
-    fn open(&mut self, room: &RoomId, told: (Epoch, u64)) -> Result<(), ApiError> {
-        if self.rooms.len() < MAX_ROOMS * self.shards.len() || self.rooms.contains_key(room) {
-            let known = self.rooms.entry(room.clone()).or_default();
-            *known = told.max(*known);
-        }
-        self.queue.push(Input::Open { room: room.clone(), epoch: told.0 }).map_err(busy)
+    fn open(&self, room: &RoomId, epoch: Epoch) -> Result<(), ApiError> {
+        self.queue.push(Input::Open { room: room.clone(), epoch }).map_err(busy)
     }
 }
 

@@ -9,8 +9,8 @@ use media::dtls::Certificate;
 use node::{Config, Surroundings};
 use protocol::message::RoomState;
 use protocol::node::{
-    self as wire, Admit, Event, NodeKind, Origins, PeerEvent, Request, Response, RoomOrigin, Root, Stage,
-    StageSpeaker,
+    self as wire, Admit, Event, Known, NodeKind, Origins, PeerEvent, Request, Response, RoomOrigin, Root,
+    Stage, StageSpeaker,
 };
 use protocol::{Code, Epoch, Identity, NodeId, RoomId, SpeakerNumber};
 use service::{Registry, Tasks, shutdown};
@@ -137,8 +137,11 @@ async fn an_origin_that_was_replaced_lets_its_speakers_go_and_no_other() {
     let Response::Admitted { peer, .. } = admitted else { panic!("{admitted:?}") };
     let room = RoomId::new("all-hands").unwrap();
     let tell = async |origin: &str, epoch| {
-        let told =
-            RoomOrigin { room: room.clone(), root: Root { origin: name(origin), epoch: Epoch(epoch) } };
+        let told = RoomOrigin {
+            room: room.clone(),
+            root: Root { origin: name(origin), epoch: Epoch(epoch) },
+            stage: None,
+        };
         let told = serde_json::to_vec(&Origins { rooms: vec![told] }).unwrap();
         bus.publish(wire::ORIGINS, told.into()).await.unwrap();
         // Taken in order: what was told before has been heard.
@@ -150,4 +153,21 @@ async fn an_origin_that_was_replaced_lets_its_speakers_go_and_no_other() {
     tell("origin-2", 2).await;
     let event: Event = serde_json::from_slice(&events.recv().await.unwrap().payload).unwrap();
     assert_eq!((event.peer, event.what), (peer, PeerEvent::Gone));
+}
+
+#[tokio::test]
+async fn an_origin_says_what_it_knows_of_a_room_of_which_it_is_told_otherwise() {
+    let bus = MemoryBus::new();
+    let (_origin, _tasks, _drain) = start(&bus).await;
+    let mut known = bus.subscribe(wire::KNOWN).await.unwrap();
+    let (room, me) = (RoomId::new("all-hands").unwrap(), name("origin-1"));
+    let from = |epoch, stage| RoomOrigin {
+        room: room.clone(),
+        root: Root { origin: me.clone(), epoch: Epoch(epoch) },
+        stage: Some(stage),
+    };
+    let told = serde_json::to_vec(&Origins { rooms: vec![from(3, 7)] }).unwrap();
+    bus.publish(wire::ORIGINS, told.into()).await.unwrap();
+    let said: Known = serde_json::from_slice(&known.recv().await.unwrap().payload).unwrap();
+    assert_eq!(said, Known { node: me.clone(), rooms: vec![from(0, 0)] });
 }

@@ -131,8 +131,6 @@ pub struct Times {
     pub node: Duration,
     /// How long one may take to make a peer: whoever comes with many others waits there up to 4 s.
     pub admit: Duration,
-    /// How often the stage is told to its origin without having changed.
-    pub repeat: Duration,
     /// How long a peer that was replaced goes on while its successor is not up: a handshake on a slow
     /// network, and a little.
     pub replaced: Duration,
@@ -151,7 +149,6 @@ impl Default for Times {
             write: Duration::from_secs(10),
             node: Duration::from_secs(2),
             admit: Duration::from_secs(5),
-            repeat: Duration::from_secs(5),
             replaced: Duration::from_secs(6),
             switched: Duration::from_millis(1_500),
         }

@@ -25,7 +25,7 @@ use protocol::node::{NodeKind, Request, Response, room_subject};
 use protocol::{ApiError, Code, NodeId, RoomId};
 use room::live::{
     Admitted, Answered, Around, Asked, By, Effect, Enter as Entering, Input, Live, Looked, Note, Origins,
-    Permit, Pushed, Settings, Trouble, Who,
+    Permit, Settings, Trouble, Who,
 };
 use room::presence::{Board, Restraint};
 use room::{Action, Actor, Answer, Owner, Plan, Secret};
@@ -98,7 +98,6 @@ impl LiveRoom {
         let settings = Settings {
             owner: Owner { node: config.node.clone(), boot: app.boot },
             participants: config.limits.room_participants,
-            repeat_ms: ms(config.times.repeat),
             replaced_ms: ms(config.times.replaced),
             switched_ms: ms(config.times.switched),
             ice_servers: config.ice_servers.clone(),
@@ -305,9 +304,7 @@ impl LiveRoom {
             Effect::Publish(note) => self.publish(&note).await,
             Effect::Remove(node, peer) => self.app.remove_peer(node, peer),
             Effect::Close(version, epoch) => self.app.close_room(&self.id, version, epoch),
-            Effect::Origin(origin) => {
-                self.app.origins.set(&self.id, origin.as_ref().map(|(node, epoch)| (node, *epoch)));
-            }
+            Effect::Origin(from) => self.app.origins.set(&self.id, from),
             Effect::LingeringFull => self.app.counters.lingering_full(),
             Effect::Warn(what) => tracing::warn!("{what}"),
             asked => self.ask_others(asked),
@@ -338,22 +335,14 @@ impl LiveRoom {
                 Some(Input::Page { who, id: request, people, limit })
             }),
             Effect::Push(node, stage) => Box::pin(async move {
-                let (epoch, version) = (stage.epoch, stage.version);
                 let answer = media::ask(&app, &node, &Request::Stage(stage)).await;
-                Some(Input::Pushed(match answer {
-                    Ok(Response::Done) => Pushed::Taken,
-                    Ok(Response::Refused(error)) if error.code == Code::Conflict => {
-                        Pushed::Outdated(epoch, version)
-                    }
-                    Ok(_) => {
-                        tracing::warn!(%node, "the origin does not take the stage");
-                        Pushed::Failed
-                    }
-                    Err(error) => {
-                        tracing::debug!(%node, %error, "the origin is not told the stage");
-                        Pushed::Failed
-                    }
-                }))
+                match &answer {
+                    // An origin that knows more says so for itself.
+                    Ok(Response::Done) | Ok(Response::Refused(ApiError { code: Code::Conflict, .. })) => {}
+                    Ok(_) => tracing::warn!(%node, "the origin does not take the stage"),
+                    Err(error) => tracing::debug!(%node, %error, "the origin is not told the stage"),
+                }
+                Some(Input::Pushed(answer == Ok(Response::Done)))
             }),
             _ => return,
         });

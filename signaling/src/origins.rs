@@ -1,12 +1,13 @@
-//! Tells the media nodes where the rooms that are live here come from: at once when that changes, and all of
-//! them every second, so that a word that was lost is made up for.
+//! Tells the media nodes where the rooms that are live here come from: at once when that changes, and every
+//! second of all of them, with the version of each stage. So what was lost on its way is made up for, and who
+//! knows something else says so.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use protocol::RoomId;
 use protocol::node::{MAX_ORIGINS, ORIGINS, Origins as Told, RoomOrigin, Root};
-use protocol::{Epoch, NodeId, RoomId};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -18,32 +19,42 @@ const REPEAT: Duration = Duration::from_secs(1);
 /// Where the rooms that are live here come from.
 #[derive(Default)]
 pub(crate) struct Origins {
-    rooms: Mutex<BTreeMap<RoomId, (NodeId, Epoch)>>,
+    rooms: Mutex<BTreeMap<RoomId, (Root, u64)>>,
     /// Rooms of which the media nodes do not know yet.
     news: Mutex<Vec<RoomId>>,
     changed: Notify,
 }
 
 impl Origins {
-    /// A room comes from there; none: it is not live here, or has no origin.
-    pub(crate) fn set(&self, room: &RoomId, origin: Option<(&NodeId, Epoch)>) {
+    /// A room comes from there, with this version of its stage; none: it is not live here, or has no origin.
+    pub(crate) fn set(&self, room: &RoomId, from: Option<(Root, u64)>) {
         let mut rooms = lock(&self.rooms);
-        let Some((node, epoch)) = origin else { return drop(rooms.remove(room)) };
-        if rooms.get(room).is_some_and(|(_, known)| *known >= epoch) {
-            return;
+        let Some((root, stage)) = from else { return drop(rooms.remove(room)) };
+        let before = rooms.insert(room.clone(), (root.clone(), stage));
+        if before.is_none_or(|(before, _)| before != root) {
+            lock(&self.news).push(room.clone());
+            self.changed.notify_one();
         }
-        rooms.insert(room.clone(), (node.clone(), epoch));
-        lock(&self.news).push(room.clone());
-        self.changed.notify_one();
     }
 
+    /// Without their stages: those are on their way just now.
     fn news(&self) -> Vec<RoomOrigin> {
         let (rooms, news) = (lock(&self.rooms), std::mem::take(&mut *lock(&self.news)));
-        news.iter().filter_map(|room| rooms.get_key_value(room)).map(told).collect()
+        let there = news.into_iter().filter_map(|room| {
+            let root = rooms.get(&room)?.0.clone();
+            Some(RoomOrigin { room, root, stage: None })
+        });
+        there.collect()
     }
 
     fn all(&self) -> Vec<RoomOrigin> {
-        lock(&self.rooms).iter().map(told).collect()
+        let rooms = lock(&self.rooms);
+        let told = |(room, (root, stage)): (&RoomId, &(Root, u64))| RoomOrigin {
+            room: room.clone(),
+            root: root.clone(),
+            stage: Some(*stage),
+        };
+        rooms.iter().map(told).collect()
     }
 }
 
@@ -62,10 +73,6 @@ pub(crate) async fn tell(app: &Shared) {
             let _down = app.bus.publish(ORIGINS, payload.into()).await;
         }
     }
-}
-
-fn told((room, (origin, epoch)): (&RoomId, &(NodeId, Epoch))) -> RoomOrigin {
-    RoomOrigin { room: room.clone(), root: Root { origin: origin.clone(), epoch: *epoch } }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -13,7 +13,7 @@ use axum::routing::{any, get, post};
 use cluster::{Bus, Heard, Nodes, SharedStore};
 use protocol::ApiError;
 use protocol::message::MoveReason;
-use protocol::node::{EVENTS, Event};
+use protocol::node::{EVENTS, Event, KNOWN, Known, MAX_ORIGINS};
 use room::live::Input;
 use service::http::Listener;
 use service::{Metrics, Tasks};
@@ -91,6 +91,7 @@ impl Server {
             () = origins::tell(&app) => Ok(()),
             result = load::run(&app) => result,
             result = hear_events(&app) => result,
+            result = hear_known(&app) => result,
             () = peers::run(&app) => Ok(()),
             result = watch_nodes(&app) => result,
         }
@@ -164,6 +165,28 @@ async fn hear_events(app: &Shared) -> anyhow::Result<()> {
                 app.rooms.tell(&room, Input::Event(event)).await;
             }
             Err(_) => app.counters.bad("bus_event"),
+        }
+    }
+    anyhow::bail!("the bus is gone")
+}
+
+/// Passes on what media nodes know otherwise than they are told.
+async fn hear_known(app: &Shared) -> anyhow::Result<()> {
+    let mut known = app.bus.subscribe(KNOWN).await?;
+    while let Some(heard) = known.hear().await {
+        // What was missed is said again as long as it holds.
+        let Heard::Message(message) = heard else {
+            app.counters.gap("known");
+            continue;
+        };
+        match serde_json::from_slice(&message.payload) {
+            Ok(Known { node, rooms }) => {
+                for known in rooms.into_iter().take(MAX_ORIGINS) {
+                    let room = known.room.clone();
+                    app.rooms.tell(&room, Input::Known(node.clone(), known)).await;
+                }
+            }
+            Err(_) => app.counters.bad("bus_known"),
         }
     }
     anyhow::bail!("the bus is gone")

@@ -3,6 +3,7 @@
 //! ```text
 //!   node.<id> ──▶ Request ──▶ Duty ──▶ shard
 //!   origins   ──▶ Origins ──▶ Duty             where rooms come from
+//!   known     ◀── Known   ◀── Duty, Change     what is known otherwise
 //!   node.<id> ◀── Response ◀── Change ◀── shard        an admission waits for its shard's answer
 //!   events    ◀── Event    ◀── Change
 //!   node.<id> ──▶ Want, Claim ──▶ Books        who answers for each peer
@@ -21,11 +22,12 @@ use cluster::{Bus, BusError, Message, Subscription};
 use media::Credentials;
 use protocol::message::Purpose;
 use protocol::node::{
-    self, Admit, Announcement, Claim, Event, MAX_ORIGINS, NodeKind, Origins, PeerEvent, Request, Response,
-    RoomOrigin, Stage,
+    self, Admit, Announcement, Claim, Event, Known, MAX_ORIGINS, NodeKind, Origins, PeerEvent, Request,
+    Response, RoomOrigin, Stage,
 };
 use protocol::{ApiError, Code, Identity, NodeId, Offer, Owner, PeerId, RoomId};
 use room::peers::{BadClaim, Books, Compared};
+use room::stages::Heard;
 use serde::Serialize;
 use service::metrics::{IntCounter, IntGauge};
 use service::{Metrics, Shutdown, shutdown};
@@ -64,6 +66,8 @@ pub enum Change {
         /// Who.
         peer: PeerId,
     },
+    /// Of no peer: a room comes from here, for all that is known, and the node was told otherwise.
+    Otherwise(RoomOrigin),
 }
 
 /// What a kind of node does about requests. Nothing here may block.
@@ -81,8 +85,8 @@ pub trait Duty: Send + 'static {
     /// Takes the state of a stage.
     fn stage(&mut self, stage: Stage) -> Result<(), ApiError>;
 
-    /// A room comes from this origin now. Whether it was ours until then: it is to be closed.
-    fn origin(&mut self, room: RoomOrigin) -> bool;
+    /// A room comes from this origin now. Where it was ours until then, it is to be closed.
+    fn origin(&mut self, room: RoomOrigin) -> Heard;
 
     /// Forgets a room and its peers. No changes follow. After an error it has to be asked again.
     fn close(&mut self, room: &RoomId) -> Result<(), ApiError>;
@@ -359,10 +363,16 @@ impl<D: Duty> Desk<D> {
     /// Whoever has been replaced as an origin lets go: its speakers come back at the new one.
     async fn rooms_come_from(&mut self, payload: &[u8]) {
         let Ok(Origins { rooms }) = serde_json::from_slice(payload) else { return self.bad_origins.inc() };
+        let mut otherwise = Vec::new();
         for origin in rooms.into_iter().take(MAX_ORIGINS) {
             let room = origin.room.clone();
-            if !self.duty.origin(origin) {
-                continue;
+            match self.duty.origin(origin) {
+                Heard::Known => continue,
+                Heard::Otherwise(known) => {
+                    otherwise.push(known);
+                    continue;
+                }
+                Heard::Replaced => {}
             }
             tracing::warn!(%room, "another origin has taken over: its speakers are let go");
             if self.duty.close(&room).is_ok() {
@@ -371,6 +381,14 @@ impl<D: Duty> Desk<D> {
                     self.tell(room.clone(), peer, PeerEvent::Gone).await;
                 }
             }
+        }
+        self.contradict(otherwise).await;
+    }
+
+    /// Says what is known here of rooms of which it was told otherwise.
+    async fn contradict(&self, rooms: Vec<RoomOrigin>) {
+        if !rooms.is_empty() {
+            self.publish(node::KNOWN, &Known { node: self.config.node.clone(), rooms }).await;
         }
     }
 
@@ -412,6 +430,7 @@ impl<D: Duty> Desk<D> {
                     self.tell(seat.room, peer, PeerEvent::Gone).await;
                 }
             }
+            Change::Otherwise(known) => self.contradict(vec![known]).await,
         }
     }
 

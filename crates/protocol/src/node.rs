@@ -5,6 +5,7 @@
 //!   nodes       publish         origin, edge → everybody    Announcement, every second
 //!   events      publish         origin, edge → signaling    Event
 //!   origins     publish         signaling → origin, edge    Origins, when one changes and every second
+//!   known       publish         origin, edge → signaling    Known, where it is told otherwise
 //!   room.<id>   publish         signaling ↔ signaling       what is known of a room: signaling's own
 //!   here        publish         everybody                   nothing: that it lives
 //!   here.<id>.<boot>   request/reply   everybody            nothing: whether it lives
@@ -30,6 +31,9 @@ pub const EVENTS: &str = "events";
 
 /// Subject on which it is told where rooms come from.
 pub const ORIGINS: &str = "origins";
+
+/// Subject on which media nodes say what they know of rooms otherwise than they were told.
+pub const KNOWN: &str = "known";
 
 /// Most rooms in one [`Origins`].
 pub const MAX_ORIGINS: usize = 500;
@@ -285,6 +289,18 @@ pub struct RoomOrigin {
     /// From there.
     #[serde(flatten)]
     pub root: Root,
+    /// The version of its stage; none where nobody speaks of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<u64>,
+}
+
+/// What a media node knows of some rooms, where it has just been told something else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The node.
+    pub node: NodeId,
+    /// At most [`MAX_ORIGINS`].
+    pub rooms: Vec<RoomOrigin>,
 }
 
 /// What a node is.

@@ -8,6 +8,7 @@
 //!   live       the room at one node: Input ─▶ Effects
 //!   presence   what changed around the stage, merged and paced             for everybody's eyes
 //!   placement  which node takes the next peer
+//!   stages     what an origin knows of its rooms, against what it is told
 //! ```
 //!
 //! No socket, no clock, no randomness: time is an argument, in ms, and so is whatever must be random.
@@ -23,6 +24,7 @@ pub mod placement;
 pub mod presence;
 mod room;
 mod rules;
+pub mod stages;
 pub mod tree;
 
 pub use action::{Action, Actor, Answer, Arrival, Change, Outcome, Refusal};

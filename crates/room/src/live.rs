@@ -19,6 +19,7 @@ mod fold;
 mod ledger;
 mod lingering;
 mod note;
+mod origin;
 mod peers;
 mod people;
 mod stage;
@@ -33,7 +34,7 @@ use protocol::message::{
     ClientMessage, Counts, IceServer, MoveReason, Person, Purpose, RemoveReason, Reply, RequestId,
     ServerMessage,
 };
-use protocol::node::{Event, Orphan, Root, Stage};
+use protocol::node::{Event, Orphan, RoomOrigin, Root, Stage};
 
 use crate::hall::{Commit, Committed, Conflict, Due, Loaded};
 use crate::presence::Board;
@@ -47,6 +48,7 @@ pub use people::{Contact, Peer};
 
 use ledger::Ledger;
 use lingering::Lingering;
+use origin::Outdated;
 use people::People;
 use stage::StagePush;
 use tell::{Shown, Told};
@@ -66,8 +68,6 @@ pub struct Settings {
     pub owner: Owner,
     /// Most participants of a room.
     pub participants: usize,
-    /// How often the stage is told to its origin without having changed, in ms.
-    pub repeat_ms: u64,
     /// How long a peer that was replaced goes on while its successor is not up, in ms.
     pub replaced_ms: u64,
     /// How long it goes on once the successor is up, in ms.
@@ -147,6 +147,8 @@ pub enum Input {
     Event(Event),
     /// At that node there is a peer that nobody wants.
     Orphan(NodeId, Orphan),
+    /// That node knows something else of the room than it was told.
+    Known(NodeId, RoomOrigin),
     /// Peers of this node must go elsewhere.
     Node(NodeId, MoveReason),
     /// This signaling node is about to stop.
@@ -157,19 +159,8 @@ pub enum Input {
     Committed(Result<Result<Committed, Conflict>, Trouble>),
     /// The answer to [`Effect::Epoch`].
     Epoch(Result<Epoch, Trouble>),
-    /// The answer to [`Effect::Push`].
-    Pushed(Pushed),
-}
-
-/// What became of a stage that was told to its origin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pushed {
-    /// It has taken it.
-    Taken,
-    /// It knows the room with a later epoch, or a later version of its stage, than these.
-    Outdated(Epoch, u64),
-    /// It does not answer, or cannot take it now.
-    Failed,
+    /// The answer to [`Effect::Push`]: whether the origin has taken it.
+    Pushed(bool),
 }
 
 /// Somebody who wants in.
@@ -273,8 +264,8 @@ pub enum Effect {
     Remove(NodeId, PeerId),
     /// Have every node forget the room, whose last version this is.
     Close(u64, Option<Epoch>),
-    /// The room comes from there, as far as this node knows.
-    Origin(Option<(NodeId, Epoch)>),
+    /// The room comes from there, as far as this node knows, and this is the version of its stage.
+    Origin(Option<(Root, u64)>),
     /// Somebody has replaced so many peers that the oldest one had to go at once.
     LingeringFull,
     /// Whoever runs this must know.
@@ -392,10 +383,10 @@ pub struct Live {
     permits: Vec<(Asked, Who)>,
     /// The origin of this epoch is gone, and another one is to be assigned.
     lost_origin: Option<Epoch>,
-    /// The origin knows more than this stage; and whether it has been loaded since.
-    outdated: Option<(Epoch, u64, bool)>,
-    /// After this epoch later ones were given which nobody remembers: the store has lost them.
-    forgotten_after: Option<Epoch>,
+    /// A media node knows more than this room.
+    outdated: Option<Outdated>,
+    /// Epochs up to this one may have been given, and the store has forgotten it.
+    forgotten: Epoch,
     /// The nodes have been told that the room is over.
     is_closed: bool,
     is_draining: bool,
@@ -412,12 +403,12 @@ impl Live {
             work: Work::new(settings.seed),
             people: People::default(),
             shown: Shown::default(),
-            push: StagePush::new(settings.repeat_ms),
+            push: StagePush::default(),
             lingering: Lingering::default(),
             permits: Vec::new(),
             lost_origin: None,
             outdated: None,
-            forgotten_after: None,
+            forgotten: Epoch::default(),
             is_closed: false,
             is_draining: false,
             empty_since: Some(now),
@@ -460,6 +451,7 @@ impl Live {
             }
             Input::Event(event) => self.event(around, event),
             Input::Orphan(node, orphan) => self.orphan(around.now, node, orphan),
+            Input::Known(node, known) => self.known_otherwise(around.now, &node, &known),
             Input::Node(node, why) => self.node_changed(around, &node, why),
             Input::Shutdown => {
                 self.is_draining = true;
@@ -468,12 +460,7 @@ impl Live {
             Input::Loaded(loaded) => self.loaded(around, loaded),
             Input::Committed(committed) => self.committed(around, committed),
             Input::Epoch(epoch) => self.take_epoch(around, epoch),
-            Input::Pushed(pushed) => {
-                self.push.answered(around.now, pushed == Pushed::Taken);
-                if let Pushed::Outdated(epoch, version) = pushed {
-                    self.outdated(around.now, epoch, version);
-                }
-            }
+            Input::Pushed(is_taken) => self.push.answered(around.now, is_taken),
         }
     }
 

@@ -230,7 +230,9 @@ impl TestEdge {
         node::serve::children(&name(node), links.clone(), ids.clone(), &tasks, &metrics, tell);
         let (shards, live) = (vec![handle.clone()], world.live.subscribe());
         let (hears, _) = watch::channel(Vec::new());
-        let tools = Tools { queue: queue.clone(), shards, links: links.clone(), ids, tasks, live, hears };
+        let (changes, _) = mpsc::channel(1);
+        let links_of = links.clone();
+        let tools = Tools { queue: queue.clone(), shards, links: links_of, ids, tasks, live, hears, changes };
         let rooms = Rooms::new(member(node), StdRng::seed_from_u64(1));
         let relay = Relay::new(tools, rooms, RelayMeters::new(metrics));
         tokio::spawn(async move {

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use cluster::{Bus, MemoryBus, Message};
 use protocol::message::Purpose;
-use protocol::node::{self, Admit, Announcement, Event, NodeKind, PeerEvent, Request, Response, Stage};
+use protocol::node::{
+    self, Admit, Announcement, Event, Known, NodeKind, PeerEvent, Request, Response, RoomOrigin, Root, Stage,
+};
 use protocol::session::{Answer, Candidate, CandidateProtocol, Fingerprint, IceText};
-use protocol::{ApiError, Code, PeerId, RoomId, VoiceId};
+use protocol::{ApiError, Code, Epoch, PeerId, RoomId, VoiceId};
 use room::peers::{Books, Compared};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
@@ -140,6 +142,14 @@ impl Node {
     /// Tells that a peer is gone.
     pub(crate) async fn lose(&self, peer: u64) {
         tell(&self.bus, self.name, PeerId(peer), PeerEvent::Gone).await;
+    }
+
+    /// Says what it knows of the room, where it was told something else.
+    pub(crate) async fn knows(&self, epoch: Epoch, stage: u64) {
+        let (room, root) = (RoomId::new(ROOM).unwrap(), Root { origin: name(self.name), epoch });
+        let rooms = vec![RoomOrigin { room, root, stage: Some(stage) }];
+        let known = Known { node: name(self.name), rooms };
+        self.bus.publish(node::KNOWN, serde_json::to_vec(&known).unwrap().into()).await.unwrap();
     }
 
     /// Tells that a peer is connected.

@@ -1,5 +1,8 @@
 //! What happens around the stage: hands, promotions, mutes, kicks, the end.
 
+use std::time::Duration;
+
+use protocol::Epoch;
 use protocol::token::Role;
 use serde_json::{Value, json};
 
@@ -166,12 +169,21 @@ async fn a_mute_reaches_the_muted_the_others_and_the_origin() {
 }
 
 #[tokio::test]
-async fn the_stage_is_told_again_though_nothing_has_changed() {
-    let venue = Venue::with(|config| config.times.repeat = std::time::Duration::from_millis(50)).await;
+async fn an_origin_that_knows_less_is_told_again_and_one_that_knows_more_gets_a_later_epoch() {
+    let venue = Venue::open().await;
     let mut sam = venue.join(Role::Speaker, "sam").await;
     sam.media("speak").await;
-    let first = venue.origin.stage(|_| true).await;
-    assert_eq!(venue.origin.stage(|_| true).await, first);
+    let told = venue.origin.stage(|_| true).await;
+    venue.origin.knows(told.epoch, 0).await;
+    assert_eq!(venue.origin.stage(|_| true).await, told);
+
+    let mut later = None;
+    while later.is_none() {
+        venue.origin.knows(Epoch(told.epoch.0 + 5), told.version).await;
+        let next = venue.origin.stage(|stage| stage.epoch > told.epoch);
+        later = tokio::time::timeout(Duration::from_millis(50), next).await.ok();
+    }
+    assert!(later.unwrap().epoch.0 > told.epoch.0 + 5, "nobody takes it for the one before");
     venue.close().await;
 }
 

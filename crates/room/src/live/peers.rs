@@ -5,9 +5,9 @@
 //! the old one until the new one is up and their browser has switched to it.
 
 use protocol::error::{ApiError, Code};
-use protocol::id::{Epoch, Identity, NodeId};
+use protocol::id::{Identity, NodeId};
 use protocol::message::{MoveReason, Purpose, RoomState, ServerMessage};
-use protocol::node::{Event, Orphan, PeerEvent, Root};
+use protocol::node::{Event, Orphan, PeerEvent};
 
 use super::people::Peer;
 use super::{Admitted, Answered, Around, Asked, Effect, Live, Permit, Permitted, Who, no_room};
@@ -15,9 +15,6 @@ use super::{Admitted, Answered, Around, Asked, Effect, Live, Permit, Permitted, 
 /// How long the origin's peer of somebody who left the stage goes on, with nothing from their
 /// microphone, while they get one at an edge, in ms.
 const OFF_STAGE_MS: u64 = 15_000;
-
-/// How long a room that has lost its origin waits before it looks for another one again, in ms.
-const NO_ORIGIN_MS: u64 = 1_000;
 
 impl Live {
     /// Whether somebody may have media, and from where it comes.
@@ -34,7 +31,7 @@ impl Live {
 
     /// None for somebody who is to speak while the room has no origin. Whoever listens waits for that at an edge,
     /// and has it sought by nobody.
-    fn permitted(
+    pub(super) fn permitted(
         &mut self,
         around: &Around<'_>,
         who: &Who,
@@ -56,33 +53,6 @@ impl Live {
             }
         };
         Ok(to.map(|to| Permit { version, to }))
-    }
-
-    /// The room's origin, if it has one that is there.
-    pub(super) fn root(&self, around: &Around<'_>) -> Option<Root> {
-        let (node, epoch) = self.ledger.held_to()?.origin()?;
-        let is_there = self.lost_origin != Some(epoch) && around.origins.is_live(node);
-        is_there.then(|| Root { origin: node.clone(), epoch })
-    }
-
-    /// The room has an origin now.
-    pub(super) fn settle_permits(&mut self, around: &mut Around<'_>) {
-        for (asked, who) in std::mem::take(&mut self.permits) {
-            let permit = self.permitted(around, &who, Purpose::Speak);
-            let permit = permit.and_then(|permit| permit.ok_or_else(no_node));
-            self.answer(asked, permit.map(Answered::Permit));
-        }
-    }
-
-    /// There is none to be had.
-    pub(super) fn no_origin(&mut self, around: &mut Around<'_>, error: &ApiError) {
-        for (asked, _) in std::mem::take(&mut self.permits) {
-            self.answer(asked, Err(error.clone()));
-        }
-        if self.lost_origin.is_some() {
-            self.work.want_origin(around.now + NO_ORIGIN_MS);
-            self.effects.push(Effect::Warn("a room has lost its origin, and there is no other yet"));
-        }
     }
 
     /// Notes a peer that a node has made. An error means that nobody wants it any more.
@@ -198,29 +168,6 @@ impl Live {
         }
         for (identity, purpose) in self.people.at_node(node, why != MoveReason::Drain) {
             self.peer_lost(around, &identity, purpose, why);
-        }
-    }
-
-    /// The room's origin is gone, or has forgotten everything: another one takes over, or the same one
-    /// with a higher epoch.
-    fn origin_lost(&mut self, now: u64, node: &NodeId) {
-        let origin = self.ledger.held_to().and_then(|room| room.origin());
-        let Some((_, epoch)) = origin.filter(|(origin, _)| *origin == node) else { return };
-        self.lost_origin = Some(epoch);
-        self.work.want_origin(now);
-    }
-
-    /// The origin knows more than this stage. Either this node has missed something; or, where that is still the
-    /// stage once it has been loaded, all have forgotten what the origin knows.
-    pub(super) fn outdated(&mut self, now: u64, epoch: Epoch, version: u64) {
-        let is_known = self.outdated == Some((epoch, version, true));
-        let origin = self.ledger.held_to().and_then(|room| room.origin());
-        if is_known && origin.is_some_and(|(_, known)| known == epoch) {
-            (self.lost_origin, self.forgotten_after) = (Some(epoch), Some(epoch));
-            self.work.want_origin(now);
-        } else if !is_known {
-            self.outdated = Some((epoch, version, false));
-            self.ledger.doubt();
         }
     }
 

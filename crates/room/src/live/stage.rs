@@ -1,6 +1,5 @@
-//! Keeps the origin's picture of the stage true: every change at once, again until it is acknowledged,
-//! and now and then without a reason. A mute that is lost on its way lasts no longer than that, and while it is
-//! not acknowledged hosts are told so.
+//! Keeps the origin's picture of the stage true: every change at once, again until it is acknowledged, and
+//! whenever the origin says that it knows less. While a mute is not acknowledged hosts are told so.
 
 use protocol::id::{Identity, NodeId};
 use protocol::node::Stage;
@@ -11,13 +10,12 @@ const PENDING_MS: u64 = 700;
 /// Between two tries while the origin does not acknowledge.
 const RETRY_MS: u64 = 500;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct StagePush {
-    repeat_ms: u64,
     wanted: Option<(Stage, NodeId)>,
     is_underway: bool,
-    /// Not before then, unless it is another one than was told last.
-    next_at: u64,
+    /// Not before then, unless it is another one than was told last; none: it is acknowledged.
+    next_at: Option<u64>,
     told: Option<Stage>,
     /// As the origin has acknowledged it last.
     taken: Option<Stage>,
@@ -28,19 +26,6 @@ pub(super) struct StagePush {
 }
 
 impl StagePush {
-    pub(super) fn new(repeat_ms: u64) -> Self {
-        Self {
-            repeat_ms,
-            wanted: None,
-            is_underway: false,
-            next_at: 0,
-            told: None,
-            taken: None,
-            pending_since: None,
-            pending: Vec::new(),
-        }
-    }
-
     /// From now on this is what the origin must know.
     pub(super) fn want(&mut self, stage: Option<(Stage, NodeId)>) {
         self.wanted = stage;
@@ -49,7 +34,7 @@ impl StagePush {
     /// What is to be told now, and to whom.
     pub(super) fn poll(&mut self, now: u64) -> Option<(NodeId, Stage)> {
         let (stage, node) = self.wanted.as_ref().filter(|_| !self.is_underway)?;
-        if self.told.as_ref() == Some(stage) && now < self.next_at {
+        if self.told.as_ref() == Some(stage) && self.next_at.is_none_or(|at| now < at) {
             return None;
         }
         self.is_underway = true;
@@ -63,7 +48,12 @@ impl StagePush {
         if is_done {
             self.taken = self.told.clone();
         }
-        self.next_at = now + if is_done { self.repeat_ms } else { RETRY_MS };
+        self.next_at = (!is_done).then_some(now + RETRY_MS);
+    }
+
+    /// The origin knows less than it has acknowledged.
+    pub(super) fn again(&mut self) {
+        self.next_at.get_or_insert(0);
     }
 
     /// What hosts are to be told of who is pending, where that is news.
@@ -103,7 +93,11 @@ impl StagePush {
         let pending = self.pending_since.map(|since| since + PENDING_MS);
         let pending = pending.filter(|_| self.pending.is_empty());
         let told = self.wanted.as_ref().filter(|_| !self.is_underway);
-        let told = told.map(|(stage, _)| if self.told.as_ref() == Some(stage) { self.next_at } else { 0 });
+        let told = told.and_then(
+            |(stage, _)| {
+                if self.told.as_ref() == Some(stage) { self.next_at } else { Some(0) }
+            },
+        );
         pending.into_iter().chain(told).min()
     }
 }
@@ -135,7 +129,7 @@ mod tests {
 
     #[test]
     fn whoever_may_still_be_heard_is_pending_until_the_origin_says_that_it_knows() {
-        let mut push = StagePush::new(5_000);
+        let mut push = StagePush::default();
         push.want(stage(1, 1, &[("anna", false), ("ben", false), ("carl", true)]));
         assert!(push.poll(0).is_some());
         push.answered(10, true);
@@ -160,7 +154,7 @@ mod tests {
 
     #[test]
     fn another_origin_lets_nobody_through_of_before() {
-        let mut push = StagePush::new(5_000);
+        let mut push = StagePush::default();
         push.want(stage(1, 1, &[("anna", false)]));
         assert!(push.poll(0).is_some());
         push.answered(10, true);

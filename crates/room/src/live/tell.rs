@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use protocol::id::{Identity, NodeId};
 use protocol::message::{Hand, RemoveReason, RoomInfo, RoomState, ServerMessage, StageMember};
+use protocol::node::Root;
 use protocol::token::Role;
 
 use super::ledger::{News, Step};
@@ -77,8 +78,9 @@ impl Live {
             self.follow(around, told);
         }
         if news.is_restored {
-            self.forgotten_after =
-                self.ledger.newest().and_then(|room| room.origin()).map(|(_, epoch)| epoch);
+            if let Some((_, epoch)) = self.ledger.newest().and_then(|room| room.origin()) {
+                self.may_have_forgotten(epoch);
+            }
             self.put_back(true);
         }
     }
@@ -119,12 +121,13 @@ impl Live {
             self.shown.stage.clear();
         }
         self.shown.info = Some(info);
-        let origin = room.origin().map(|(node, epoch)| (node.clone(), epoch));
-        if origin.as_ref().is_some_and(|(_, epoch)| self.lost_origin.is_some_and(|lost| *epoch > lost)) {
+        let root = room.origin().map(|(node, epoch)| Root { origin: node.clone(), epoch });
+        if root.as_ref().is_some_and(|root| self.lost_origin.is_some_and(|lost| root.epoch > lost)) {
             self.lost_origin = None;
         }
-        self.effects.push(Effect::Origin(origin.clone().filter(|_| !is_ended)));
-        self.push.want(room.node_stage().zip(origin.map(|(node, _)| node)).filter(|_| !is_ended));
+        let root = root.filter(|_| !is_ended);
+        self.effects.push(Effect::Origin(root.clone().map(|root| (root, room.head.number))));
+        self.push.want(room.node_stage().zip(root.map(|root| root.origin)));
     }
 
     fn show_stage(&mut self, around: &mut Around<'_>, room: &Room) {

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use protocol::error::{ApiError, Code};
-use protocol::id::{Epoch, Identity, NodeId};
+use protocol::id::{Identity, NodeId};
 use protocol::message::{Purpose, Reply, RequestId, ServerMessage};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -27,7 +27,6 @@ use super::people::Peer;
 use super::tell::Told;
 use super::{Answered, Around, Asked, Contact, Effect, Live, Looked, Trouble, Who, no_room};
 use crate::hall::{Commit, Committed, Conflict, Current, Decision, HallError, Loaded, Operation};
-use crate::limits::EPOCHS_ABOVE;
 use crate::{Action, Actor, Answer, Gone, Numbered, Owner, Party, Plan, Present, Refusal, Session};
 
 /// What may wait. Whoever has more to say waits outside.
@@ -218,6 +217,19 @@ impl Work {
         self.sessions_at = Some(self.again(now));
     }
 
+    /// The store is asked for an epoch for the origin that is to be.
+    pub(super) fn ask_for_epoch(&mut self, origin: NodeId) {
+        self.underway = Some(Underway::Epoch(origin));
+    }
+
+    /// It has answered.
+    pub(super) fn epoch_answered(&mut self) -> Option<NodeId> {
+        match self.underway.take() {
+            Some(Underway::Epoch(origin)) => Some(origin),
+            _ => None,
+        }
+    }
+
     /// An origin is to be found, from then on.
     pub(super) fn want_origin(&mut self, at: u64) {
         self.origin_at = Some(self.origin_at.map_or(at, |before| before.min(at)));
@@ -336,7 +348,7 @@ impl Live {
         if let Some(is_begun) = self.restore(around) {
             return is_begun;
         }
-        if self.work.origin_at.is_some_and(|at| at <= now) {
+        if self.work.origin_at.take_if(|at| *at <= now).is_some() {
             return self.seek_origin(around);
         }
         !self.work.waiting.is_empty() && self.decide(around)
@@ -355,6 +367,7 @@ impl Live {
         let people: Vec<Identity> = people.into_iter().cloned().collect();
         let known = self.ledger.known().cloned();
         self.work.underway = Some(Underway::Load(self.ledger.version(), people.clone()));
+        self.outdated_asked();
         self.effects.push(Effect::Load { known, people });
     }
 
@@ -367,9 +380,7 @@ impl Live {
         self.work.clock = Some((loaded.now, around.now));
         self.work.present = loaded.present;
         let news = self.ledger.loaded(around.now, &loaded, asked);
-        if let Some((.., is_loaded)) = &mut self.outdated {
-            *is_loaded = true;
-        }
+        self.outdated_loaded();
         let mut entries = loaded.people;
         let known = people.into_iter().map(|identity| {
             let entry = entries.remove(&identity);
@@ -723,39 +734,6 @@ impl Live {
 
     pub(super) fn act(&mut self, asked: Asked, actor: Actor, action: Action) {
         self.work.add(Operation::Act { actor, action }, Whose::Act(asked));
-    }
-
-    /// Looks for an origin. Whether there may be something else to do.
-    fn seek_origin(&mut self, around: &mut Around<'_>) -> bool {
-        self.work.origin_at = None;
-        if self.root(around).is_some() {
-            self.settle_permits(around);
-            return true;
-        }
-        let Some(node) = around.origins.place() else {
-            self.no_origin(around, &super::peers::no_node());
-            return true;
-        };
-        self.work.underway = Some(Underway::Epoch(node));
-        let known = self.ledger.newest().and_then(|room| room.origin()).map(|(_, epoch)| epoch);
-        let above = known.map_or(0, |epoch| epoch.0);
-        let is_forgotten = known.is_some() && self.forgotten_after == known;
-        let above = if is_forgotten { above.saturating_add(EPOCHS_ABOVE) } else { above };
-        self.effects.push(Effect::Epoch(Epoch(above)));
-        false
-    }
-
-    pub(super) fn take_epoch(&mut self, around: &mut Around<'_>, epoch: Result<Epoch, Trouble>) {
-        let Some(Underway::Epoch(node)) = self.work.underway.take() else { return };
-        match epoch {
-            Ok(epoch) => {
-                let lost = self.ledger.newest().and_then(|room| room.origin()).map(|(_, epoch)| epoch);
-                let operation = Operation::Origin { node, epoch, lost };
-                self.work.add_first(operation, Whose::Origin);
-            }
-            Err(trouble) => self.no_origin(around, &trouble.into()),
-        }
-        self.go_on_with_work(around);
     }
 }
 

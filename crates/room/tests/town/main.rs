@@ -6,8 +6,11 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod check;
 mod client;
+mod fault;
 mod media;
+mod origins;
 mod store;
 mod world;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::id::{Identity, NodeId, Owner, PeerId, RoomId, Session};
 use protocol::message::Purpose;
-use protocol::node::{Claim, Event, Orphan, PeerEvent};
+use protocol::node::{Claim, Event, Orphan, PeerEvent, RoomOrigin, Root};
 use room::live::{Admitted, Input, Who};
 use room::peers::{Books, Compared, Digests, bucket};
 
@@ -23,6 +23,8 @@ pub(crate) struct Media {
     books: Books,
     peers: BTreeMap<PeerId, (usize, Purpose)>,
     last: u64,
+    /// Where the room comes from, as an edge knows it.
+    pub(crate) root: Option<Root>,
 }
 
 /// What somebody asks a media node.
@@ -33,12 +35,14 @@ pub(crate) enum Word {
     Remove(PeerId, usize),
     /// The end of those whose people were in no list of this life of the store.
     Disown(Vec<PeerId>, u64),
+    /// Where the room comes from.
+    Origin(RoomOrigin),
 }
 
 impl Media {
     pub(crate) fn new(name: &str) -> Self {
         let name = NodeId::new(name).unwrap();
-        Self { name, books: Books::default(), peers: BTreeMap::new(), last: 0 }
+        Self { name, books: Books::default(), peers: BTreeMap::new(), last: 0, root: None }
     }
 
     /// It starts anew. Peers are numbered on, as those of real ones are.
@@ -48,6 +52,7 @@ impl Media {
             books: Books::default(),
             peers: BTreeMap::new(),
             last: self.last,
+            root: None,
         };
     }
 }
@@ -100,7 +105,8 @@ impl World {
                     self.end_peer(media, peer, "it is nobody's", true);
                 }
             }
-            Word::Admit { .. } | Word::Disown(..) => {}
+            Word::Origin(told) if is_reached => self.hear_origin(media, told),
+            Word::Admit { .. } | Word::Disown(..) | Word::Origin(_) => {}
         }
     }
 
@@ -184,10 +190,18 @@ impl World {
         }
     }
 
+    pub(crate) fn end_all(&mut self, media: usize, why: &str) {
+        let peers: Vec<PeerId> = self.media[media].peers.keys().copied().collect();
+        peers.into_iter().for_each(|peer| self.end_peer(media, peer, why, true));
+    }
+
     /// What each media node does every second.
     pub(crate) fn look_after(&mut self, media: usize) {
         self.at(self.now + COMPARE_MS, Happening::Media(media));
         let now = self.now;
+        if self.is_misfortune() && self.chance(0.01) {
+            self.forget_stage(media);
+        }
         if !self.has_bus || !self.is_there(media) {
             self.media[media].books.deaf(now);
         }
@@ -202,6 +216,7 @@ impl World {
         if !self.hears(index) {
             return;
         }
+        self.tell_origin(index, boot, false);
         for media in 0..self.media.len() {
             if self.is_there(media) {
                 self.compare_with(index, boot, media);
@@ -255,8 +270,13 @@ impl World {
         peers.filter(|(node, _)| **node == self.media[media].name).map(|(_, peer)| peer).collect()
     }
 
-    /// At the end of the evening there is no peer that nobody wants, and whoever uses one has it.
-    pub(crate) fn check_media(&self, listed: &BTreeSet<Identity>) {
+    /// At the end of the evening there is no peer that nobody wants, and whoever uses one has it. What an edge
+    /// gives is what the stage's origin says.
+    pub(crate) fn check_media(&self, listed: &BTreeSet<Identity>, root: Option<Root>) {
+        let edge = self.media.iter().find(|media| self.origins.iter().all(|it| it.name != media.name));
+        if let (Some(root), Some(known)) = (root, edge.and_then(|edge| edge.root.as_ref())) {
+            assert_eq!(*known, root, "the edge knows where the room comes from");
+        }
         for (at, media) in self.media.iter().enumerate().filter(|(at, _)| self.is_there(*at)) {
             let wanted: BTreeSet<PeerId> = (0..NODES).flat_map(|index| self.wanted(index, at)).collect();
             // Whoever was cut off may come back to theirs as long as they are in the list.
@@ -276,6 +296,6 @@ impl World {
     }
 }
 
-fn hall() -> RoomId {
+pub(crate) fn hall() -> RoomId {
     RoomId::new("hall").unwrap()
 }

@@ -6,23 +6,23 @@ use std::collections::{BTreeMap, BinaryHeap};
 use protocol::ApiError;
 use protocol::error::Code;
 use protocol::id::{Epoch, Identity, NodeId, PeerId, RoomId};
-use protocol::message::{ClientMessage, Hand, MoveReason, Purpose, RequestId, RoomState, ServerMessage};
-use protocol::node::Stage;
+use protocol::message::{ClientMessage, Purpose, RequestId, ServerMessage};
+use protocol::node::Root;
 use protocol::token::Role;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use room::hall::Due;
 use room::lease::Lease;
 use room::live::{
-    Answered, Around, By, Contact, Effect, Enter, Input, Live, Note, Origins, Permitted, Pushed, Settings,
-    Trouble, Who,
+    Answered, Around, By, Contact, Effect, Enter, Input, Live, Note, Permitted, Settings, Trouble, Who,
 };
 use room::presence::Board;
-use room::{Owner, Secret, Session};
+use room::{Owner, Secret};
 
 use super::client::{Client, Place};
+use super::fault::Fault;
 use super::media::{Media, Word};
+use super::origins::{Origin, Seen};
 use super::store::Store;
 
 pub(crate) const NODES: usize = 3;
@@ -30,7 +30,7 @@ pub(crate) const NODES: usize = 3;
 pub(crate) const MISFORTUNE_MS: u64 = 60_000;
 pub(crate) const CALM_MS: u64 = 25_000;
 /// Between two times that a node does what it does all the time.
-const UPKEEP_MS: u64 = 250;
+pub(crate) const UPKEEP_MS: u64 = 250;
 /// How long a store may take to answer.
 const TIME_OUT_MS: u64 = 1_000;
 /// After how long without news people try another node.
@@ -71,28 +71,12 @@ pub(crate) enum Fate {
     LostAfterTheDeed,
 }
 
-/// What goes wrong, for a while.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Fault {
-    Dead(usize),
-    Asleep(usize),
-    NoBus(usize),
-    NoBusAtAll,
-    NoStore(usize),
-    NoStoreAtAll,
-    NoOrigin(usize),
-    /// The store comes back without anything.
-    Empty,
-    /// The store comes back as it was a while ago.
-    Older,
-}
-
 pub(crate) struct Node {
     pub(crate) name: NodeId,
     pub(crate) life: Option<Life>,
     boots: u64,
-    asleep_until: u64,
-    has_bus: bool,
+    pub(crate) asleep_until: u64,
+    pub(crate) has_bus: bool,
     pub(crate) has_store: bool,
 }
 
@@ -109,7 +93,9 @@ pub(crate) struct Life {
     asked: u64,
     questions: BTreeMap<u64, Question>,
     /// Whose each session is.
-    sockets: BTreeMap<u64, usize>,
+    pub(crate) sockets: BTreeMap<u64, usize>,
+    /// Where the room comes from, and the version of its stage, as far as it knows.
+    pub(crate) comes_from: Option<(Root, u64)>,
     /// When the room is looked at next.
     poll_at: u64,
 }
@@ -120,14 +106,8 @@ pub(crate) enum Question {
     Admitted { client: usize, number: u64, media: usize, peer: PeerId, purpose: Purpose },
 }
 
-pub(crate) struct Origin {
-    pub(crate) name: NodeId,
-    pub(crate) is_live: bool,
-    stage: Option<Stage>,
-}
-
 pub(crate) struct World {
-    rng: StdRng,
+    pub(crate) rng: StdRng,
     pub(crate) now: u64,
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     happenings: BTreeMap<u64, Happening>,
@@ -140,28 +120,15 @@ pub(crate) struct World {
     pub(crate) has_store: bool,
     pub(crate) has_bus: bool,
     /// The store as it was a while ago.
-    older: Store,
+    pub(crate) older: Store,
     pub(crate) people: Vec<Client>,
     /// Nothing has gone wrong since.
-    calm_since: u64,
-    faults: usize,
+    pub(crate) calm_since: u64,
+    pub(crate) faults: usize,
     /// When what one node says reaches another.
     last_said: BTreeMap<(usize, usize), u64>,
     story: Vec<String>,
     seed: u64,
-}
-
-/// What a live room sees of the origins.
-struct Seen<'a>(&'a [Origin]);
-
-impl Origins for Seen<'_> {
-    fn is_live(&self, node: &NodeId) -> bool {
-        self.0.iter().any(|origin| origin.name == *node && origin.is_live)
-    }
-
-    fn place(&mut self) -> Option<NodeId> {
-        self.0.iter().find(|origin| origin.is_live).map(|origin| origin.name.clone())
-    }
 }
 
 impl World {
@@ -174,7 +141,6 @@ impl World {
             has_bus: true,
             has_store: true,
         };
-        let origin = |name: &str| Origin { name: NodeId::new(name).unwrap(), is_live: true, stage: None };
         let roles = |index: usize| match index {
             0 | 1 => ("host", Role::Host),
             2 | 3 => ("speaker", Role::Speaker),
@@ -192,7 +158,7 @@ impl World {
             happenings: BTreeMap::new(),
             number: 0,
             nodes: (0..NODES).map(|index| node(format!("s{index}"))).collect(),
-            origins: ["o1", "o2"].map(origin).into(),
+            origins: ["o1", "o2"].map(Origin::new).into(),
             media: ["e1", "o1", "o2"].map(Media::new).into(),
             store: Store::default(),
             has_store: true,
@@ -255,7 +221,7 @@ impl World {
         self.now < MISFORTUNE_MS
     }
 
-    fn start(&mut self, index: usize) {
+    pub(crate) fn start(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         node.boots += 1;
         let boot = node.boots;
@@ -269,6 +235,7 @@ impl World {
             asked: 0,
             questions: BTreeMap::new(),
             sockets: BTreeMap::new(),
+            comes_from: None,
             poll_at: u64::MAX,
         });
         self.at(self.now, Happening::Upkeep(index, boot));
@@ -335,7 +302,6 @@ impl World {
             let settings = Settings {
                 owner: owner.clone(),
                 participants: 100,
-                repeat_ms: 5_000,
                 replaced_ms: 6_000,
                 switched_ms: 1_500,
                 ice_servers: Vec::new(),
@@ -359,6 +325,7 @@ impl World {
             life.room = None;
             life.poll_at = u64::MAX;
             effects.into_iter().for_each(|effect| self.effect(index, boot, effect));
+            self.nodes[index].life.as_mut().unwrap().comes_from = None;
             return self.publish(index, &farewell);
         }
         let next = live.next_deadline(now, board).max(now + 1);
@@ -369,7 +336,14 @@ impl World {
 
     fn effect(&mut self, index: usize, boot: u64, effect: Effect) {
         match effect {
-            Effect::Seat(_) | Effect::LingeringFull | Effect::Origin(_) | Effect::Close(..) => {}
+            Effect::Seat(_) | Effect::LingeringFull | Effect::Close(..) => {}
+            Effect::Origin(from) => {
+                let before = &mut self.nodes[index].life.as_mut().unwrap().comes_from;
+                let before = std::mem::replace(before, from.clone());
+                if before.map(|(root, _)| root) != from.map(|(root, _)| root) {
+                    self.tell_origin(index, boot, true);
+                }
+            }
             Effect::Warn(what) => self.tell(format!("s{index} warns: {what}")),
             Effect::Tell(numbers, message) => {
                 numbers.into_iter().for_each(|number| self.told(index, number, &message));
@@ -426,27 +400,6 @@ impl World {
         if listens {
             person.hear(message);
         }
-    }
-
-    fn push(&mut self, index: usize, boot: u64, node: &NodeId, stage: Stage) {
-        let origin = self.origins.iter_mut().find(|origin| origin.name == *node && origin.is_live);
-        let is_reached = self.nodes[index].has_bus && self.has_bus;
-        let Some(origin) = origin.filter(|_| is_reached) else {
-            return self
-                .at(self.now + 500, Happening::Input(index, boot, Box::new(Input::Pushed(Pushed::Failed))));
-        };
-        let told = (stage.epoch, stage.version);
-        if let Some(later) = origin.stage.as_ref().filter(|known| (known.epoch, known.version) > told) {
-            let line = format!("{node} refuses {told:?} for {:?} {}", later.epoch, later.version);
-            self.tell(line);
-            let outdated = Box::new(Input::Pushed(Pushed::Outdated(stage.epoch, stage.version)));
-            return self.at(self.now + 4, Happening::Input(index, boot, outdated));
-        }
-        let is_newer = |known: &Stage| (known.epoch, known.version) < (stage.epoch, stage.version);
-        if origin.stage.as_ref().is_none_or(is_newer) {
-            origin.stage = Some(stage);
-        }
-        self.at(self.now + 4, Happening::Input(index, boot, Box::new(Input::Pushed(Pushed::Taken))));
     }
 
     pub(crate) fn hears(&self, index: usize) -> bool {
@@ -743,227 +696,5 @@ impl World {
             }
             _ => return None,
         })
-    }
-
-    // -- misfortune --------------------------------------------------------------------------------------
-
-    fn fault(&mut self) {
-        if !self.is_misfortune() {
-            return;
-        }
-        let next = self.now + self.rng.random_range(1_000..9_000);
-        self.at(next, Happening::Fault);
-        let index = self.rng.random_range(0..NODES);
-        let (fault, most) = match self.rng.random_range(0..10) {
-            0 => (Fault::Dead(index), 12_000),
-            1 | 2 => (Fault::Asleep(index), 9_000),
-            3 => (Fault::NoBus(index), 12_000),
-            4 => (Fault::NoBusAtAll, 12_000),
-            5 => (Fault::NoStore(index), 12_000),
-            6 => (Fault::NoStoreAtAll, 12_000),
-            7 => (Fault::Empty, 2_000),
-            8 => (Fault::Older, 2_000),
-            _ => (Fault::NoOrigin(self.rng.random_range(0..2)), 12_000),
-        };
-        let until = (self.now + self.rng.random_range(300..most)).min(MISFORTUNE_MS);
-        self.tell(format!("FAULT {fault:?} until {until}"));
-        match fault {
-            Fault::Dead(index) => self.die(index),
-            Fault::Asleep(index) => self.nodes[index].asleep_until = until,
-            Fault::NoBus(index) => self.nodes[index].has_bus = false,
-            Fault::NoBusAtAll => self.has_bus = false,
-            Fault::NoStore(index) => self.nodes[index].has_store = false,
-            Fault::NoStoreAtAll | Fault::Empty | Fault::Older => self.has_store = false,
-            Fault::NoOrigin(index) => self.lose_origin(index),
-        }
-        self.faults += 1;
-        self.at(until, Happening::End(fault));
-    }
-
-    fn end_fault(&mut self, fault: Fault) {
-        self.tell(format!("END {fault:?}"));
-        self.faults -= 1;
-        self.calm_since = self.calm_since.max(self.now);
-        match fault {
-            Fault::Dead(index) => {
-                if self.nodes[index].life.is_none() {
-                    self.start(index);
-                }
-            }
-            Fault::Asleep(_) => {}
-            Fault::NoBus(index) => {
-                self.nodes[index].has_bus = true;
-                self.missed(index);
-            }
-            Fault::NoBusAtAll => {
-                self.has_bus = true;
-                (0..NODES).for_each(|index| self.missed(index));
-            }
-            Fault::NoStore(index) => self.nodes[index].has_store = true,
-            Fault::NoStoreAtAll => self.has_store = true,
-            Fault::Empty => {
-                self.has_store = true;
-                self.store.lose(&Store::default());
-                self.calm_since += 2_500;
-            }
-            Fault::Older => {
-                self.has_store = true;
-                let older = std::mem::take(&mut self.older);
-                self.store.lose(&older);
-                self.calm_since += 2_500;
-            }
-            Fault::NoOrigin(index) => self.origins[index].is_live = true,
-        }
-    }
-
-    fn missed(&mut self, index: usize) {
-        if let Some(life) = self.nodes[index].life.as_ref().filter(|_| self.hears(index)) {
-            let boot = life.boot;
-            self.at(self.now + 20, Happening::Input(index, boot, Box::new(Input::Missed)));
-        }
-    }
-
-    fn die(&mut self, index: usize) {
-        let Some(life) = self.nodes[index].life.take() else { return };
-        for client in life.sockets.into_values() {
-            let is_there = match self.people[client].place {
-                Place::In(node, boot, _) => node == index && boot == life.boot,
-                Place::Door(node, ..) => node == index,
-                Place::Out(_) | Place::Gone => false,
-            };
-            if is_there {
-                let wait = self.rng.random_range(100..1_500);
-                self.people[client].place = Place::Out(self.now + wait);
-            }
-        }
-    }
-
-    fn lose_origin(&mut self, index: usize) {
-        let origin = &mut self.origins[index];
-        (origin.is_live, origin.stage) = (false, None);
-        let name = origin.name.clone();
-        self.media.iter_mut().filter(|media| media.name == name).for_each(Media::forget);
-        for node in 0..NODES {
-            if let Some(life) = &self.nodes[node].life {
-                let input = Box::new(Input::Node(name.clone(), MoveReason::NodeLost));
-                let boot = life.boot;
-                self.at(self.now + 700, Happening::Input(node, boot, input));
-            }
-        }
-    }
-
-    // -- what must hold ----------------------------------------------------------------------------------
-
-    /// Where nothing has gone wrong for a while, and nothing was done within a second, what was done holds.
-    fn check_soon(&mut self) {
-        if self.faults == 0 && self.rng.random_bool(0.2) {
-            self.older = self.store.clone();
-        }
-        self.at(self.now + UPKEEP_MS, Happening::Check);
-        let is_asleep = self.nodes.iter().any(|node| self.now < node.asleep_until + 1_500);
-        let is_calm = self.faults == 0 && self.now >= self.calm_since + 1_500 && !is_asleep;
-        if !is_calm || self.now < self.store.changed_at + 1_000 {
-            return;
-        }
-        let Some(room) = self.store.records.room().cloned() else { return };
-        if room.state() == RoomState::Ended {
-            return;
-        }
-        if let (Some(wanted), Some((node, _))) = (room.node_stage(), room.origin()) {
-            let origin = self.origins.iter().find(|origin| origin.name == *node && origin.is_live);
-            let is_anybody_here = self.nodes.iter().any(|node| {
-                node.life
-                    .as_ref()
-                    .is_some_and(|life| life.room.as_ref().is_some_and(|(live, _)| live.room().is_some()))
-            });
-            if let Some(origin) = origin.filter(|_| is_anybody_here) {
-                assert_eq!(origin.stage.as_ref(), Some(&wanted), "the origin knows the stage");
-            }
-        }
-        for (index, person) in self.people.iter().enumerate() {
-            if let Place::In(node, ..) = person.place {
-                assert!(!room.is_banned(&person.arrival.identity), "{index} is banned, and in at s{node}");
-            }
-        }
-    }
-
-    /// At the end of the evening everything is the same everywhere, and true.
-    fn check_all(&mut self) {
-        let Some(room) = self.store.records.room().cloned() else { panic!("there is no room any more") };
-        assert_eq!(room.state(), RoomState::Live);
-        let everybody: Vec<Identity> = self.people.iter().map(|it| it.arrival.identity.clone()).collect();
-        let loaded = self.store.load(self.now, &everybody);
-        for seat in room.stage() {
-            assert!(loaded.people.contains_key(&seat.identity), "{} is on stage and not here", seat.identity);
-        }
-        let listed = loaded.people.keys().cloned().collect();
-        let people = loaded.people.into_iter();
-        let present: BTreeMap<Identity, Session> = people
-            .filter(|(_, person)| person.value.away_until.is_none())
-            .map(|(identity, person)| (identity, person.value.session))
-            .collect();
-        self.check_media(&listed);
-        self.check_sessions(&present);
-        let stage: BTreeMap<_, _> =
-            room.members().into_iter().map(|member| (member.identity.clone(), member)).collect();
-        let hands = room.hands();
-        for (index, node) in self.nodes.iter().enumerate() {
-            let Some((live, board)) = node.life.as_ref().and_then(|life| life.room.as_ref()) else {
-                continue;
-            };
-            assert_eq!(live.room().map(|it| it.version()), Some(room.version()), "s{index}");
-            assert_eq!(live.room(), Some(&room), "s{index}");
-            let visible = present.keys().filter(|identity| !identity.as_str().starts_with("hidden")).count();
-            let counts = board.counts();
-            // Those who were cut off at a node that is there still count.
-            let counted = (counts.listeners + counts.speakers) as usize;
-            assert!(
-                (visible..=loaded.present).contains(&counted),
-                "s{index} counts {counted}, {visible} are here"
-            );
-            assert_eq!(counts.hands as usize, hands.len(), "s{index} counts hands");
-        }
-        for (index, person) in self.people.iter().enumerate() {
-            if !matches!(person.place, Place::In(..)) {
-                continue;
-            }
-            assert_eq!(person.seen.stage, stage, "{index} sees the stage");
-            assert_eq!(person.seen.state, Some(room.state()), "{index} sees the room");
-            if room.is_host(&person.arrival.identity) {
-                let mut seen: Vec<_> = person.seen.hands.values().collect();
-                seen.sort_by_key(|hand| hand.turn);
-                let order = |hand: &Hand| (hand.identity.clone(), hand.turn);
-                assert!(
-                    seen.into_iter().map(order).eq(hands.iter().map(order)),
-                    "{index} sees the hands in their order"
-                );
-            }
-        }
-        let due: Vec<Due> = self.store.due(self.now.saturating_sub(3_000));
-        assert_eq!(due, [], "all that was due is done");
-    }
-
-    /// Whoever is in is in the list by that session, and whoever is in the list is in.
-    fn check_sessions(&self, present: &BTreeMap<Identity, Session>) {
-        let mut here = BTreeMap::new();
-        for node in &self.nodes {
-            let Some(life) = &node.life else { continue };
-            let Some((live, _)) = &life.room else { continue };
-            for Who { identity, number } in live.connected() {
-                let session = Session { node: node.name.clone(), boot: life.boot, number };
-                assert_eq!(here.insert(identity.clone(), session), None, "{identity} is here twice");
-            }
-        }
-        assert_eq!(here, *present, "who is here, and who is in the list");
-        for (index, person) in self.people.iter().enumerate() {
-            match person.place {
-                Place::In(node, boot, number) => {
-                    let session = Session { node: self.nodes[node].name.clone(), boot, number };
-                    assert_eq!(here.get(&person.arrival.identity), Some(&session), "{index} is in");
-                }
-                Place::Gone => {}
-                place => panic!("{index} has not come in: {place:?}"),
-            }
-        }
     }
 }

@@ -38,7 +38,6 @@ impl Hall {
         let settings = Settings {
             owner: Owner { node: node.clone(), boot: 1 },
             participants: 100,
-            repeat_ms: 5_000,
             replaced_ms: 5_000,
             switched_ms: 1_000,
             ice_servers: Vec::new(),
