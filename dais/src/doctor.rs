@@ -15,6 +15,7 @@ use service::config::Values;
 use crate::addresses;
 use crate::failure::Failure;
 use crate::options::{Access, Cluster, Media, Missing, Process, Store, Web};
+use crate::say;
 
 /// What was found about one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +76,7 @@ pub(crate) fn run(mut values: Values) -> Result<(), Failure> {
     findings.extend(limits::check());
     findings.push(clock::check());
     findings.extend(servers::check(bus.as_ref(), store.as_ref())?);
-    findings.iter().for_each(|finding| println!("{finding}"));
+    findings.iter().for_each(say);
     match findings.iter().filter(|finding| finding.verdict == Verdict::Broken).count() {
         0 => Ok(()),
         broken => Err(anyhow::anyhow!("{broken} of {} checks failed", findings.len()).into()),

@@ -8,6 +8,7 @@ use service::config::Values;
 
 use crate::failure::Failure;
 use crate::options::{Access, Load, Missing};
+use crate::say;
 
 /// The probes' library warns of every mDNS answer, and of every address that does not answer.
 const LOG: &str = "warn,rtc=error,rtc_ice=error,rtc_mdns=error";
@@ -44,9 +45,9 @@ fn tell(options: &Options, report: &Report) -> anyhow::Result<()> {
         report.write(directory)?;
     }
     if options.json {
-        println!("{}", report.json());
+        say(report.json());
     } else {
-        println!("{}", table::table(report));
+        say(table::table(report));
     }
     Ok(())
 }

@@ -15,6 +15,8 @@ mod token;
 mod up;
 mod welcome;
 
+use std::fmt::Display;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use service::config::{Start, Values};
@@ -35,11 +37,16 @@ fn main() -> ExitCode {
     match PROGRAM.read(&args, &environment) {
         Ok(Start::Run(command, values)) => run(command, values),
         Ok(Start::Print(text)) => {
-            println!("{}", text.trim_end());
+            say(text.trim_end());
             ExitCode::SUCCESS
         }
         Err(mistakes) => Failure::from(mistakes).report(""),
     }
+}
+
+/// Prints a line for whoever reads it. That nobody does any more, as after `| head`, is no error.
+fn say(text: impl Display) {
+    let _unread = writeln!(std::io::stdout(), "{text}");
 }
 
 fn run(command: &str, values: Values) -> ExitCode {

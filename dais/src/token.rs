@@ -8,13 +8,14 @@ use service::config::Values;
 
 use crate::failure::Failure;
 use crate::options::{Access, Missing, Wish};
+use crate::say;
 
 /// Prints the token that the options describe.
 pub(crate) fn run(mut values: Values) -> Result<(), Failure> {
     let wish = Wish::read(&mut values);
     let access = Access::read(&mut values, Missing::Refuse("is needed to sign"));
     values.check()?;
-    println!("{}", sign(&access, wish)?);
+    say(sign(&access, wish)?);
     Ok(())
 }
 

@@ -21,6 +21,7 @@ use crate::layout::{EDGES, Layout};
 use crate::media::{Nodes, Spot};
 use crate::options::{Access, Framing, Media, Missing, Place, Process, Web};
 use crate::process::{self, Surroundings};
+use crate::say;
 use crate::shared::Shared;
 use crate::welcome::Welcome;
 
@@ -78,7 +79,8 @@ async fn up(options: &Options, people: Surroundings, media: Handle) -> anyhow::R
     };
     let welcome = async {
         ready(&people).await;
-        print!("{}", Welcome::new(&options.web, &options.media, &options.access, bound)?);
+        let welcome = Welcome::new(&options.web, &options.media, &options.access, bound)?;
+        say(welcome.to_string().trim_end());
         std::future::pending().await
     };
     tokio::select! {

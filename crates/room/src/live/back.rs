@@ -69,7 +69,7 @@ impl Live {
                 let identity = who.identity.clone();
                 self.work.add(
                     Operation::Cut { identity, session, had_media: true, if_lapsed: false },
-                    Whose::Gone,
+                    Whose::Gone(None),
                 );
             }
             Some(theirs) if theirs == session => {}
@@ -88,7 +88,7 @@ impl Live {
             let is_here = here.is_some_and(|here| here.number == session.number);
             if !is_here && !self.work.is_coming(session.number) {
                 let cut = Operation::Cut { identity, session, had_media: true, if_lapsed: false };
-                self.work.add(cut, Whose::Gone);
+                self.work.add(cut, Whose::Gone(None));
             }
         }
     }

@@ -246,15 +246,16 @@ impl Live {
         let had_media = here.had_media;
         self.effects.push(Effect::Release(who.number));
         let (identity, session) = (who.identity.clone(), self.session(who.number));
-        self.work.add(Operation::Cut { identity, session, had_media, if_lapsed: false }, Whose::Gone);
+        self.work.add(Operation::Cut { identity, session, had_media, if_lapsed: false }, Whose::Gone(None));
     }
 
     /// Somebody goes of their own accord.
     pub(super) fn leave(&mut self, around: &mut Around<'_>, who: &Who) {
-        if self.people.current(who).is_some() {
+        if let Some(here) = self.people.current(who) {
+            let entry = here.entry.take().map(Box::new);
             self.let_go(around, &who.identity, RemoveReason::Left);
             let (identity, session) = (who.identity.clone(), self.session(who.number));
-            self.work.add(Operation::Leave { identity, session }, Whose::Gone);
+            self.work.add(Operation::Leave { identity, session }, Whose::Gone(entry));
         }
     }
 

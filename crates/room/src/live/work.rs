@@ -23,7 +23,7 @@ use super::door::Newcomer;
 use super::fold::{Fold, MAX_FOLD};
 use super::ledger::PATIENCE_MS;
 use super::note::{Acted, Note};
-use super::people::Peer;
+use super::people::{Peer, People};
 use super::tell::Told;
 use super::{Answered, Around, Asked, Contact, Effect, Live, Looked, Trouble, Who, no_room};
 use crate::hall::{Commit, Committed, Conflict, Current, Decision, HallError, Loaded, Operation};
@@ -65,8 +65,8 @@ pub(super) enum Whose {
     Act(Asked),
     /// Somebody asks to make the room.
     Create(Asked),
-    /// Somebody is gone: it must be noted, or they stay for good.
-    Gone,
+    /// Somebody is gone: it must be noted, or they stay for good. What was known of them, who are not here any more.
+    Gone(Option<Box<Numbered<Present>>>),
     /// Is this session still one?
     Back(Who),
     /// The room needs an origin.
@@ -79,6 +79,13 @@ impl Whose {
     fn entry(&self) -> Option<&Entry> {
         match self {
             Self::Entry(entry) => Some(entry),
+            _ => None,
+        }
+    }
+
+    fn gone(&self) -> Option<&Numbered<Present>> {
+        match self {
+            Self::Gone(entry) => entry.as_deref(),
             _ => None,
         }
     }
@@ -275,24 +282,13 @@ impl Work {
 
     /// Whether everybody's entry is known on whom an operation is decided. Whoever enters is taken for new
     /// until the store says otherwise.
-    fn knows(&self, people: &super::people::People, operation: &Operation) -> bool {
-        self.unknown(people, operation).next().is_none()
-    }
-
-    fn unknown<'a>(
-        &'a self,
-        people: &'a super::people::People,
-        operation: &'a Operation,
-    ) -> impl Iterator<Item = &'a Identity> {
-        let concerns = match operation {
-            Operation::Enter { .. } => Vec::new(),
-            operation => operation.concerns(),
-        };
+    fn knows(&self, people: &People, waiting: &Waiting) -> bool {
         let is_known = |identity: &Identity| {
             let here = people.get(identity).and_then(|here| here.entry.as_ref());
             here.is_some() || self.known.contains_key(identity)
         };
-        concerns.into_iter().filter(move |identity| !is_known(identity))
+        let is_new = matches!(waiting.operation, Operation::Enter { .. });
+        is_new || waiting.whose.gone().is_some() || waiting.operation.concerns().into_iter().all(is_known)
     }
 }
 
@@ -356,7 +352,7 @@ impl Live {
 
     fn must_see_front(&self) -> bool {
         let Some(front) = self.work.waiting.front() else { return false };
-        let is_unknown = !self.work.knows(&self.people, &front.operation);
+        let is_unknown = !self.work.knows(&self.people, front);
         is_unknown || self.work.clock.is_none() || (front.must_see && !self.work.was_told(&front.operation))
     }
 
@@ -453,7 +449,7 @@ impl Live {
             });
             done.push(Done { waiting, result, session });
             let next = self.work.waiting.front();
-            if !more || next.is_none_or(|next| !self.work.knows(&self.people, &next.operation)) {
+            if !more || next.is_none_or(|next| !self.work.knows(&self.people, next)) {
                 break;
             }
         }
@@ -474,12 +470,17 @@ impl Live {
 
     fn entries_of_waiting(&self) -> BTreeMap<Identity, Numbered<Present>> {
         let work = &self.work;
-        let concerned = work.waiting.iter().take(work.most).flat_map(|it| it.operation.concerns());
-        let entry = |identity: &Identity| match work.known.get(identity) {
+        let waiting = work.waiting.iter().take(work.most);
+        let concerned =
+            waiting.flat_map(|it| it.operation.concerns().into_iter().map(|who| (who, &it.whose)));
+        let entry = |identity: &Identity, whose: &Whose| match work.known.get(identity) {
             Some(known) => known.clone(),
-            None => self.people.get(identity).and_then(|here| here.entry.clone()),
+            None => {
+                let here = self.people.get(identity).and_then(|here| here.entry.as_ref());
+                here.or(whose.gone()).cloned()
+            }
         };
-        concerned.filter_map(|identity| Some((identity.clone(), entry(identity)?))).collect()
+        concerned.filter_map(|(who, whose)| Some((who.clone(), entry(who, whose)?))).collect()
     }
 
     pub(super) fn committed(
@@ -588,11 +589,11 @@ impl Live {
     fn fail(&mut self, around: &mut Around<'_>, trouble: &Trouble, waiting: Waiting, may_be_done: bool) {
         let error = ApiError::from(trouble.clone());
         match waiting.whose {
-            Whose::Gone | Whose::Back(_) if *trouble == Trouble::Unavailable => {
+            Whose::Gone(_) | Whose::Back(_) if *trouble == Trouble::Unavailable => {
                 let at = self.work.again(around.now);
                 self.work.later.push((at, waiting));
             }
-            Whose::Gone | Whose::Back(_) | Whose::Nobody => {}
+            Whose::Gone(_) | Whose::Back(_) | Whose::Nobody => {}
             Whose::Origin => self.no_origin(around, &error),
             Whose::Entry(entry) => {
                 self.answer(entry.asked, Err(error));
@@ -600,7 +601,9 @@ impl Live {
                 let cut = cut(&waiting.operation, entry.is_resumed).filter(|_| may_be_done);
                 if let Some(operation) = cut {
                     let at = self.work.again(around.now);
-                    self.work.later.push((at, Waiting { operation, whose: Whose::Gone, must_see: true }));
+                    self.work
+                        .later
+                        .push((at, Waiting { operation, whose: Whose::Gone(None), must_see: true }));
                 }
             }
             Whose::Act(asked) | Whose::Create(asked) => self.answer(asked, Err(error)),
@@ -668,7 +671,7 @@ impl Live {
             }
             Whose::Back(who) => self.settle_back(around, &who, session),
             Whose::Origin => self.settle_permits(around),
-            Whose::Said(..) | Whose::Gone | Whose::Nobody => {}
+            Whose::Said(..) | Whose::Gone(_) | Whose::Nobody => {}
         }
     }
 
@@ -680,7 +683,7 @@ impl Live {
             // There is no room any more.
             Whose::Back(who) => self.settle_back(around, &who, None),
             // Whoever asked has been answered; of the rest somebody else has done it, or the room is over.
-            Whose::Said(..) | Whose::Gone | Whose::Nobody => {}
+            Whose::Said(..) | Whose::Gone(_) | Whose::Nobody => {}
         }
     }
 

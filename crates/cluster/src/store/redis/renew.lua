@@ -7,6 +7,8 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local until_then = redis.call('ZSCORE', KEYS[1], ARGV[1])
+-- What is there by another type is nobody's, and would be in the way of all that this node does.
+if redis.call('TYPE', KEYS[2]).ok ~= 'set' then redis.call('DEL', KEYS[2]) end
 local rooms = redis.call('SRANDMEMBER', KEYS[2], ARGV[5])
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])

@@ -198,6 +198,19 @@ async fn garbage_under_a_key_is_named_and_harms_no_other_room() {
 }
 
 #[tokio::test]
+async fn garbage_where_a_node_keeps_its_rooms_is_gone_with_its_next_renewal() {
+    let server = Server::redis();
+    let store = store(server.address(), Limits::default());
+    let halls = Halls::new(store.clone(), 10);
+    let owner = session(1).owner();
+    store.renew(&owner).await.unwrap();
+    order(&store, &format!("SET dais:at:{} nonsense", wire::owner(&owner))).await;
+    assert!(enter(&halls, "hanna", Role::Host).await.is_err());
+    assert!(store.renew(&owner).await.unwrap().good);
+    enter(&halls, "hanna", Role::Host).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_entry_that_cannot_be_read_hides_no_other_and_is_not_taken_for_gone() {
     let mut server = Server::redis();
     let store = store(server.address(), Limits::default());

@@ -180,3 +180,20 @@ fn whoever_waits_for_a_store_that_cannot_be_written_is_told_at_once_and_no_leave
     hall.pass(2_000);
     assert_eq!(hall.people(), ["hanna"], "who has left is out, and who was refused is not in");
 }
+
+#[test]
+fn whoever_comes_or_leaves_costs_the_store_one_question() {
+    let mut hall = Hall::new();
+    hall.enter(1, "hanna");
+    hall.pass(10);
+    hall.enter(2, "lea");
+    let came = hall.effects();
+    assert!(matches!(came, Some(Effect::Commit(_))), "{came:?}");
+    hall.store_answers_to(came.unwrap());
+    hall.take(Input::Leave(Who { identity: Identity::new("lea").unwrap(), number: 2 }));
+    let left = hall.effects();
+    assert!(matches!(left, Some(Effect::Commit(_))), "{left:?}");
+    hall.store_answers_to(left.unwrap());
+    assert!(hall.effects().is_none());
+    assert_eq!(hall.people(), ["hanna"]);
+}
