@@ -262,9 +262,9 @@ impl Relay {
             link.close("not used");
         }
         changed.drain(..).for_each(|why| self.meters.changed(why));
-        for known in otherwise.drain(..) {
+        if !otherwise.is_empty() {
             // Full: it comes to the same in a second.
-            let _full = self.tools.changes.try_send(Change::Otherwise(known));
+            let _full = self.tools.changes.try_send(Change::Otherwise(std::mem::take(otherwise)));
         }
         for (parent, addr) in dial.drain(..) {
             let Tools { links, ids, queue, tasks, .. } = &self.tools;

@@ -66,8 +66,8 @@ pub enum Change {
         /// Who.
         peer: PeerId,
     },
-    /// Of no peer: a room comes from here, for all that is known, and the node was told otherwise.
-    Otherwise(RoomOrigin),
+    /// Of no peer: where rooms come from, for all that is known, of which the node was told otherwise.
+    Otherwise(Vec<RoomOrigin>),
 }
 
 /// What a kind of node does about requests. Nothing here may block.
@@ -387,8 +387,9 @@ impl<D: Duty> Desk<D> {
 
     /// Says what is known here of rooms of which it was told otherwise.
     async fn contradict(&self, rooms: Vec<RoomOrigin>) {
-        if !rooms.is_empty() {
-            self.publish(node::KNOWN, &Known { node: self.config.node.clone(), rooms }).await;
+        for rooms in rooms.chunks(MAX_ORIGINS) {
+            let known = Known { node: self.config.node.clone(), rooms: rooms.to_vec() };
+            self.publish(node::KNOWN, &known).await;
         }
     }
 
@@ -430,7 +431,7 @@ impl<D: Duty> Desk<D> {
                     self.tell(seat.room, peer, PeerEvent::Gone).await;
                 }
             }
-            Change::Otherwise(known) => self.contradict(vec![known]).await,
+            Change::Otherwise(rooms) => self.contradict(rooms).await,
         }
     }
 
