@@ -152,7 +152,6 @@ fn whoever_waits_for_a_store_that_cannot_be_written_is_told_at_once_and_no_leave
     hall.is_writable = false;
     // The first is under way when the others come.
     hall.take(Input::Leave(who("lea", 2)));
-    assert!(hall.store_answers(), "how she stands is looked up first");
     let underway = hall.effects();
     hall.enter(4, "sam");
     hall.take(Input::Act(5, Actor::Admin, Action::End));
@@ -190,7 +189,7 @@ fn whoever_comes_or_leaves_costs_the_store_one_question() {
     let came = hall.effects();
     assert!(matches!(came, Some(Effect::Commit(_))), "{came:?}");
     hall.store_answers_to(came.unwrap());
-    hall.take(Input::Leave(Who { identity: Identity::new("lea").unwrap(), number: 2 }));
+    hall.take(Input::Leave(who("lea", 2)));
     let left = hall.effects();
     assert!(matches!(left, Some(Effect::Commit(_))), "{left:?}");
     hall.store_answers_to(left.unwrap());
