@@ -33,10 +33,8 @@ impl StagePush {
 
     /// What is to be told now, and to whom.
     pub(super) fn poll(&mut self, now: u64) -> Option<(NodeId, Stage)> {
-        let (stage, node) = self.wanted.as_ref().filter(|_| !self.is_underway)?;
-        if self.told.as_ref() == Some(stage) && self.next_at.is_none_or(|at| now < at) {
-            return None;
-        }
+        self.told_at().filter(|at| *at <= now)?;
+        let (stage, node) = self.wanted.as_ref()?;
         self.is_underway = true;
         self.told = Some(stage.clone());
         Some((node.clone(), stage.clone()))
@@ -92,13 +90,13 @@ impl StagePush {
     pub(super) fn due(&self) -> Option<u64> {
         let pending = self.pending_since.map(|since| since + PENDING_MS);
         let pending = pending.filter(|_| self.pending.is_empty());
-        let told = self.wanted.as_ref().filter(|_| !self.is_underway);
-        let told = told.and_then(
-            |(stage, _)| {
-                if self.told.as_ref() == Some(stage) { self.next_at } else { Some(0) }
-            },
-        );
-        pending.into_iter().chain(told).min()
+        pending.into_iter().chain(self.told_at()).min()
+    }
+
+    /// When the origin is to be told, if nothing else happens.
+    fn told_at(&self) -> Option<u64> {
+        let (stage, _) = self.wanted.as_ref().filter(|_| !self.is_underway)?;
+        if self.told.as_ref() == Some(stage) { self.next_at } else { Some(0) }
     }
 }
 
