@@ -16,7 +16,7 @@ use crate::presence::NAMED;
 use crate::{Action, Actor, Answer, Arrival, Numbered, Present, Refusal, Room, Session, Ticket};
 
 /// Names in the `welcome` of a room that is too large for all of them.
-const SOME: usize = 24;
+const SOME: usize = 12;
 
 /// People in a page of the audience list unless the client says less.
 const PAGE: u16 = 100;
