@@ -23,6 +23,7 @@ use crate::run::Run;
 use crate::speaker::Speaker;
 use crate::table::Progress;
 use crate::target::Target;
+use crate::watch::Told;
 use crate::{Figures, Options, figures, usage};
 
 use ramp::{Ramp, Usage};
@@ -79,6 +80,8 @@ pub(super) struct Played {
     steady_ns: u64,
     /// CPU of this process at that time.
     cpu_s: f64,
+    /// What listeners had been told by then.
+    told: Told,
     /// Media sessions that were renewed: whoever waits to leave hears nothing, and may ask again.
     renewed: u64,
     /// What was thrown since.
@@ -141,13 +144,13 @@ impl<'a> Conductor<'a> {
         self.ramp_up().await?;
         self.read_nodes().await;
         self.nodes.iter_mut().for_each(Followed::start);
-        let (steady_ns, cpu_s) = (now_ns(), usage::cpu_s());
+        let (steady_ns, cpu_s, told) = (now_ns(), usage::cpu_s(), Told::so_far(&self.run.boards));
         let garbage = self.throw_garbage()?;
         self.ramp.raise_hands(self.run.options.hands);
         self.steady().await;
         let renewed = self.run.counts.renewed.load(Ordering::Relaxed);
         let garbage = garbage.map(Garbage::end);
-        Ok(Played { began_ns: self.began_ns, steady_ns, cpu_s, renewed, garbage })
+        Ok(Played { began_ns: self.began_ns, steady_ns, cpu_s, told, renewed, garbage })
     }
 
     fn throw_garbage(&self) -> anyhow::Result<Option<Garbage>> {

@@ -156,11 +156,11 @@ pub struct Sessions {
 pub struct Presence {
     /// From somebody's join or leave to its being counted at the others. Sampled: see `presence.rs`.
     pub lag: Histogram,
-    /// Presence messages.
+    /// Presence messages over the steady part of the run.
     pub messages: u64,
-    /// Bytes of all WebSocket messages to listeners.
+    /// Bytes of all WebSocket messages to listeners over the steady part.
     pub bytes: u64,
-    /// Sum of the time that each listener was in, in s.
+    /// Sum of the time that each listener was in over the steady part, in s.
     pub listener_s: f64,
     /// Versions that did not follow on the one before.
     pub gaps: u64,

@@ -153,9 +153,9 @@ pub struct Sessions {
 pub struct Presence {
     /// From a change to the message that tells of it.
     pub lag_ms: Percentiles,
-    /// Messages to each listener per second.
+    /// Presence messages to each listener per second, while everybody was in.
     pub messages_per_listener_s: f64,
-    /// Bytes to each listener per second.
+    /// Bytes of all messages to each listener per second, while everybody was in.
     pub bytes_per_listener_s: f64,
     /// From asking for a promotion to the listeners' seeing it.
     pub promotion_seen_ms: Percentiles,

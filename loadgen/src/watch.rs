@@ -86,9 +86,33 @@ impl Board {
         locked(&self.promoted).insert(identity.to_owned(), now_ns());
     }
 
-    /// Messages, bytes and gaps so far.
-    pub(crate) fn totals(&self) -> [u64; 3] {
-        [&self.messages, &self.bytes, &self.gaps].map(|count| count.load(Ordering::Relaxed))
+    /// What the room's listeners were told so far.
+    pub(crate) fn told(&self) -> Told {
+        let [messages, bytes, gaps] =
+            [&self.messages, &self.bytes, &self.gaps].map(|count| count.load(Ordering::Relaxed));
+        Told { messages, bytes, gaps }
+    }
+}
+
+/// How much listeners were told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Presence messages.
+    pub(crate) messages: u64,
+    /// Of all messages.
+    pub(crate) bytes: u64,
+    /// Versions of presence that did not follow on the one before.
+    pub(crate) gaps: u64,
+}
+
+impl Told {
+    /// In all rooms, so far.
+    pub(crate) fn so_far(boards: &[Arc<Board>]) -> Self {
+        boards.iter().map(|board| board.told()).fold(Self::default(), |sum, told| Self {
+            messages: sum.messages + told.messages,
+            bytes: sum.bytes + told.bytes,
+            gaps: sum.gaps + told.gaps,
+        })
     }
 }
 
@@ -250,8 +274,8 @@ mod tests {
             watch
                 .hear(&format!(r#"{{"type":"presence","version":{version},"since":{since},"counts":{{}}}}"#));
         }
-        assert_eq!(board.totals()[0], 4);
-        assert_eq!(board.totals()[2], 1);
+        assert_eq!(board.told().messages, 4);
+        assert_eq!(board.told().gaps, 1);
     }
 
     #[test]
@@ -291,7 +315,7 @@ mod tests {
 
         watch.welcomed(1, 3);
         hear(&mut watch, 9);
-        assert_eq!((locked(&board.lag).count(), board.totals()[2]), (1, 0), "marked before the welcome here");
+        assert_eq!((locked(&board.lag).count(), board.told().gaps), (1, 0), "marked before the welcome here");
         board.mark(1, 9);
         hear(&mut watch, 10);
         assert_eq!(locked(&board.lag).count(), 2);

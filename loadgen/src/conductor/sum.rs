@@ -15,6 +15,7 @@ use crate::figures::{
 };
 use crate::places::Via;
 use crate::reckoning::{Account, Expected, OnVoice, on_voice};
+use crate::watch::Told;
 use crate::{Histogram, groups, usage};
 
 impl Conductor<'_> {
@@ -58,7 +59,7 @@ impl Conductor<'_> {
             join: taken(&self.run.join),
             connected: taken(&self.run.connected),
             first_audio: audience.first_audio.clone(),
-            presence: self.presence(&audience),
+            presence: self.presence(&audience, played),
             by_node,
             by_region,
             sessions: self.sessions(played),
@@ -123,18 +124,21 @@ impl Conductor<'_> {
         }
     }
 
-    fn presence(&self, audience: &Tally) -> Presence {
-        let mut presence = Presence::default();
+    fn presence(&self, audience: &Tally, played: Played) -> Presence {
+        let told = Told::so_far(&self.run.boards);
+        let mut presence = Presence {
+            messages: told.messages - played.told.messages,
+            bytes: told.bytes - played.told.bytes,
+            gaps: told.gaps,
+            ..Presence::default()
+        };
         for board in &self.run.boards {
-            let [messages, bytes, gaps] = board.totals();
-            presence.messages += messages;
-            presence.bytes += bytes;
-            presence.gaps += gaps;
             presence.lag.add(&taken(&board.lag));
             presence.promotion_seen.add(&taken(&board.promotion_seen));
         }
         let stays = audience.accounts.iter().flat_map(|account| &account.stays);
-        presence.listener_s = stays.map(|stay| seconds(stay.from_ns, stay.until_ns)).sum();
+        presence.listener_s =
+            stays.map(|stay| seconds(stay.from_ns.max(played.steady_ns), stay.until_ns)).sum();
         presence.promotions = count(&self.run.counts.promotions);
         presence
     }
