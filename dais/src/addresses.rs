@@ -41,20 +41,6 @@ pub(crate) fn own() -> Vec<IpAddr> {
     routes.into_iter().filter_map(from).filter(|ip| !ip.is_loopback() && !ip.is_unspecified()).collect()
 }
 
-/// Whether only the host's own network can reach it.
-pub(crate) fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || is_shared(v4),
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
-}
-
-/// 100.64.0.0/10, what providers number their customers with behind their own NAT (RFC 6598).
-fn is_shared(ip: Ipv4Addr) -> bool {
-    let [first, second, ..] = ip.octets();
-    first == 100 && (64..128).contains(&second)
-}
-
 /// `first`, or the address `index` ports further; port 0 stays 0, so that each finds its own.
 pub(crate) fn next(first: SocketAddr, index: usize) -> SocketAddr {
     let step = u16::try_from(index).unwrap_or(u16::MAX);
@@ -74,18 +60,6 @@ mod tests {
     fn on_loopback_clients_are_told_loopback() {
         assert_eq!(to_tell(ip("0.0.0.0"), true), [ip("127.0.0.1")]);
         assert_eq!(to_tell(ip("10.0.0.9"), false), [ip("10.0.0.9")]);
-    }
-
-    #[test]
-    fn private_addresses_are_known() {
-        for private in
-            ["10.1.1.1", "192.168.0.2", "172.16.0.1", "100.64.0.1", "169.254.1.1", "fd00::1", "fe80::1"]
-        {
-            assert!(is_private(ip(private)), "{private}");
-        }
-        for public in ["203.0.113.1", "100.128.0.1", "2001:db8::1"] {
-            assert!(!is_private(ip(public)), "{public}");
-        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn media_node(mut values: Values, kind: NodeKind) -> Result<(), Failure> {
         let authority = cluster.authority()?;
         let (bus, drivers) = join(cluster, &place.node, &around);
         let shared = Shared::new(bus.clone());
-        let metrics = around.registry.node(place.node.as_str(), &place.region);
+        let metrics = around.registry.node(place.node.as_str(), place.region.as_str());
         shared.start(&around.tasks, &metrics, &around.readiness, vec![place.node.clone()]);
         shared::count_refused(bus, &around.tasks, &metrics);
         let serve = async {
@@ -79,12 +79,12 @@ pub(crate) fn signaling(mut values: Values) -> Result<(), Failure> {
         reach(&store, &around);
         let (bus, drivers) = join(cluster, &place.node, &around);
         let shared = Shared::new(bus.clone());
-        let metrics = around.registry.node(place.node.as_str(), &place.region);
+        let metrics = around.registry.node(place.node.as_str(), place.region.as_str());
         shared.start(&around.tasks, &metrics, &around.readiness, Vec::new());
         shared::count_refused(bus, &around.tasks, &metrics);
         let serve = async {
             let server = shared.signaling(store, &web, &access, &place, &around).await?;
-            tracing::info!("signaling on {}", server.address()?);
+            tracing::info!("signaling on {}", server.address());
             around.tasks.part("signaling", server.run());
             around.tasks.watch().await
         };

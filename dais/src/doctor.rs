@@ -10,9 +10,9 @@ mod servers;
 
 use std::fmt;
 
+use protocol::address::is_private;
 use service::config::Values;
 
-use crate::addresses;
 use crate::failure::Failure;
 use crate::options::{Access, Cluster, Media, Missing, Process, Store, Web};
 use crate::say;
@@ -95,7 +95,7 @@ fn check_keys(web: &Web, access: &Access) -> Option<Finding> {
 
 fn check_addresses(web: &Web, media: &Media) -> Vec<Finding> {
     let told = media.ips.iter().map(|&ip| {
-        if web.is_local() || !(addresses::is_private(ip) || ip.is_loopback()) {
+        if web.is_local() || !(is_private(ip) || ip.is_loopback()) {
             Finding::fine(format!("clients are told to send audio to {ip}"))
         } else {
             Finding::poor(format!(

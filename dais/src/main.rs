@@ -8,6 +8,7 @@ mod files;
 mod layout;
 mod load;
 mod media;
+mod nodes;
 mod options;
 mod process;
 mod shared;
@@ -55,6 +56,8 @@ fn run(command: &str, values: Values) -> ExitCode {
         "origin" => alone::origin(values),
         "edge" => alone::edge(values),
         "signaling" => alone::signaling(values),
+        "nodes" => nodes::run(values),
+        "drain" => nodes::drain(values),
         "token" => token::run(values),
         "load" => load::run(values),
         "doctor" => doctor::run(values),

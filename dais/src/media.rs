@@ -10,7 +10,8 @@ use protocol::node::NodeKind;
 use service::{Registry, Tasks};
 use transport::Authority;
 
-use crate::options::{Framing, Media, Place};
+use crate::options::{Bits, Framing, Media, Place};
+use crate::process::program;
 use crate::shared::Shared;
 
 /// What all media nodes of a process have in common.
@@ -72,13 +73,29 @@ impl<'a> Nodes<'a> {
             bus: self.shared.bus.clone(),
             identity: self.authority.issue(&place.node, kind)?,
             certificate: self.certificate.clone(),
-            metrics: self.registry.node(place.node.as_str(), &place.region),
+            metrics: self.registry.node(place.node.as_str(), place.region.as_str()),
             tasks: self.tasks.clone(),
         };
         let capacity = self.media.capacity_of(shards);
-        let media_ips = self.media.ips.clone();
-        let Place { node, region } = place;
-        Ok((Config { node, region, media, media_ips, shards, link, capacity }, surroundings))
+        let (media_ips, link_ips) = (self.media.ips.clone(), self.media.link_ips.clone());
+        // What an origin sends goes to edges, a few times for all listeners.
+        let max_egress = self.media.max_egress.filter(|_| kind == NodeKind::Edge).map(Bits::per_second);
+        let (Place { node, region }, version) = (place, program());
+        let drain = self.media.drain;
+        let config = Config {
+            node,
+            region,
+            version,
+            media,
+            media_ips,
+            shards,
+            link,
+            link_ips,
+            capacity,
+            max_egress,
+            drain,
+        };
+        Ok((config, surroundings))
     }
 }
 

@@ -18,7 +18,7 @@ use service::config::{Command, Kind, Program, Setting};
 pub(crate) use cluster::{Cluster, Store};
 pub(crate) use keys::{Access, Missing};
 pub(crate) use load::Load;
-pub(crate) use media::{Framing, Media};
+pub(crate) use media::{Bits, Framing, Media};
 pub(crate) use process::{Place, Process};
 pub(crate) use token::Wish;
 #[cfg(test)]
@@ -30,35 +30,49 @@ pub(crate) const PROGRAM: Program = Program {
     name: "dais",
     about: "Town halls: a few people speak on a stage, thousands listen, anybody can be called up.",
     version: env!("CARGO_PKG_VERSION"),
-    commands: &[UP, ORIGIN, EDGE, SIGNALING, TOKEN, LOAD, DOCTOR],
+    commands: &[UP, ORIGIN, EDGE, SIGNALING, NODES, DRAIN_NODE, TOKEN, LOAD, DOCTOR],
 };
 
 const UP: Command = Command {
     name: "up",
     about: "Run a whole system in this process: signaling, one origin, two edges",
     example: "dais up --listen 0.0.0.0:7000 --api-key main --api-secret-file secret.txt",
-    settings: &[WEB, KEYS, MEDIA, FRAMING, PROCESS],
+    settings: &[WEB, KEYS, MEDIA, EDGES, PROCESS],
 };
 
 const ORIGIN: Command = Command {
     name: "origin",
     about: "Run an origin: the speakers' SFU, root of the relay tree",
     example: "dais origin --nats nats://10.0.0.5 --cluster-key-file cluster.key --region eu --node origin-1",
-    settings: &[MEDIA, NODE, CLUSTER, PROCESS],
+    settings: &[MEDIA, LINKS, DRAIN, NODE, CLUSTER, PROCESS],
 };
 
 const EDGE: Command = Command {
     name: "edge",
     about: "Run an edge: a relay node and the listeners' SFU",
     example: "dais edge --nats nats://10.0.0.5 --cluster-key-file cluster.key --region eu --node edge-1",
-    settings: &[MEDIA, FRAMING, NODE, CLUSTER, PROCESS],
+    settings: &[MEDIA, EDGES, LINKS, DRAIN, NODE, CLUSTER, PROCESS],
 };
 
 const SIGNALING: Command = Command {
     name: "signaling",
     about: "Run signaling: rooms, WebSocket and HTTP API, stage page",
     example: "dais signaling --nats nats://127.0.0.1 --api-key main --api-secret-file secret.txt",
-    settings: &[WEB, KEYS, NODE, CLUSTER, STORE, PROCESS],
+    settings: &[WEB, KEYS, REGIONS, DRAIN, NODE, CLUSTER, STORE, PROCESS],
+};
+
+const NODES: Command = Command {
+    name: "nodes",
+    about: "Show which nodes are there, where, of which version and how busy",
+    example: "dais nodes --nats nats://127.0.0.1",
+    settings: &[CLUSTER, LISTING],
+};
+
+const DRAIN_NODE: Command = Command {
+    name: "drain",
+    about: "Let the people of a node go elsewhere, so that it can be stopped",
+    example: "dais drain edge-1 --nats nats://127.0.0.1",
+    settings: &[DRAINING, CLUSTER],
 };
 
 const TOKEN: Command = Command {
@@ -115,8 +129,29 @@ const MEDIA: &[Setting] = &[
     ),
 ];
 
-const FRAMING: &[Setting] =
-    &[Setting::one("framing", "20|60|auto", "How many ms of audio in one packet to a listener [auto]")];
+const EDGES: &[Setting] = &[
+    Setting::one("framing", "20|60|auto", "How many ms of audio in one packet to a listener [auto]"),
+    Setting::one("max-egress", "BITS", "Bits per second for which an edge takes listeners: 900M [any]"),
+];
+
+const LINKS: &[Setting] = &[Setting::many(
+    "link-ip",
+    "IP",
+    "Address to tell other nodes; a private one is for those of its region [as to clients]",
+)];
+
+const REGIONS: &[Setting] = &[
+    Setting {
+        name: "spill",
+        value: "R=R:R",
+        kind: Kind::Pairs('='),
+        help: "Where listeners of a full region go, nearest first [anywhere]",
+    },
+    Setting::one("region-header", "NAME", "Header in which a trusted proxy says where people are [none]"),
+];
+
+const DRAIN: &[Setting] =
+    &[Setting::one("drain", "TIME", "Over how long it lets its people go when it is to stop [30s]")];
 
 const NODE: &[Setting] = &[
     Setting::one("region", "NAME", "Where this node is [local]"),
@@ -135,6 +170,13 @@ const CLUSTER: &[Setting] = &[
     Setting::one("cluster-key-file", "FILE", "File with it; a second one in its second line"),
 ];
 
+const DRAINING: &[Setting] = &[
+    Setting::word("which", "NODE", "Its name, as `dais nodes` shows it"),
+    Setting::flag("undo", "Have it take people again"),
+];
+
+const LISTING: &[Setting] = &[Setting::flag("json", "Print what they announce in place of a table")];
+
 const STORE: &[Setting] = &[
     Setting::one("redis", "URL", "Where rooms are kept: redis://user:password@host:6379, or rediss://"),
     Setting::one("redis-prefix", "NAME", "What its keys begin with [dais]"),
@@ -151,6 +193,11 @@ const TOKENS: &[Setting] = &[
     Setting::one("role", "ROLE", "host, speaker, listener or admin [listener]"),
     Setting::one("identity", "ID", "Who; a listener's token without it is a guest pass"),
     Setting::one("name", "NAME", "Shown to others"),
+    Setting::one(
+        "region",
+        "NAME",
+        "Where they are: edges of this region are nearest [wherever they come in]",
+    ),
     Setting::one("ttl", "TIME", "How long it is valid: 90s, 30m, 6h, 7d [6h]"),
 ];
 

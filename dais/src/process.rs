@@ -10,6 +10,14 @@ use service::{Readiness, Registry, Tasks, admin, shutdown};
 
 use crate::options::Process;
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const COMMIT: &str = env!("BUILD_COMMIT");
+
+/// The version of this program, as others see it.
+pub(crate) fn program() -> String {
+    format!("{VERSION} {COMMIT}")
+}
+
 /// Handed to the parts of a process.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
@@ -54,7 +62,7 @@ async fn supervise(
     body: impl AsyncFnOnce(Surroundings) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let (trigger, shutdown) = shutdown::channel();
-    let registry = Registry::new(env!("CARGO_PKG_VERSION"), env!("BUILD_COMMIT"));
+    let registry = Registry::new(VERSION, COMMIT);
     let readiness = Readiness::new(shutdown.clone());
     let listener = Listener::bind(options.admin, None).await?;
     tracing::info!("admin server on http://{}", listener.address()?);

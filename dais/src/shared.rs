@@ -8,10 +8,10 @@ use protocol::NodeId;
 use protocol::node::NodeKind;
 use service::metrics::{Follower, IntCounterVec, IntGauge};
 use service::{Metrics, Readiness, Shutdown, Tasks};
-use signaling::{Parts, Server, SignalingConfig};
+use signaling::{Parts, Server, SignalingConfig, Times};
 
 use crate::options::{Access, Place, Web};
-use crate::process::Surroundings;
+use crate::process::{Surroundings, program};
 
 /// How often counters of the bus are carried over to metrics.
 const COUNT: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(bus: Arc<dyn Bus>) -> Self {
-        Self { bus, nodes: Nodes::new() }
+        Self { bus, nodes: Nodes::new(rand::random()) }
     }
 
     /// Listens to the nodes, counts, and keeps up to date which of the `expected` ones admit newcomers.
@@ -65,18 +65,22 @@ impl Shared {
     ) -> anyhow::Result<Server> {
         let config = SignalingConfig {
             region: place.region.clone(),
+            version: program(),
+            spill: web.spill.clone(),
+            region_header: web.region_header.clone(),
             tls: web.tls.clone(),
             public_url: web.public_url.as_ref().map(|url| url.as_str().into()),
             allow_origins: web.allow_origins.clone(),
             trusted_proxies: web.trusted_proxies.clone(),
             limits: web.limits.clone(),
+            times: Times { drain: web.drain, ..Times::default() },
             ..SignalingConfig::new(place.node.clone(), web.listen, access.keys.clone())
         };
         let parts = Parts {
             store,
             bus: self.bus.clone(),
             nodes: self.nodes.clone(),
-            metrics: around.registry.node(place.node.as_str(), &place.region),
+            metrics: around.registry.node(place.node.as_str(), place.region.as_str()),
             tasks: around.tasks.clone(),
         };
         Server::bind(config, parts).await
@@ -141,7 +145,7 @@ struct Counters {
     full: Follower,
     bad: Follower,
     up: IntGauge,
-    known: [(NodeKind, IntGauge); 2],
+    known: [(NodeKind, IntGauge); 3],
 }
 
 impl Counters {
@@ -150,8 +154,12 @@ impl Counters {
         let bad = bad_input(metrics);
         let known = metrics.gauges("dais_known_nodes", "Nodes that this process hears of.", &["kind"]);
         Self {
-            known: [(NodeKind::Origin, "origin"), (NodeKind::Edge, "edge")]
-                .map(|(kind, name)| (kind, known.with_label_values(&[name]))),
+            known: [
+                (NodeKind::Origin, "origin"),
+                (NodeKind::Edge, "edge"),
+                (NodeKind::Signaling, "signaling"),
+            ]
+            .map(|(kind, name)| (kind, known.with_label_values(&[name]))),
             full: Follower::new(full.with_label_values(&["bus"])),
             bad: Follower::new(bad.with_label_values(&["announcement"])),
             up: metrics.gauge("dais_bus_up", "Whether this process can speak to the others now."),

@@ -32,13 +32,15 @@ pub(crate) fn sign(access: &Access, wish: Wish) -> anyhow::Result<String> {
         nbf: None,
         iat: Some(now_s),
         hidden: false,
+        region: wish.region,
     };
     Ok(access.keys.sign(&claims)?)
 }
 
 /// What the two links of `dais up` open: one host, and a guest pass for everybody else.
 pub(crate) fn of_links(access: &Access, room: &RoomId, ttl_s: u64) -> anyhow::Result<(String, String)> {
-    let wish = |role, identity| Wish { room: Some(room.clone()), role, identity, name: None, ttl_s };
+    let wish =
+        |role, identity| Wish { room: Some(room.clone()), role, identity, name: None, region: None, ttl_s };
     let host = sign(access, wish(Role::Host, Some(Identity::new("host")?)))?;
     Ok((host, sign(access, wish(Role::Listener, None))?))
 }

@@ -64,12 +64,12 @@ async fn up(options: &Options, people: Surroundings, media: Handle) -> anyhow::R
     let shared = Shared::new(MemoryBus::new());
     let store = MemoryStore::new(options.web.store_limits());
     let place = Place::numbered(NodeKind::Signaling, 1);
-    let metrics = people.registry.node(place.node.as_str(), &place.region);
+    let metrics = people.registry.node(place.node.as_str(), place.region.as_str());
     shared.start(&media, &metrics, &people.readiness, media_nodes());
 
     start_media(options, &shared, &media, &people).await?;
     let server = shared.signaling(store, &options.web, &options.access, &place, &people).await?;
-    let bound = server.address()?;
+    let bound = server.address();
     people.tasks.part("signaling", server.run());
 
     let goodbye = async {

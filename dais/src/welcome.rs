@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use protocol::RoomId;
+use protocol::address::is_private;
 
 use crate::addresses;
 use crate::options::{Access, Media, Web};
@@ -76,7 +77,7 @@ fn hints(web: &Web, media: &Media, page: &str) -> Vec<String> {
          use --tls-cert and --tls-key, or a proxy with TLS and its address as --public-url."
             .into()
     });
-    let private = |ip: &&IpAddr| !web.is_local() && media.guessed && addresses::is_private(**ip);
+    let private = |ip: &&IpAddr| !web.is_local() && media.guessed && is_private(**ip);
     let unreachable = media.ips.iter().find(private).map(|ip| {
         format!("Audio goes to {ip}, which the Internet cannot reach: give the public address as --media-ip.")
     });

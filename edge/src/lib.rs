@@ -77,18 +77,20 @@ pub async fn start(
     })?;
     let reach = Reach::new(&config, &certificate, &shards);
     let edge = Edge { media: reach.shards.clone(), link: links.local_addr() };
-    let link = config.link_addr(edge.link);
+    let told = config.link_addrs(edge.link);
     let connected = metrics.gauge("dais_edge_listeners", "Listeners who are connected.");
     let me = Member { node: config.node.clone(), region: config.region.clone() };
     let listening = Listening { shards: shards.clone(), queue: queue.clone() };
     let (tell_heard, hears) = watch::channel(Vec::new());
+    let counted = shards.clone();
     let opening = Opening {
         duty: listening,
         config,
         reach,
         bus,
         changes,
-        link,
+        links: told,
+        sent: Box::new(move || node::shards::sent(&counted)),
         metrics: metrics.clone(),
         connected,
         hears,

@@ -74,6 +74,11 @@ impl Parents {
         self.nodes.get(node).is_some_and(|node| matches!(node.state, State::Resting { .. }))
     }
 
+    /// How often it has failed in a row.
+    pub(crate) fn failures(&self, node: &NodeId) -> usize {
+        self.nodes.get(node).map_or(0, |node| node.failures as usize)
+    }
+
     /// Notes that a node is wanted; true when it should be dialled now.
     pub(crate) fn want(&mut self, node: &NodeId) -> bool {
         let known = self.nodes.entry(node.clone()).or_insert(Node { state: State::Rested, failures: 0 });

@@ -275,7 +275,12 @@ impl Relay {
 
     fn look_at_nodes(&mut self) {
         let live = self.tools.live.borrow_and_update().clone();
-        let links = live.values().map(|node| (node.node.clone(), node.link)).collect();
+        let can_dial = |link: &SocketAddr| link.is_ipv4() || self.tools.links.local_addr().is_ipv6();
+        let links = live.values().map(|node| {
+            let links = node.links_from(self.rooms.region());
+            (node.node.clone(), links.into_iter().filter(can_dial).collect())
+        });
+        let links = links.filter(|(_, links): &(_, Vec<_>)| !links.is_empty()).collect();
         let edges = live.values().filter(|node| node.kind == NodeKind::Edge && node.admits);
         let edges = edges.map(|node| Member { node: node.node.clone(), region: node.region.clone() });
         self.rooms.topology(Topology { links, edges: edges.collect() });

@@ -18,7 +18,7 @@ use ::room::tree::Member;
 use media::relay::{Downstream, LinkId, MAX_ROOMS, Output, Told, Upstream};
 use protocol::link::{ChildMessage, Heartbeat, Missing, ParentMessage};
 use protocol::node::{RoomOrigin, Root};
-use protocol::{Frame, NodeId, RoomId};
+use protocol::{Frame, NodeId, Region, RoomId};
 use rand::rngs::StdRng;
 
 use crate::parents::Parents;
@@ -31,7 +31,7 @@ mod tests;
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Topology {
     /// Where each node's links are.
-    pub(crate) links: BTreeMap<NodeId, SocketAddr>,
+    pub(crate) links: BTreeMap<NodeId, Vec<SocketAddr>>,
     /// Those that can be parents beside the origin.
     pub(crate) edges: Vec<Member>,
 }
@@ -267,6 +267,11 @@ impl Rooms {
     pub(crate) fn on_timeout(&mut self, now: Instant, out: &mut Out) {
         self.upstream.on_timeout(now, &mut out.up);
         self.look_around(now, out);
+    }
+
+    /// Where this edge is.
+    pub(crate) fn region(&self) -> &Region {
+        &self.me.region
     }
 
     /// For counting.

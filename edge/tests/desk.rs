@@ -11,7 +11,7 @@ use protocol::node::{
     self as wire, Admit, Announcement, Claim, Event, Known, NodeKind, Origins, PeerEvent, Request, Response,
     RoomOrigin, Root,
 };
-use protocol::{Code, Epoch, Identity, NodeId, PeerId, RoomId, Session};
+use protocol::{Code, Epoch, Identity, NodeId, PeerId, Region, RoomId, Session};
 use room::peers::{BUCKETS, Digests, bucket};
 use service::{Registry, Tasks, shutdown};
 use tokio::sync::watch;
@@ -33,19 +33,28 @@ struct Running {
 
 impl Running {
     async fn start(capacity: u32) -> Self {
+        Self::with(|config| config.capacity = capacity).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let bus = MemoryBus::new();
         let announcements = bus.subscribe(wire::NODES).await.unwrap();
         let (drain, shutdown) = shutdown::channel();
         let tasks = Tasks::new(shutdown);
-        let config = Config {
+        let mut config = Config {
             node: name("edge-1"),
-            region: "home".into(),
+            region: Region::new("home").unwrap(),
             media: "127.0.0.1:0".parse().unwrap(),
             media_ips: vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()],
             shards: 2,
             link: "127.0.0.1:0".parse().unwrap(),
-            capacity,
+            link_ips: Vec::new(),
+            capacity: 0,
+            max_egress: None,
+            drain: Duration::from_secs(10),
+            version: String::new(),
         };
+        change(&mut config);
         let surroundings = Surroundings {
             bus: bus.clone(),
             identity: Authority::ephemeral().unwrap().issue(&config.node, NodeKind::Edge).unwrap(),
@@ -140,7 +149,7 @@ async fn listeners_are_spread_over_the_shards_and_told_where_theirs_is() {
 async fn a_full_edge_refuses_until_somebody_leaves() {
     let running = Running::start(1).await;
     let Response::Admitted { peer, .. } = running.admit().await else { panic!() };
-    assert_eq!(code(running.admit().await), Code::Unavailable);
+    assert_eq!(code(running.admit().await), Code::Full);
     let remove = serde_json::to_vec(&Request::Remove { peer, by: None }).unwrap();
     assert_eq!(running.ask(remove).await, Response::Done);
     assert!(matches!(running.admit().await, Response::Admitted { .. }));
@@ -213,13 +222,57 @@ async fn a_drain_is_announced_admits_nobody_and_waits_for_those_who_are_here() {
     let mut running = Running::start(100).await;
     let Response::Admitted { peer, .. } = running.admit().await else { panic!() };
     let first = running.announcement().await;
-    assert_eq!((first.kind, first.admits, first.link), (NodeKind::Edge, true, running.edge.link));
+    assert_eq!((first.kind, first.admits, first.link), (NodeKind::Edge, true, Some(running.edge.link)));
     running.drain.begin();
     while running.announcement().await.admits {}
     assert_eq!(code(running.admit().await), Code::Unavailable);
     let remove = serde_json::to_vec(&Request::Remove { peer, by: None }).unwrap();
     assert_eq!(running.ask(remove).await, Response::Done);
     running.tasks.watch().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_drain_is_taken_back_unless_the_process_is_to_stop() {
+    let mut running = Running::start(100).await;
+    let Response::Admitted { peer, .. } = running.admit().await else { panic!() };
+    assert_eq!(running.say(&Request::Drain { on: true }).await, Response::Done);
+    let draining = loop {
+        let said = running.announcement().await;
+        if !said.admits {
+            break said;
+        }
+    };
+    let over_ms = draining.drain_ms.unwrap();
+    assert!((3_000..=5_000).contains(&over_ms), "of ten seconds, five are for the last: {over_ms}");
+    assert_eq!(code(running.admit().await), Code::Unavailable);
+
+    assert_eq!(running.say(&Request::Drain { on: false }).await, Response::Done);
+    assert!(matches!(running.admit().await, Response::Admitted { .. }));
+    while !running.announcement().await.admits {}
+
+    running.drain.begin();
+    while running.announcement().await.admits {}
+    assert_eq!(code(running.say(&Request::Drain { on: false }).await), Code::Conflict);
+    assert_eq!(running.say(&Request::Remove { peer, by: None }).await, Response::Done);
+    let gone = loop {
+        let said = running.announcement().await;
+        if said.peers == 1 {
+            break said.gone;
+        }
+    };
+    assert_eq!(gone, 1);
+}
+
+#[tokio::test]
+async fn an_edge_takes_as_many_as_its_network_lets_hear() {
+    let mut running =
+        Running::with(|config| (config.capacity, config.max_egress) = (100, Some(250_000))).await;
+    assert_eq!(running.announcement().await.capacity, 2, "120 kbit/s each");
+    for _ in 0..2 {
+        assert!(matches!(running.admit().await, Response::Admitted { .. }));
+    }
+    assert_eq!(code(running.admit().await), Code::Full);
+    while running.announcement().await.headroom != Some(0) {}
 }
 
 /// More newcomers than the two shards take at a time: those who have not been answered once as many as

@@ -249,6 +249,7 @@ pub(crate) fn sign(
         nbf: None,
         iat: Some(now_s),
         hidden: false,
+        region: None,
     };
     Ok(options.keys.sign(&claims)?)
 }

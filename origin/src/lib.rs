@@ -61,19 +61,21 @@ pub async fn start(config: Config, surroundings: Surroundings) -> anyhow::Result
     })?;
     let reach = Reach::new(&config, &certificate, &shards);
     let origin = Origin { media: reach.shards.clone(), link: links.local_addr() };
-    let link = config.link_addr(origin.link);
+    let told = config.link_addrs(origin.link);
     let connected = metrics.gauge("dais_origin_speakers", "Speakers who are connected.");
     let speaking = Speaking::new(config.node.clone(), shards.clone(), queue.clone());
     // An origin has no parents.
     let (_nobody, hears) = watch::channel(Vec::new());
     let name = config.node.clone();
+    let counted = shards.clone();
     let opening = Opening {
         duty: speaking,
         config,
         reach,
         bus,
         changes,
-        link,
+        links: told,
+        sent: Box::new(move || node::shards::sent(&counted)),
         metrics: metrics.clone(),
         connected,
         hears,

@@ -12,7 +12,7 @@ use protocol::node::{
     self as wire, Admit, Event, Known, NodeKind, Origins, PeerEvent, Request, Response, RoomOrigin, Root,
     Stage, StageSpeaker,
 };
-use protocol::{Code, Epoch, Identity, NodeId, RoomId, SpeakerNumber};
+use protocol::{Code, Epoch, Identity, NodeId, Region, RoomId, SpeakerNumber};
 use service::{Registry, Tasks, shutdown};
 use transport::Authority;
 
@@ -25,12 +25,16 @@ async fn start(bus: &Arc<MemoryBus>) -> (origin::Origin, Tasks, shutdown::Trigge
     let tasks = Tasks::new(shutdown);
     let config = Config {
         node: name("origin-1"),
-        region: "home".into(),
+        region: Region::new("home").unwrap(),
         media: "127.0.0.1:0".parse().unwrap(),
         media_ips: vec!["127.0.0.1".parse().unwrap()],
         shards: 4,
         link: "127.0.0.1:0".parse().unwrap(),
+        link_ips: Vec::new(),
         capacity: 100,
+        max_egress: None,
+        drain: Duration::from_secs(10),
+        version: String::new(),
     };
     let surroundings = Surroundings {
         bus: bus.clone(),

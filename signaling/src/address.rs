@@ -6,7 +6,10 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
+use protocol::Region;
+
+use crate::config::SignalingConfig;
 
 /// A range of addresses: `10.0.0.0/8`, `::1/128`, or one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +56,20 @@ fn mapped(address: IpAddr) -> u128 {
 
 fn mask(length: u8) -> u128 {
     u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)
+}
+
+/// The region that whoever asks says they are in, or a trusted proxy of them.
+pub(crate) fn region_of_request(
+    uri: &Uri,
+    socket: SocketAddr,
+    headers: &HeaderMap,
+    config: &SignalingConfig,
+) -> Option<Region> {
+    let of_query = uri.query().into_iter().flat_map(|query| query.split('&'));
+    let said = of_query.filter_map(|pair| pair.strip_prefix("region=")).next();
+    let header = config.region_header.as_ref().and_then(|name| headers.get(name)?.to_str().ok());
+    let is_trusted = || config.trusted_proxies.iter().any(|range| range.contains(socket.ip()));
+    Region::new(said.or_else(|| header.filter(|_| is_trusted()))?).ok()
 }
 
 /// The address that limits count by. Of IPv6 the first 64 bits: one customer has at least that many.

@@ -66,7 +66,7 @@ impl Asked {
 
 fn checked(app: &Shared, address: IpAddr, headers: &HeaderMap) -> Result<Claims, ApiError> {
     app.gates.requests.pass(&address)?;
-    Door { app, address }.bearer(headers)
+    Door { app, address, region: None }.bearer(headers)
 }
 
 fn room_id(text: &str) -> Result<RoomId, Refused> {

@@ -1,14 +1,17 @@
 //! What every request and connection of a signaling node shares.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cluster::{Bus, Nodes, SharedStore, StoreError};
-use protocol::node::{NodeKind, Request, Response};
+use protocol::node::{Announcement, NodeKind, Request, Response};
 use protocol::{Epoch, NodeId, Owner, PeerId, RoomId, Session};
+use room::live::Draining;
+use room::waiting::Waiting;
 use service::Tasks;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use crate::config::SignalingConfig;
 use crate::counters::Counters;
@@ -17,6 +20,9 @@ use crate::media;
 use crate::origins::Origins;
 use crate::peers::Wanted;
 use crate::rooms::Rooms;
+
+/// Of the time of a drain, what the last who are let go have for it.
+const LAST: Duration = Duration::from_secs(5);
 
 /// How often a node is asked to let go of something.
 const TRIES: usize = 10;
@@ -38,6 +44,10 @@ pub(crate) struct App {
     pub(crate) rooms: Rooms,
     pub(crate) origins: Origins,
     pub(crate) wanted: Wanted,
+    /// Those for whom every edge is full.
+    pub(crate) waiting: Mutex<Waiting>,
+    /// The media nodes that let their people go.
+    pub(crate) draining: Mutex<Arc<Draining>>,
     /// Since when the store has been the same one, and this node's lease held.
     pub(crate) steady: watch::Sender<Option<u64>>,
     /// Differs after each start, and only grows.
@@ -51,6 +61,36 @@ impl App {
     /// How long this process has run, in ms: a clock that only grows.
     pub(crate) fn elapsed_ms(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
+    }
+
+    /// Those for whom every edge is full.
+    pub(crate) fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The media nodes that let their people go.
+    pub(crate) fn draining(&self) -> Arc<Draining> {
+        self.draining.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// These do from now on, and no others.
+    pub(crate) fn drain(&self, draining: Arc<Draining>) {
+        *self.draining.lock().unwrap_or_else(PoisonError::into_inner) = draining;
+    }
+
+    /// How long people have to go elsewhere when this node stops: no time where there is nowhere to go.
+    pub(crate) fn goodbye_ms(&self) -> u64 {
+        let is_other = |said: &Announcement| {
+            said.kind == NodeKind::Signaling && said.admits && said.node != self.config.node
+        };
+        let over = self.config.times.drain.saturating_sub(LAST);
+        if self.nodes.live().values().any(is_other) { over.as_millis() as u64 } else { 0 }
+    }
+
+    /// Returns once nobody is connected, or they have had the time to go.
+    pub(crate) async fn emptied(&self) {
+        let all = u32::try_from(self.config.limits.connections).unwrap_or(u32::MAX);
+        let _gone = timeout(self.config.times.drain + LAST, self.connections.acquire_many(all)).await;
     }
 
     /// Whether there is a room of this name.
@@ -80,7 +120,7 @@ impl App {
     /// Has every node forget a room that ended in this version.
     pub(crate) fn close_room(self: &Arc<Self>, room: &RoomId, version: u64, epoch: Option<Epoch>) {
         for (node, said) in self.nodes.live().iter() {
-            if said.kind == NodeKind::Signaling {
+            if !said.kind.has_media() {
                 continue;
             }
             let (app, node, room) = (self.clone(), node.clone(), room.clone());

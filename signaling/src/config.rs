@@ -5,9 +5,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use protocol::NodeId;
+use axum::http::HeaderName;
 use protocol::message::{IceServer, MAX_MESSAGE};
 use protocol::token::Keys;
+use protocol::{NodeId, Region};
+use room::placement::Spill;
 use serde::Deserialize;
 
 use crate::address::Cidr;
@@ -18,8 +20,14 @@ use crate::origin::Origins;
 pub struct SignalingConfig {
     /// What it is called.
     pub node: NodeId,
-    /// Where it is: listeners get an edge of this region while one admits.
-    pub region: String,
+    /// Where it is, and so whoever does not say where they are.
+    pub region: Region,
+    /// Of its program.
+    pub version: String,
+    /// Where people go whose region is full.
+    pub spill: Spill,
+    /// Where trusted proxies say which region a request comes from.
+    pub region_header: Option<HeaderName>,
     /// HTTP and WebSocket.
     pub listen: SocketAddr,
     /// Certificate and key, for HTTPS and WSS.
@@ -45,7 +53,10 @@ impl SignalingConfig {
     pub fn new(node: NodeId, listen: SocketAddr, keys: Keys) -> Self {
         Self {
             node,
-            region: "local".into(),
+            region: Region::new("local").expect("a literal"),
+            version: String::new(),
+            spill: Spill::default(),
+            region_header: None,
             listen,
             tls: None,
             public_url: None,
@@ -139,6 +150,8 @@ pub struct Times {
     /// after 0.8 s. Less would be heard as a gap, more is egress for nothing when a whole audience comes
     /// back.
     pub switched: Duration,
+    /// Over how long it lets its people go when it is to stop.
+    pub drain: Duration,
 }
 
 impl Default for Times {
@@ -151,6 +164,7 @@ impl Default for Times {
             admit: Duration::from_secs(5),
             replaced: Duration::from_secs(6),
             switched: Duration::from_millis(1_500),
+            drain: Duration::from_secs(30),
         }
     }
 }

@@ -15,12 +15,12 @@ use std::net::SocketAddr;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{ConnectInfo, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use protocol::message::{self, ClientMessage, Reply, Request, RequestId, ServerMessage};
-use protocol::{ApiError, Code};
+use protocol::{ApiError, Code, Region};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -47,6 +47,7 @@ const WRITE_BUFFER: usize = 1024 * 1024;
 pub(crate) async fn upgrade(
     State(app): State<Shared>,
     ConnectInfo(socket): ConnectInfo<SocketAddr>,
+    uri: Uri,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
@@ -59,6 +60,7 @@ pub(crate) async fn upgrade(
         return Refused(ApiError::new(Code::Unavailable, says).retry_after_ms(5_000)).into_response();
     };
     let address = address::of_request(socket, &headers, &app.config.trusted_proxies);
+    let region = address::region_of_request(&uri, socket, &headers, &app.config);
     let largest = app.config.limits.message_bytes.saturating_mul(TOO_LARGE_TO_ANSWER);
     // The buffers of ten thousand connections: small, for messages that are small.
     let upgrade = upgrade.read_buffer_size(READ_BUFFER).write_buffer_size(0);
@@ -66,7 +68,7 @@ pub(crate) async fn upgrade(
     upgrade.max_message_size(largest).max_frame_size(largest).on_upgrade(async move |socket| {
         let tasks = app.tasks.clone();
         let (sink, stream) = socket.split();
-        let mut connection = Connection { app, address, sink, stream, _permit: permit };
+        let mut connection = Connection { app, address, region, sink, stream, _permit: permit };
         tasks.errand("connection", async move { connection.run().await });
     })
 }
@@ -75,6 +77,8 @@ pub(crate) async fn upgrade(
 struct Connection {
     app: Shared,
     address: std::net::IpAddr,
+    /// Where they say they are.
+    region: Option<Region>,
     sink: SplitSink<WebSocket, Message>,
     stream: SplitStream<WebSocket>,
     _permit: OwnedSemaphorePermit,
@@ -139,7 +143,7 @@ impl Connection {
         };
         let lanes = Lanes::new(self.app.config.limits.control_lane);
         let since = Instant::now();
-        let door = entry::Door { app: &self.app, address: self.address };
+        let door = entry::Door { app: &self.app, address: self.address, region: self.region.clone() };
         let entered = door.join(entry::Join { token, name, resume, id: request.id }, &lanes).await?;
         self.app.counters.answered("join", since.elapsed());
         Ok((entered, lanes))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protocol::message::{ClientMessage, Quality, ServerMessage};
-use protocol::{ApiError, Code};
+use protocol::{ApiError, Code, Region};
 use room::presence::{Busy, COUNTS_INTERVAL_MS, NAMED_INTERVAL_MS};
 use service::Metrics;
 use service::metrics::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, PEOPLE_SECONDS};
@@ -34,6 +34,10 @@ pub(crate) struct Counters {
     presence_interval: [Gauge; 2],
     concealed: Histogram,
     requests: HistogramVec,
+    /// By the region that was wanted.
+    full: IntCounterVec,
+    spilled: IntCounterVec,
+    waiting: IntGauge,
 }
 
 impl Counters {
@@ -111,6 +115,17 @@ impl Counters {
                 "Share of the audio that listeners' browsers had to make up, as they report it.",
                 RATIOS,
             ),
+            full: metrics.counters(
+                "dais_signaling_full_total",
+                "Listeners who were told to come back because every edge that may take them is full.",
+                &["wanted"],
+            ),
+            spilled: metrics.counters(
+                "dais_signaling_spilled_total",
+                "Listeners who were sent to an edge of another region because theirs is full.",
+                &["wanted"],
+            ),
+            waiting: metrics.gauge("dais_signaling_waiting", "Listeners who wait for a place at an edge."),
             requests: metrics.histograms(
                 "dais_signaling_request_seconds",
                 "How long people waited for what a room answers to a request, entering included.",
@@ -118,6 +133,18 @@ impl Counters {
                 &["type"],
             ),
         }
+    }
+
+    pub(crate) fn full(&self, wanted: &Region) {
+        self.full.with_label_values(&[wanted.as_str()]).inc();
+    }
+
+    pub(crate) fn spilled(&self, wanted: &Region) {
+        self.spilled.with_label_values(&[wanted.as_str()]).inc();
+    }
+
+    pub(crate) fn waiting(&self, people: usize) {
+        self.waiting.set(people as i64);
     }
 
     pub(crate) fn received(&self, message: &ClientMessage) {
@@ -230,6 +257,7 @@ fn reason(code: Code) -> &'static str {
         Code::RateLimited => "rate_limited",
         Code::Unavailable => "unavailable",
         Code::Busy => "busy",
+        Code::Full => "full",
         Code::ResumeInvalid => "resume_invalid",
         Code::TooSlow => "too_slow",
         Code::JoinTimeout => "join_timeout",

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
 use protocol::message::{RequestId, check_name};
+use protocol::node::NodeKind;
 use protocol::token::{Claims, Role};
-use protocol::{ApiError, Code, Identity, RoomId};
+use protocol::{ApiError, Code, Identity, Region, RoomId};
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use room::live::By;
@@ -36,6 +37,8 @@ pub(crate) struct Join {
 pub(crate) struct Door<'a> {
     pub(crate) app: &'a Shared,
     pub(crate) address: IpAddr,
+    /// Where whoever stands there says they are.
+    pub(crate) region: Option<Region>,
 }
 
 impl Door<'_> {
@@ -58,9 +61,10 @@ impl Door<'_> {
     async fn enter(&self, join: &Join, lanes: &Lanes) -> Result<Entered, ApiError> {
         let claims = self.claims(&join.token)?;
         self.app.gates.joins.pass(&self.address)?;
+        let region = self.region(claims.region.as_ref());
         let (room, arrival) = self.arrival(claims, join.name.as_deref())?;
         let body = Body::Socket { lanes: lanes.clone(), id: join.id.clone() };
-        self.app.rooms.enter(self.app, &room, Enter { by: By::Token(arrival), body }).await
+        self.app.rooms.enter(self.app, &room, Enter { by: By::Token(arrival), body, region }).await
     }
 
     /// Nothing is begun for a room that there is not: anybody may name one.
@@ -73,8 +77,19 @@ impl Door<'_> {
         if !is_known {
             return Err(invalid());
         }
+        // The token beside it may say where they are.
+        let claims = self.app.config.keys.verify(&join.token, now_s()).ok();
+        let region = self.region(claims.and_then(|claims| claims.region).as_ref());
         let body = Body::Socket { lanes: lanes.clone(), id: join.id.clone() };
-        self.app.rooms.enter(self.app, &room, Enter { by: By::Ticket(ticket), body }).await
+        self.app.rooms.enter(self.app, &room, Enter { by: By::Ticket(ticket), body, region }).await
+    }
+
+    /// Where somebody is, by what their token says, or they themselves, or a proxy; if there is nothing of that
+    /// name, where this node is.
+    pub(crate) fn region(&self, claimed: Option<&Region>) -> Region {
+        let said = claimed.or(self.region.as_ref());
+        let known = said.filter(|region| self.app.nodes.is_in(NodeKind::Edge, region));
+        known.unwrap_or(&self.app.config.region).clone()
     }
 
     /// The claims of a token that is good, whatever for.

@@ -11,6 +11,7 @@
 //! token, a name or an address of a person.
 
 mod address;
+mod announce;
 mod answer;
 mod api;
 mod app;
@@ -37,6 +38,8 @@ mod web;
 mod whip;
 
 pub use address::{Cidr, NotCidr};
+pub use axum::http::HeaderName;
 pub use config::{Limits, SignalingConfig, Times};
 pub use origin::{NotOrigin, Origin, Origins};
+pub use room::placement::{Spill, SpillOrder};
 pub use server::{Parts, Server, run};

@@ -22,11 +22,12 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use protocol::message::{ClientMessage, Purpose, RequestId, ServerMessage};
 use protocol::node::{NodeKind, Request, Response, room_subject};
-use protocol::{ApiError, Code, NodeId, RoomId};
+use protocol::{ApiError, Code, NodeId, Region, RoomId};
 use room::live::{
     Admitted, Answered, Around, Asked, By, Effect, Enter as Entering, Input, Live, Looked, Note, Origins,
     Permit, Settings, Trouble, Who,
 };
+use room::placement::{Spill, Wish};
 use room::presence::{Board, Restraint};
 use room::{Action, Actor, Answer, Owner, Plan, Secret};
 use tokio::sync::mpsc;
@@ -59,11 +60,13 @@ pub(crate) enum Word {
 pub(crate) struct Enter {
     pub(crate) by: By,
     pub(crate) body: Body,
+    /// Where they are.
+    pub(crate) region: Region,
 }
 
 /// Who waits for an answer.
 enum Question {
-    Entered(u64, Reply<Entered>),
+    Entered(u64, Region, Reply<Entered>),
     Permit(Reply<Permit>),
     Admitted(Reply<()>),
     Acted(Reply<Answer>),
@@ -129,7 +132,9 @@ impl LiveRoom {
             }
         };
         let shutdown = self.app.tasks.shutdown().clone();
-        let mut draining = false;
+        // Over how many ms people go elsewhere; none before this node is to stop.
+        let mut goodbye = None;
+        self.take(Input::Draining(self.app.draining()));
         loop {
             self.do_what_is_due().await;
             let due = self.due();
@@ -146,10 +151,13 @@ impl LiveRoom {
                     input.into_iter().for_each(|input| self.take(input));
                 }
                 () = sleep_until(due) => {}
-                () = shutdown.begun(), if !draining => {
-                    draining = true;
-                    self.take(Input::Shutdown);
-                }
+                () = shutdown.begun(), if goodbye.is_none() => goodbye = Some(u64::MAX),
+            }
+            // The others may be about to stop, too: then there is nowhere to go.
+            if let Some(over_ms) = goodbye.filter(|over_ms| self.app.goodbye_ms() < *over_ms) {
+                let over_ms = self.app.goodbye_ms().min(over_ms);
+                self.take(Input::Shutdown(over_ms));
+                goodbye = Some(over_ms);
             }
             let is_over = self.live.is_over(self.app.elapsed_ms()) && self.questions.is_empty();
             if is_over && self.app.rooms.retire(&self.id, &mut self.inbox) {
@@ -204,12 +212,12 @@ impl LiveRoom {
     }
 
     fn enter(&mut self, enter: Enter, reply: Reply<Entered>) -> Input {
-        let Enter { by, body } = enter;
+        let Enter { by, body, region } = enter;
         let number = self.app.rooms.next_number();
-        let asked = self.ask(Question::Entered(number, reply));
+        let asked = self.ask(Question::Entered(number, region.clone(), reply));
         let (contact, id) = self.contacts.knock(number, body);
         let secret = Secret(rand::random());
-        Input::Enter(Box::new(Entering { asked, by, number, secret, contact, id }))
+        Input::Enter(Box::new(Entering { asked, by, number, secret, contact, region, id }))
     }
 
     /// What somebody says, unless it does not concern the room, or they say it too often.
@@ -299,7 +307,6 @@ impl LiveRoom {
             Effect::Reply(number, reply) => self.contacts.reply(number, reply.body, reply.id),
             Effect::Release(number) => self.contacts.release(number),
             Effect::End(number, reason) => self.contacts.end(number, reason),
-            Effect::EndAll(reason) => self.contacts.end_all(reason),
             Effect::Answer(asked, answer) => self.answer(asked, answer),
             Effect::Publish(note) => self.publish(&note).await,
             Effect::Remove(node, peer) => self.app.remove_peer(node, peer),
@@ -351,15 +358,15 @@ impl LiveRoom {
     fn answer(&mut self, asked: Asked, answer: Result<Answered, ApiError>) {
         let Some(question) = self.questions.remove(&asked) else { return };
         match (question, answer) {
-            (Question::Entered(_, reply), Ok(Answered::Entered { who, presence, is_full })) => {
-                let member = Member::new(self.id.clone(), who.clone(), self.to_inbox.clone());
+            (Question::Entered(_, region, reply), Ok(Answered::Entered { who, presence, is_full })) => {
+                let member = Member::new(self.id.clone(), who.clone(), region, self.to_inbox.clone());
                 let entered = Entered { member, presence: self.presence.reader(presence), is_full };
                 // Whoever hung up while they were let in is cut off at once.
                 if reply.send(Ok(entered)).is_err() {
                     self.take(Input::Cut(who));
                 }
             }
-            (Question::Entered(number, reply), answer) => {
+            (Question::Entered(number, _, reply), answer) => {
                 self.contacts.release(number);
                 let _ = reply.send(Err(refusal(answer)));
             }
@@ -392,9 +399,11 @@ impl Origins for There<'_> {
         self.0.nodes.live().contains_key(node)
     }
 
-    fn place(&mut self) -> Option<NodeId> {
-        let region = &self.0.config.region;
-        self.0.nodes.place(NodeKind::Origin, region, &[]).map(|origin| origin.node)
+    fn place(&mut self, region: Option<&Region>) -> Option<NodeId> {
+        let region = region.unwrap_or(&self.0.config.region);
+        // Far away is better than nowhere.
+        let wish = Wish { kind: NodeKind::Origin, region, spill: &Spill::default(), not: &[] };
+        self.0.nodes.place(&wish).ok().map(|origin| origin.node)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   member ── permit ──▶ room      may they? origin, if there is one, and number
-//!          ── Admit ───▶ node      listeners: the best edge, then others; speakers: the origin
+//!          ── Admit ───▶ node      listeners: an edge near them, then others; speakers: the origin
 //!          ── admitted ▶ room      now it knows which peer to remove, and whom to move
 //! ```
 //!
@@ -16,6 +16,7 @@ use protocol::node::{self, Admit, Claim, NodeKind, Request, Response};
 use protocol::{Answer, ApiError, Code, NodeId, Offer, PeerId};
 use rand::Rng;
 use room::live::{Admitted, Permit, Permitted, no_node};
+use room::placement::{NoPlace, Outlook, Wish};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -122,10 +123,19 @@ impl Admission<'_> {
     async fn at_an_edge(&self) -> Result<Made, ApiError> {
         let mut tried = Vec::new();
         let mut last = no_node();
+        self.wait_for_a_turn(None)?;
         while tried.len() < EDGES && Instant::now() < self.deadline {
-            let Some(edge) = self.app.nodes.place(NodeKind::Edge, &self.app.config.region, &tried) else {
-                break;
+            let edge = match self.app.nodes.place(&self.wish(&tried)) {
+                Ok(edge) => edge,
+                Err(NoPlace::Full) if tried.is_empty() || last.code == Code::Full => {
+                    return self.wait_for_a_turn(Some(0)).and(Err(last));
+                }
+                Err(NoPlace::Full) => break,
+                Err(NoPlace::Nobody) => break,
             };
+            if edge.region != self.member.region {
+                self.app.counters.spilled(&self.member.region);
+            }
             match self.at(&edge.node).await {
                 Ok(made) => return Ok(made),
                 Err(error) => {
@@ -139,6 +149,29 @@ impl Admission<'_> {
             }
         }
         Err(last)
+    }
+
+    fn wish<'a>(&'a self, not: &'a [NodeId]) -> Wish<'a> {
+        Wish { kind: NodeKind::Edge, region: &self.member.region, spill: &self.app.config.spill, not }
+    }
+
+    /// Where every edge is full, or others wait already, somebody gets an appointment. `places` are those that
+    /// there are in truth, where that is known better.
+    fn wait_for_a_turn(&self, places: Option<u32>) -> Result<(), ApiError> {
+        let (app, member) = (self.app, self.member);
+        let outlook = app.nodes.outlook(&self.wish(&[]));
+        if outlook.nodes == 0 {
+            return Err(no_node());
+        }
+        let outlook = Outlook { places: places.unwrap_or(outlook.places), ..outlook };
+        let who = (member.room.clone(), member.who.identity.clone());
+        let mut waiting = app.waiting();
+        let told = waiting.ask(app.elapsed_ms(), &member.region, &who, outlook, rand::random());
+        app.counters.waiting(waiting.people());
+        let Some(ms) = told else { return Ok(()) };
+        app.counters.full(&member.region);
+        let says = format!("every place is taken: come back in {} s", ms.div_ceil(1_000));
+        Err(ApiError::new(Code::Full, says).retry_after_ms(ms))
     }
 
     async fn at(&self, node: &NodeId) -> Result<Made, ApiError> {
@@ -172,10 +205,10 @@ impl Admission<'_> {
     }
 }
 
-/// Whether another edge may say something else. One that says when to come back is busy with others who
+/// Whether another edge may say something else: this one is full, or does not answer. One that says when to come back is busy with others who
 /// came before; as it was the emptiest, the others are as busy, and would make an appointment in vain.
 fn is_worth_another_edge(error: &ApiError) -> bool {
-    error.code == Code::Unavailable && error.retry_after_ms.is_none()
+    matches!(error.code, Code::Unavailable | Code::Full) && error.retry_after_ms.is_none()
 }
 
 /// The same as the client is told it. An edge that is merely out of places says no time.

@@ -87,7 +87,7 @@ pub(crate) async fn run(app: &Shared) {
             Some(node) = underway.next(), if !underway.is_empty() => drop(busy.remove(&node)),
             _ = tick.tick() => {
                 let wanted = Arc::new(app.wanted.all());
-                for node in app.nodes.live().keys() {
+                for (node, _) in app.nodes.live().iter().filter(|(_, said)| said.kind.has_media()) {
                     if busy.insert(node.clone()) {
                         underway.push(compare(app, node.clone(), wanted.clone()));
                     }
@@ -192,7 +192,8 @@ fn adopt(app: &Shared, node: &NodeId, orphan: &Orphan) {
     let (app, node) = (app.clone(), node.clone());
     let held = Peer { node: node.clone(), peer, turn: 0 };
     let by = By::Peer { identity, from: claim.session, purpose, peer: held };
-    let enter = Enter { by, body: Body::Whip { place: Arc::new(place) } };
+    let region = app.config.region.clone();
+    let enter = Enter { by, body: Body::Whip { place: Arc::new(place) }, region };
     app.tasks.clone().errand("adoption", async move {
         match app.rooms.enter(&app, &room, enter).await {
             Ok(entered) => {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use protocol::message::{ClientMessage, Purpose, RequestId};
-use protocol::{ApiError, Code, RoomId};
+use protocol::{ApiError, Code, Region, RoomId};
 use room::live::{Admitted, Input, Permit, Who};
 use tokio::sync::{mpsc, oneshot};
 
@@ -45,6 +45,8 @@ pub(crate) struct Entered {
 pub(crate) struct Member {
     pub(crate) room: RoomId,
     pub(crate) who: Who,
+    /// Where they are.
+    pub(crate) region: Region,
     inbox: mpsc::Sender<Word>,
 }
 
@@ -137,8 +139,8 @@ impl Rooms {
 }
 
 impl Member {
-    pub(crate) fn new(room: RoomId, who: Who, inbox: mpsc::Sender<Word>) -> Self {
-        Self { room, who, inbox }
+    pub(crate) fn new(room: RoomId, who: Who, region: Region, inbox: mpsc::Sender<Word>) -> Self {
+        Self { room, who, region, inbox }
     }
 
     /// Passes a message on; the room answers onto the lanes.

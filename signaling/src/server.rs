@@ -1,7 +1,8 @@
 //! The server: the routes, and the parts that run beside them.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicU16;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use axum::Router;
@@ -12,9 +13,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use cluster::{Bus, Heard, Nodes, SharedStore};
 use protocol::ApiError;
-use protocol::message::MoveReason;
-use protocol::node::{EVENTS, Event, KNOWN, Known, MAX_ORIGINS};
-use room::live::Input;
+use protocol::node::{Announcement, EVENTS, Event, KNOWN, Known, MAX_ORIGINS};
+use room::live::{Draining, Input};
 use service::http::Listener;
 use service::{Metrics, Tasks};
 use tokio::sync::{Semaphore, watch};
@@ -27,7 +27,7 @@ use crate::origins::Origins;
 use crate::peers::Wanted;
 use crate::rooms::Rooms;
 use crate::timed::Timed;
-use crate::{answer, api, connection, load, origins, peers, upkeep, web, whip};
+use crate::{announce, answer, api, connection, load, origins, peers, upkeep, web, whip};
 
 /// What signaling is built on.
 pub struct Parts {
@@ -46,6 +46,7 @@ pub struct Parts {
 /// A signaling node whose socket is bound.
 pub struct Server {
     listener: Listener,
+    address: SocketAddr,
     app: Shared,
 }
 
@@ -53,6 +54,7 @@ impl Server {
     /// Binds the socket.
     pub async fn bind(config: SignalingConfig, parts: Parts) -> anyhow::Result<Self> {
         let listener = Listener::bind(config.listen, config.tls.as_ref()).await?;
+        let address = listener.address()?;
         let Parts { store, bus, nodes, metrics, tasks } = parts;
         let app = App {
             counters: Counters::new(&metrics),
@@ -62,6 +64,8 @@ impl Server {
             rooms: Rooms::default(),
             origins: Origins::default(),
             wanted: Wanted::default(),
+            waiting: Mutex::default(),
+            draining: Mutex::default(),
             steady: watch::Sender::default(),
             boot: now_ms(),
             start: Instant::now(),
@@ -72,24 +76,31 @@ impl Server {
             nodes,
             tasks,
         };
-        Ok(Self { listener, app: Arc::new(app) })
+        Ok(Self { listener, address, app: Arc::new(app) })
     }
 
     /// The address in use.
-    pub fn address(&self) -> anyhow::Result<std::net::SocketAddr> {
-        self.listener.address()
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
-    /// Serves until the shutdown; then everybody gets `removed {shutdown}`, and nobody new is let in.
+    /// Serves until the shutdown; then nobody new is let in, and everybody gets `removed {shutdown}`: one after another
+    /// where they can go on at another node.
     pub async fn run(self) -> anyhow::Result<()> {
         let shutdown = self.app.tasks.shutdown().clone();
         let app = self.app.clone();
         let router = router(self.app.clone());
+        let serve = async {
+            self.listener.serve(router, async { shutdown.begun().await }).await?;
+            app.emptied().await;
+            Ok(())
+        };
         tokio::select! {
-            result = self.listener.serve(router, async { shutdown.begun().await }) => result,
+            result = serve => result,
             result = upkeep::run(&app) => result,
             () = origins::tell(&app) => Ok(()),
             result = load::run(&app) => result,
+            () = announce::run(&app, self.address) => Ok(()),
             result = hear_events(&app) => result,
             result = hear_known(&app) => result,
             () = peers::run(&app) => Ok(()),
@@ -192,29 +203,31 @@ async fn hear_known(app: &Shared) -> anyhow::Result<()> {
     anyhow::bail!("the bus is gone")
 }
 
+async fn tell_all(app: &Shared, input: impl Fn() -> Input) {
+    for room in app.rooms.all() {
+        app.rooms.tell(&room, input()).await;
+    }
+}
+
 /// Tells the rooms when a node drains or is gone.
 async fn watch_nodes(app: &Shared) -> anyhow::Result<()> {
     let mut watch = app.nodes.watch();
     let mut before = watch.borrow_and_update().clone();
     while watch.changed().await.is_ok() {
         let now = watch.borrow_and_update().clone();
-        for (node, said) in before.iter() {
-            let why = match now.get(node) {
-                None => MoveReason::NodeLost,
-                Some(again) if again.boot != said.boot => MoveReason::NodeLost,
-                Some(again) if said.admits && is_draining(again) => MoveReason::Drain,
-                Some(_) => continue,
-            };
-            for room in app.rooms.all() {
-                app.rooms.tell(&room, Input::Node(node.clone(), why)).await;
-            }
+        let is_same = |said: &Announcement| now.get(&said.node).is_some_and(|again| again.boot == said.boot);
+        for lost in before.values().filter(|said| said.kind.has_media() && !is_same(said)) {
+            tell_all(app, || Input::NodeLost(lost.node.clone())).await;
+        }
+        let drains = |said: &&Announcement| said.kind.has_media() && !said.admits;
+        let draining: Draining =
+            now.values().filter(drains).map(|said| (said.node.clone(), said.drain_ms.unwrap_or(0))).collect();
+        if !draining.keys().eq(app.draining().keys()) {
+            let draining = Arc::new(draining);
+            app.drain(draining.clone());
+            tell_all(app, || Input::Draining(draining.clone())).await;
         }
         before = now;
     }
     anyhow::bail!("nobody listens to the nodes any more")
-}
-
-/// A node that is merely full does not admit either, and its peers stay.
-fn is_draining(said: &protocol::node::Announcement) -> bool {
-    !said.admits && said.peers < said.capacity
 }

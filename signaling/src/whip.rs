@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use axum::body::Body as Sent;
 use axum::extract::{ConnectInfo, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use protocol::message::Purpose;
 use protocol::sdp::{Kind, Offered};
@@ -37,22 +37,26 @@ const SDP: &str = "application/sdp";
 pub(crate) async fn publish(
     State(app): State<Shared>,
     ConnectInfo(socket): ConnectInfo<SocketAddr>,
+    uri: Uri,
     headers: HeaderMap,
     Path(room): Path<String>,
     sent: Sent,
 ) -> Result<Response, Refused> {
-    post(&app, Kind::Whip, socket, &headers, &room, sent).await
+    let door = door(&app, socket, &uri, &headers);
+    post(door, Kind::Whip, &headers, &room, sent).await
 }
 
 /// `POST /whep/{room}`.
 pub(crate) async fn play(
     State(app): State<Shared>,
     ConnectInfo(socket): ConnectInfo<SocketAddr>,
+    uri: Uri,
     headers: HeaderMap,
     Path(room): Path<String>,
     sent: Sent,
 ) -> Result<Response, Refused> {
-    post(&app, Kind::Whep, socket, &headers, &room, sent).await
+    let door = door(&app, socket, &uri, &headers);
+    post(door, Kind::Whep, &headers, &room, sent).await
 }
 
 /// `DELETE` of a session. It needs no token, so what cannot name one is not asked about.
@@ -74,16 +78,19 @@ pub(crate) async fn options() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, allowed)
 }
 
+fn door<'a>(app: &'a Shared, socket: SocketAddr, uri: &Uri, headers: &HeaderMap) -> Door<'a> {
+    let address = address::of_request(socket, headers, &app.config.trusted_proxies);
+    Door { app, address, region: address::region_of_request(uri, socket, headers, &app.config) }
+}
+
 async fn post(
-    app: &Shared,
+    door: Door<'_>,
     kind: Kind,
-    socket: SocketAddr,
     headers: &HeaderMap,
     room: &str,
     sent: Sent,
 ) -> Result<Response, Refused> {
-    let address = address::of_request(socket, headers, &app.config.trusted_proxies);
-    let visit = Visit { app, door: Door { app, address }, kind };
+    let visit = Visit { app: door.app, door, kind };
     let offered = visit.offered(headers, sent).await?;
     let served = visit.serve(headers, room, &offered).await;
     let (name, sdp) = served.map_err(Refused)?;
@@ -137,6 +144,7 @@ impl Visit<'_> {
     async fn enter(&self, headers: &HeaderMap, room: &str) -> Result<Member, ApiError> {
         let claims = self.door.bearer(headers)?;
         self.app.gates.joins.pass(&self.door.address)?;
+        let region = self.door.region(claims.region.as_ref());
         let (of_token, mut arrival) = self.door.arrival(claims, None)?;
         if of_token.as_str() != room {
             return Err(ApiError::new(Code::Forbidden, "the token is for another room"));
@@ -154,7 +162,7 @@ impl Visit<'_> {
             ApiError::new(Code::Unavailable, says).retry_after_ms(5_000)
         })?;
         let body = Body::Whip { place: Arc::new(place) };
-        let enter = Enter { by: By::Token(arrival), body };
+        let enter = Enter { by: By::Token(arrival), body, region };
         let entered = self.app.rooms.enter(self.app, &of_token, enter).await?;
         self.check_seat(entered.is_full, &entered.member).await?;
         Ok(entered.member)

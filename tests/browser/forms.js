@@ -27,6 +27,7 @@ export const CLUSTER_KEY = 'a key of the cluster for tests alone, of 32 bytes or
  * @property {boolean} [cables] whether each signaling node has cables of its own to Redis and NATS
  * @property {(name: string) => string | undefined} [build] another program than the one that is tested
  * @property {string} [nats] another configuration of NATS
+ * @property {string} [drain] over how long a part lets its people go; else all at once
  */
 /** @type {Shape} */
 const SMALL = { signaling: ['local', 'local'], origin: ['local'], edge: ['local', 'local'] }
@@ -80,6 +81,8 @@ export async function cluster(key, options, shape = SMALL) {
       : ['--media', at(media + number), '--link', at(link + number), '--shards', '1']
     const shared = ['--node', name, '--region', region, ...bus, '--cluster-key', CLUSTER_KEY]
     const program = shape.build?.(name) ?? PROGRAM
+    // A build before this one does not know it.
+    if (program === PROGRAM) shared.push('--drain', shape.drain ?? '5s')
     programs[name] = dais(program, admin + index, kind, ...shared, ...own, ...concerning(kind, options))
     if (isSignaling) programs[name].url = `http://${at(http + number)}`
   }

@@ -25,17 +25,29 @@ after(async () => {
   await town?.stop()
 })
 
+/** Somebody at another edge. Each signaling node takes the edges in turns of its own, so it may need some tries. */
+async function atAnotherEdge(person) {
+  const { node } = await person.stats()
+  for (let tries = 0; tries < 6; tries++) {
+    const other = await (await chromium.person(town)).join({ token: town.token('listener'), name: 'Ludo' })
+    await other.untilHears([HANNA], TONES)
+    if ((await other.stats()).node !== node) return other
+    await other.do(room => room.leave())
+    await other.page.close()
+  }
+  throw new Error(`everybody hears at ${node}`)
+}
+
 const everybody = (...heard) => Promise.all(heard.map(([person, tones]) => person.untilHears(tones, TONES)))
 
 test('the host whistles, and listeners on both edges and in Firefox hear that tone alone', async () => {
   hanna = await chromium.person(town)
   await hanna.join({ token: town.token('host', 'hanna'), name: 'Hanna', tone: HANNA })
   lea = await (await chromium.person(town)).join({ token: town.token('listener', 'lea'), name: 'Lea', tone: LEA })
-  ludo = await (await chromium.person(town)).join({ token: town.token('listener'), name: 'Ludo' })
+  await lea.untilHears([HANNA], TONES)
+  ludo = await atAnotherEdge(lea)
   fox = await (await firefox.person(town)).join({ token: town.token('listener'), name: 'Fox' })
   await everybody([lea, [HANNA]], [ludo, [HANNA]], [fox, [HANNA]], [hanna, []])
-  const nodes = await Promise.all([lea, ludo].map(async person => (await person.stats()).node))
-  assert.notEqual(nodes[0], nodes[1], 'one listener on each edge')
 })
 
 test('a raised hand is brought on stage, and everybody else hears the new tone too', async () => {

@@ -97,8 +97,10 @@ export class Town {
 
   /** Whether each signaling node has heard of all media nodes. `dais up` has them in itself, and counts none. */
   async #knowsAll() {
-    const known = await Promise.all(this.names('signaling').map(name => this.metric('dais_known_nodes', `"${name}"`)))
-    return known.every(nodes => nodes === this.names('origin').length + this.names('edge').length)
+    const kinds = /** @type {const} */ (['origin', 'edge'])
+    const asked = this.names('signaling').flatMap(name => kinds.map(async kind =>
+      await this.metric('dais_known_nodes', `"${name}"`, `kind="${kind}"`) === this.names(kind).length))
+    return (await Promise.all(asked)).every(Boolean)
   }
 
   /** @param {string} role @param {string} [sub] @param {object} [more] claims */
@@ -109,12 +111,12 @@ export class Town {
     return `${text}.${createHmac('sha256', SECRET).update(text).digest('base64url')}`
   }
 
-  /** The sum of a metric over its labels, or of those that match. @param {string} name @param {string} [label] */
-  async metric(name, label = '') {
+  /** The sum of a metric over its labels, or of those that match. @param {string} name @param {string[]} labels */
+  async metric(name, ...labels) {
     const running = this.#parts.filter(part => part.isAwake)
     const pages = await Promise.all(running.map(async ({ admin }) => (await fetch(`${admin}/metrics`)).text()))
     const lines = pages.join('\n').split('\n').filter(line => line.startsWith(name) && /[ {]/.test(line[name.length] ?? ''))
-    return lines.filter(line => line.includes(label)).reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
+    return lines.filter(line => labels.every(label => line.includes(label))).reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
   }
 
   /** Runs another command of the program with this town's key; what it printed, once it ended well. @param {string[]} args */

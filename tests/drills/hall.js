@@ -9,6 +9,7 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 
 import { Cable } from '../browser/cable.js'
+import { CLUSTER_KEY } from '../browser/forms.js'
 import { eventually, Town } from '../browser/town.js'
 import { options } from '../load/benchmark/rows.js'
 import { Stranger } from './stranger.js'
@@ -233,6 +234,11 @@ export class Hall {
     const names = this.town.names('origin')
     const speakers = await Promise.all(names.map(name => this.town.metric('dais_origin_speakers', `"${name}"`)))
     return names[speakers.findIndex(count => count > 0)]
+  }
+
+  /** Runs another command of the program, for this cluster. @param {string[]} command */
+  dais(...command) {
+    return this.town.run(...command, '--nats', this.town.program('nats').url, '--cluster-key', CLUSTER_KEY)
   }
 
   /** Asks Redis itself. @param {string[]} command */

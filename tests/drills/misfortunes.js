@@ -225,6 +225,44 @@ async function killOrigin(hall) {
   await eventually('speakers are at the other origin', async () => await hall.town.metric('dais_origin_speakers') === speakers)
 }
 
+/** Everybody is at one edge, which then goes empty. @param {Hall} hall */
+export async function edgeDrained(hall) {
+  await hall.dais('drain', 'edge-2')
+  const before = await hall.begin()
+  await hall.dais('drain', 'edge-2', '--undo')
+  await leaving(hall, () => hall.town.metric('dais_edge_listeners', '"edge-1"'), () => hall.dais('drain', 'edge-1'))
+  await hall.settle(before)
+}
+
+/** Half of the people are at one signaling node, which is then stopped in order. @param {Hall} hall */
+export async function signalingDrained(hall) {
+  const before = await hall.begin()
+  const node = hall.town.program('signaling-1')
+  const there = () => hall.town.metric('dais_signaling_participants', '"signaling-1"')
+  await leaving(hall, there, async () => {
+    node.process.kill('SIGTERM')
+    if (await node.ended !== 0) hall.said.push(`signaling-1 ended with ${node.end}`)
+  })
+  node.restart()
+  await eventually('it is ready again', () => hall.town.ready(), 30_000)
+  await hall.settle(before)
+}
+
+/** Notes how people leave while something is done to where they are. */
+async function leaving(hall, count, act) {
+  const began = Date.now()
+  const seen = [hall.facts.left_from = await count()]
+  let isDone = false
+  const acted = act().finally(() => { isDone = true })
+  while (!isDone) {
+    await pause(1)
+    seen.push(isDone ? 0 : await count().catch(() => 0))
+  }
+  await acted
+  hall.facts.empty_after_s = (Date.now() - began) / 1_000
+  hall.facts.most_in_a_second = Math.max(...seen.slice(1).map((now, index) => seen[index] - now))
+}
+
 /** Waits, and notes whether what cannot work says so and when to come back. @param {Hall} hall */
 async function refused(hall, seconds, acts = ['mute']) {
   const until = Date.now() + seconds * 1_000

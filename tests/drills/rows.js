@@ -126,6 +126,18 @@ const churn = (crowd, perSecond) => ({
   load: { ...crowd, churn: perSecond, promote: 12 }, town: UNCUT, drill: async () => {}, leading: presence[0].name,
 })
 
+/** Two of each that can let its people go to the other. */
+const DRAINS = { signaling: ['a', 'a'], origin: ['a'], edge: ['a', 'a'], drain: '30s' }
+const DRAINED = { ...CROWD, listeners: 5_000, duration: 75 }
+/** As much longer a gap may be. */
+const HEARD_MS = 40
+const drained = who => [
+  { name: 'seconds until it is empty', of: run => run.facts.empty_after_s, must: ['<=', 30] },
+  { name: `${who} on it`, of: run => run.facts.left_from },
+  { name: `most ${who} who left in a second`, of: run => run.facts.most_in_a_second },
+  { ...undisturbed, must: ['<=', HEARD_MS] }, gap, gapMax, { ...none(lost), name: 'loss ratio' }, out,
+]
+
 const ofStorm = (name, of, must = undefined) => ({ name, of: run => of(run.facts), ...must && { must: ['=', must[0]], every: true } })
 const done = (what, name) => [
   ofStorm(`${what}, seconds from the first until the last was answered`, facts => facts[name]?.all_s),
@@ -235,6 +247,20 @@ export const ROWS = [
     name: 'churn-half', title: '5,000 listeners, churn 100/s, 12 promotions a minute',
     shows: `the same with half as many, for whom two cores are enough: ${PRESENCE}; loss ≤ 0.0005`, ...churn({ ...CROWD, listeners: 5_000 }, 100),
     figures: [...presence, { ...lost, must: ['<=', LEAST_LOSS] }, ...came],
+  },
+  {
+    name: 'calm', title: '5,000 listeners, with one signaling node more than they need', shows: 'nothing by itself: the next two are held against it',
+    once: true, load: DRAINED, town: DRAINS, drill: misfortunes.nothing, leading: gap.name, figures: [gap, lost, out, ...truth],
+  },
+  {
+    name: 'edge-drained', title: 'An edge with 5,000 listeners drained', beside: 'calm', load: DRAINED, town: DRAINS,
+    shows: `0 frames lost, longest gap ≤ undisturbed + ${HEARD_MS} ms; all gone within 30 s`, drill: misfortunes.edgeDrained,
+    leading: 'seconds until it is empty', figures: [...drained('listeners'), none(cut), renewed, ...truth, peers],
+  },
+  {
+    name: 'signaling-drained', title: 'A signaling node with 2,500 people stopped in order', beside: 'calm', load: DRAINED, town: DRAINS,
+    shows: `0 frames lost, longest gap ≤ undisturbed + ${HEARD_MS} ms; all gone within 30 s`, drill: misfortunes.signalingDrained,
+    leading: 'seconds until it is empty', figures: [...drained('people'), cut, resumed, away(1), none(renewed), ...truth, peers],
   },
   stormRow(1),
   stormRow(100),

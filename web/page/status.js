@@ -45,8 +45,9 @@ function current(room) {
   const { problem, state, me, info } = room
   const lasted = problem ? Date.now() - problem.since : 0
   // Many come at once and are let in one after another: nothing is wrong.
-  if (problem?.code === 'busy' && room.signaling) {
-    return { tone: 'info', text: words.status.crowd, detail: words.status.hearIn(secondsUntil(problem.retryAt)) }
+  if ((problem?.code === 'busy' || problem?.code === 'full') && room.signaling) {
+    const text = problem.code === 'full' ? words.status.full : words.status.crowd
+    return { tone: 'info', text, detail: words.status.hearIn(secondsUntil(problem.retryAt)) }
   }
   const firm = problem && (problem.code === 'udp_blocked' || problem.code === 'media_failed')
   if (problem && (firm || lasted > PATIENCE_MS)) {

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use protocol::Region;
 use protocol::id::NodeId;
 use protocol::node::{self, Announcement, NODES, NodeKind, Request};
 use room::Fleet;
+use room::placement::{NoPlace, Outlook, Wish};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -36,10 +38,10 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Nobody heard yet. Share it, and drive [`run`](Self::run).
-    pub fn new() -> Arc<Self> {
+    /// Nobody heard yet. Share it, and drive [`run`](Self::run). Where several place people, each has another seed.
+    pub fn new(seed: u64) -> Arc<Self> {
         Arc::new(Self {
-            fleet: Mutex::default(),
+            fleet: Mutex::new(Fleet::new(seed)),
             live: watch::Sender::default(),
             start: Instant::now(),
             bad: AtomicU64::new(0),
@@ -75,10 +77,19 @@ impl Nodes {
         self.live.borrow().clone()
     }
 
-    /// The node of this kind that takes the next peer: near ones first, the least loaded of them, none
-    /// of those in `not`. It is charged for the peer at once.
-    pub fn place(&self, kind: NodeKind, region: &str, not: &[NodeId]) -> Option<Announcement> {
-        self.fleet().place(kind, region, not)
+    /// The node that takes the next peer. It is charged for the peer at once.
+    pub fn place(&self, wish: &Wish<'_>) -> Result<Announcement, NoPlace> {
+        self.fleet().place(wish)
+    }
+
+    /// How many of a wish can be met, and how soon more.
+    pub fn outlook(&self, wish: &Wish<'_>) -> Outlook {
+        self.fleet().outlook(wish)
+    }
+
+    /// Whether there is such a node in a region.
+    pub fn is_in(&self, kind: NodeKind, region: &Region) -> bool {
+        self.fleet().is_in(kind, region)
     }
 
     /// The node did not take the peer that it was charged for.
@@ -143,21 +154,15 @@ async fn ping(bus: &dyn Bus, node: NodeId) -> (NodeId, bool) {
 
 #[cfg(test)]
 mod tests {
+    use room::placement::Spill;
+
     use super::*;
     use crate::MemoryBus;
 
     fn announced(name: &str, boot: u64) -> bytes::Bytes {
-        let announcement = Announcement {
-            node: NodeId::new(name).unwrap(),
-            kind: NodeKind::Edge,
-            region: "here".into(),
-            boot,
-            link: "127.0.0.1:7200".parse().unwrap(),
-            peers: 0,
-            capacity: 10,
-            admits: true,
-            hears: Vec::new(),
-        };
+        let (node, region) = (NodeId::new(name).unwrap(), Region::new("here").unwrap());
+        let announcement =
+            Announcement { capacity: 10, ..Announcement::new(node, NodeKind::Edge, region, boot) };
         serde_json::to_vec(&announcement).unwrap().into()
     }
 
@@ -167,7 +172,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_node_is_there_while_it_is_heard() {
-        let (bus, nodes) = (MemoryBus::new(), Nodes::new());
+        let (bus, nodes) = (MemoryBus::new(), Nodes::new(1));
         let mut watch = nodes.watch();
         let running = Arc::clone(&nodes);
         let on = Arc::clone(&bus);
@@ -178,16 +183,15 @@ mod tests {
         bus.publish(NODES, announced("e2", 1)).await.unwrap();
         bus.publish(NODES, bytes::Bytes::from_static(b"{\"node\":7}")).await.unwrap();
         until(&mut watch, |live| live.len() == 2).await;
-        let edge = nodes.place(NodeKind::Edge, "here", &[]).unwrap().node;
-        assert_eq!(edge.as_str(), "e1");
-
         for _ in 0..10 {
             tokio::time::advance(Duration::from_secs(1)).await;
             bus.publish(NODES, announced("e2", 2)).await.unwrap();
             tokio::task::yield_now().await;
         }
         until(&mut watch, |live| live.len() == 1 && live.values().all(|node| node.boot == 2)).await;
-        assert_eq!(nodes.place(NodeKind::Edge, "here", &[]).unwrap().node.as_str(), "e2");
+        let (region, spill) = (Region::new("here").unwrap(), Spill::default());
+        let wish = Wish { kind: NodeKind::Edge, region: &region, spill: &spill, not: &[] };
+        assert_eq!(nodes.place(&wish).unwrap().node.as_str(), "e2");
         assert_eq!(nodes.bad(), 1);
         listening.abort();
     }

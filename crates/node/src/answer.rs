@@ -31,6 +31,12 @@ impl Reach {
         }
     }
 
+    /// Where clients reach its first shard.
+    pub(crate) fn first(&self) -> impl Iterator<Item = SocketAddr> {
+        let port = self.shards.first().map(SocketAddr::port);
+        self.ips.iter().filter_map(move |&ip| Some(SocketAddr::new(ip, port?)))
+    }
+
     /// The answer to `offer` for a peer on `shard`. RED is taken where it is offered by somebody who
     /// `speaks`.
     pub(crate) fn answer(

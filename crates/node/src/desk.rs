@@ -22,10 +22,11 @@ use cluster::{Bus, BusError, Message, Subscription};
 use media::Credentials;
 use protocol::message::Purpose;
 use protocol::node::{
-    self, Admit, Announcement, Claim, Event, Known, MAX_ORIGINS, NodeKind, Origins, PeerEvent, Request,
-    Response, RoomOrigin, Stage,
+    self, Admit, Announcement, Claim, Event, Known, MAX_ORIGINS, NodeKind, NodeLoad, Origins, PeerEvent,
+    Request, Response, RoomOrigin, Stage,
 };
 use protocol::{ApiError, Code, Identity, NodeId, Offer, Owner, PeerId, RoomId};
+use room::load::{Meter, Totals};
 use room::peers::{BadClaim, Books, Compared};
 use room::stages::Heard;
 use serde::Serialize;
@@ -35,13 +36,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::versions::Versions;
-use crate::{Config, Reach, meters};
+use crate::{Config, LISTENER_BITS, Reach, meters};
 
 /// Between two announcements.
 const ANNOUNCE: Duration = Duration::from_secs(1);
 
-/// How long a drain waits for peers to leave. Signaling moves them within a second or two.
-const DRAIN: Duration = Duration::from_secs(10);
+/// Of the time of a drain, what the last who are moved have for it: a handshake, and what replaced peers go on for.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Most changes that wait for the desk: everybody of a full node at once.
 pub const MAX_CHANGES: usize = 65_536;
@@ -104,8 +105,10 @@ pub struct Opening<D> {
     pub bus: Arc<dyn Bus>,
     /// What shards say about their peers.
     pub changes: mpsc::Receiver<Change>,
-    /// Where other nodes are told to link.
-    pub link: SocketAddr,
+    /// Where other nodes are told to link, best first.
+    pub links: Vec<SocketAddr>,
+    /// Datagrams sent to clients so far, and the bytes in them.
+    pub sent: Box<dyn Fn() -> (u64, u64) + Send + Sync>,
     /// Where it counts.
     pub metrics: Metrics,
     /// Shows how many peers are connected.
@@ -124,7 +127,12 @@ pub struct Desk<D> {
     origins: Subscription,
     hears: watch::Receiver<Vec<NodeId>>,
     changes: mpsc::Receiver<Change>,
-    link: SocketAddr,
+    links: Vec<SocketAddr>,
+    sent: Box<dyn Fn() -> (u64, u64) + Send + Sync>,
+    meter: Meter,
+    load: NodeLoad,
+    /// Peers that have gone.
+    gone: u64,
     boot: u64,
     next_peer: u64,
     peers: HashMap<PeerId, Seat>,
@@ -135,7 +143,10 @@ pub struct Desk<D> {
     looked_at: Instant,
     /// Peers of each shard.
     loads: Vec<u32>,
-    admits: bool,
+    /// Its process is to stop.
+    ends: bool,
+    /// Since when it lets its people go.
+    draining: Option<Instant>,
     connected: IntGauge,
     orphans: IntGauge,
     orphans_ended: IntCounter,
@@ -163,7 +174,7 @@ struct Waiting {
 impl<D: Duty> Desk<D> {
     /// Opens the desk: from now on requests wait for [`run`](Self::run).
     pub async fn open(opening: Opening<D>) -> anyhow::Result<Self> {
-        let Opening { duty, config, reach, bus, changes, link, metrics, connected, hears } = opening;
+        let Opening { duty, config, reach, bus, changes, links, sent, metrics, connected, hears } = opening;
         let origins = bus.subscribe(node::ORIGINS).await?;
         let requests = bus.subscribe(&node::subject(&config.node)).await?;
         let boot = crate::boot();
@@ -177,7 +188,11 @@ impl<D: Duty> Desk<D> {
             origins,
             hears,
             changes,
-            link,
+            links,
+            sent,
+            meter: Meter::default(),
+            load: NodeLoad::default(),
+            gone: 0,
             boot,
             // A peer of before a restart is not mistaken for one of after it.
             next_peer: (boot / 1_000) << 32,
@@ -187,7 +202,8 @@ impl<D: Duty> Desk<D> {
             start: Instant::now(),
             looked_at: Instant::now(),
             loads,
-            admits: true,
+            ends: false,
+            draining: None,
             connected,
             orphans: meters::orphans(&metrics),
             orphans_ended: meters::orphans_ended(&metrics),
@@ -200,8 +216,7 @@ impl<D: Duty> Desk<D> {
     pub async fn run(mut self, shutdown: Shutdown, done: shutdown::Trigger) -> anyhow::Result<()> {
         let mut announce = tokio::time::interval(ANNOUNCE);
         announce.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut deadline = None;
-        while !self.is_done(deadline) {
+        while !(self.ends && self.is_drained()) {
             tokio::select! {
                 message = self.requests.recv() => match message {
                     Some(message) => self.request(message).await,
@@ -212,13 +227,12 @@ impl<D: Duty> Desk<D> {
                 Some(change) = self.changes.recv() => self.change(change).await,
                 _ = announce.tick() => {
                     self.look_after_orphans().await;
+                    self.measure();
                     self.announce().await;
                 }
-                () = shutdown.begun(), if self.admits => {
-                    self.admits = false;
-                    deadline = Some(Instant::now() + DRAIN);
-                    self.announce().await;
-                    self.turn_away().await;
+                () = shutdown.begun(), if !self.ends => {
+                    self.ends = true;
+                    self.drain(true).await;
                 }
             }
         }
@@ -226,8 +240,18 @@ impl<D: Duty> Desk<D> {
         Ok(())
     }
 
-    fn is_done(&self, deadline: Option<Instant>) -> bool {
-        !self.admits && (self.peers.is_empty() || deadline.is_some_and(|deadline| deadline <= Instant::now()))
+    /// Whether everybody has gone, or had the time for it.
+    fn is_drained(&self) -> bool {
+        self.draining.is_some_and(|since| self.peers.is_empty() || since.elapsed() >= self.config.drain)
+    }
+
+    /// Lets everybody go, or takes people again.
+    async fn drain(&mut self, on: bool) {
+        self.draining = on.then(|| self.draining.unwrap_or_else(Instant::now));
+        self.announce().await;
+        if on {
+            self.turn_away().await;
+        }
     }
 
     async fn request(&mut self, message: Message) {
@@ -254,6 +278,13 @@ impl<D: Duty> Desk<D> {
                 self.stage(stage).map_or_else(Response::Refused, |()| Response::Done)
             }
             Ok(Request::Close { room, version, .. }) => self.close(&room, version).await,
+            Ok(Request::Drain { on: false }) if self.ends => {
+                Response::Refused(ApiError::new(Code::Conflict, "this node is about to stop"))
+            }
+            Ok(Request::Drain { on }) => {
+                self.drain(on).await;
+                Response::Done
+            }
             Err(error) => {
                 self.bad_requests.inc();
                 Response::Refused(ApiError::new(Code::BadRequest, error.to_string()))
@@ -263,11 +294,11 @@ impl<D: Duty> Desk<D> {
     }
 
     fn admit(&mut self, admit: Admit, message: &Message) -> Result<(), ApiError> {
-        if !self.admits {
+        if self.draining.is_some() {
             return Err(drains());
         }
-        if self.peers.len() >= self.config.capacity as usize {
-            return Err(ApiError::new(Code::Unavailable, "this node is full"));
+        if self.headroom() == 0 {
+            return Err(ApiError::new(Code::Full, "this node is full"));
         }
         self.enter(&admit.room, admit.version)?;
         self.next_peer += 1;
@@ -462,6 +493,7 @@ impl<D: Duty> Desk<D> {
         let seat = self.peers.remove(&peer)?;
         self.books.forget(peer);
         self.loads[seat.shard] -= 1;
+        self.gone += 1;
         if seat.connected {
             self.connected.dec();
         }
@@ -469,18 +501,42 @@ impl<D: Duty> Desk<D> {
     }
 
     async fn announce(&self) {
+        let Config { node, region, version, .. } = &self.config;
         let announcement = Announcement {
-            node: self.config.node.clone(),
-            kind: D::KIND,
-            region: self.config.region.clone(),
-            boot: self.boot,
-            link: self.link,
+            version: version.clone(),
+            link: self.links.first().copied(),
+            more_links: self.links.iter().skip(1).copied().collect(),
+            clients: self.reach.first().collect(),
             peers: self.peers.len() as u32,
-            capacity: self.config.capacity,
-            admits: self.admits,
+            capacity: self.config.places(),
+            headroom: Some(self.headroom()),
+            gone: self.gone,
+            load: self.load,
+            admits: self.draining.is_none(),
+            drain_ms: self.draining.map(|since| {
+                let over = self.config.drain.saturating_sub(LAST).saturating_sub(since.elapsed());
+                over.as_millis() as u64
+            }),
             hears: self.hears.borrow().clone(),
+            ..Announcement::new(node.clone(), D::KIND, region.clone(), self.boot)
         };
         self.publish(node::NODES, &announcement).await;
+    }
+
+    /// How many more peers it takes: of so many as it can have, and only while its network is not full of what
+    /// those who are here get.
+    fn headroom(&self) -> u32 {
+        let free = self.config.places().saturating_sub(self.peers.len() as u32);
+        let Some(most) = self.config.max_egress else { return free };
+        let left = most.saturating_sub(self.load.egress_bits_s) / LISTENER_BITS;
+        free.min(left.try_into().unwrap_or(u32::MAX))
+    }
+
+    fn measure(&mut self) {
+        let (packets, bytes) = (self.sent)();
+        let cpu_ms = service::metrics::cpu_s().map_or(0, |cpu_s| (cpu_s * 1_000.0) as u64);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        self.load = self.meter.look(self.now(), Totals { cpu_ms, packets, bytes }, cores);
     }
 
     async fn tell(&self, room: RoomId, peer: PeerId, what: PeerEvent) {

@@ -17,10 +17,12 @@ mod versions;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster::Bus;
 use media::dtls::Certificate;
-use protocol::NodeId;
+use protocol::{NodeId, Region};
+pub use room::placement::LISTENER_BITS;
 use service::{Metrics, Tasks};
 use transport::LinkIdentity;
 
@@ -34,7 +36,9 @@ pub struct Config {
     /// What it is called.
     pub node: NodeId,
     /// Where it is.
-    pub region: String,
+    pub region: Region,
+    /// Of its program.
+    pub version: String,
     /// Its first UDP port for clients; each shard has the next one. Port 0: any, for each.
     pub media: SocketAddr,
     /// Addresses that clients are told, best first.
@@ -43,8 +47,14 @@ pub struct Config {
     pub shards: usize,
     /// Its UDP port for links.
     pub link: SocketAddr,
+    /// Addresses that other nodes are told for links, best first; none: those that it is bound to.
+    pub link_ips: Vec<IpAddr>,
     /// Most peers.
     pub capacity: u32,
+    /// Most that it sends to clients, in bits per second, headers included; none: whatever the network takes.
+    pub max_egress: Option<u64>,
+    /// Over how long it lets its people go.
+    pub drain: Duration,
 }
 
 /// What a media node is given.
@@ -77,9 +87,19 @@ impl Config {
     }
 
     /// Where other nodes find its links, given where they are bound.
-    pub fn link_addr(&self, bound: SocketAddr) -> SocketAddr {
-        let told = self.media_ips.first().filter(|_| bound.ip().is_unspecified());
-        SocketAddr::new(told.copied().unwrap_or(bound.ip()), bound.port())
+    pub fn link_addrs(&self, bound: SocketAddr) -> Vec<SocketAddr> {
+        let ips = match &*self.link_ips {
+            [] if bound.ip().is_unspecified() => &self.media_ips,
+            [] => return vec![bound],
+            told => told,
+        };
+        ips.iter().map(|&ip| SocketAddr::new(ip, bound.port())).collect()
+    }
+
+    /// How many peers it can have: no more than its network lets hear.
+    pub fn places(&self) -> u32 {
+        let most = self.max_egress.map(|bits| bits / LISTENER_BITS);
+        most.map_or(self.capacity, |most| self.capacity.min(most.try_into().unwrap_or(u32::MAX)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Starts the shards of a node: each a thread of its own, on a port of its own.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use anyhow::Context;
 use media::Plane;
 use service::Tasks;
@@ -7,6 +9,13 @@ use transport::shard::Observer;
 use transport::{Shard, ShardHandle};
 
 use crate::Config;
+
+/// Datagrams that shards have sent to clients so far, and the bytes in them.
+pub fn sent<C>(shards: &[ShardHandle<C>]) -> (u64, u64) {
+    let stats = shards.iter().map(ShardHandle::stats);
+    let each = stats.map(|stats| (stats.egress_packets.load(Relaxed), stats.egress_bytes.load(Relaxed)));
+    each.fold((0, 0), |sum, sent| (sum.0 + sent.0, sum.1 + sent.1))
+}
 
 /// Binds and starts all shards of `config`. `make` gives the plane and the observer of each.
 pub fn start<P, O>(

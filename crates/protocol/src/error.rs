@@ -40,6 +40,8 @@ pub enum Code {
     Unavailable,
     /// Many come at the same moment: it is one's turn after `retry_after_ms`, not earlier.
     Busy,
+    /// Every place to listen is taken: it is one's turn after `retry_after_ms`, when one is expected to be free.
+    Full,
     /// The resume token is spent, too old or not known.
     ResumeInvalid,
     /// The client did not read fast enough.
@@ -63,7 +65,7 @@ impl Code {
             Self::Ended => 410,
             Self::TooLarge => 413,
             Self::RateLimited | Self::TooSlow => 429,
-            Self::RoomFull | Self::Unavailable | Self::Busy => 503,
+            Self::RoomFull | Self::Unavailable | Self::Busy | Self::Full => 503,
             Self::Internal => 500,
         }
     }

@@ -86,6 +86,10 @@ text_id! {
     NodeId, is_name, IdError::Name
 }
 text_id! {
+    /// A place of nodes that are near each other: written as a [`RoomId`] is.
+    Region, is_name, IdError::Name
+}
+text_id! {
     /// A participant, unique in the room: the `sub` of their token, 1 to 128 bytes without control
     /// characters.
     Identity, is_identity, IdError::Identity

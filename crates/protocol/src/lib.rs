@@ -4,6 +4,7 @@
 //! Pure: no socket, no clock, no randomness. Every parser here takes bytes from outside, returns a
 //! typed value with its limits already checked, and never panics.
 
+pub mod address;
 pub mod envelope;
 pub mod error;
 pub mod frame;
@@ -17,7 +18,7 @@ pub mod token;
 
 pub use error::{ApiError, Code};
 pub use frame::Frame;
-pub use id::{Epoch, Identity, NodeId, Owner, PeerId, RoomId, Session, SpeakerNumber, VoiceId};
+pub use id::{Epoch, Identity, NodeId, Owner, PeerId, Region, RoomId, Session, SpeakerNumber, VoiceId};
 pub use session::{Answer, Offer};
 
 /// Voices of a room: how many audio lanes it has, and so how many speakers can be heard at once.

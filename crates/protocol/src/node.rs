@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   node.<id>   request/reply   signaling → origin, edge    Request → Response
-//!   nodes       publish         origin, edge → everybody    Announcement, every second
+//!   nodes       publish         everybody                   Announcement, every second
 //!   events      publish         origin, edge → signaling    Event
 //!   origins     publish         signaling → origin, edge    Origins, when one changes and every second
 //!   known       publish         origin, edge → signaling    Known, where it is told otherwise
@@ -17,9 +17,10 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::is_private;
 use crate::envelope::Life;
 use crate::error::ApiError;
-use crate::id::{Epoch, Identity, NodeId, Owner, PeerId, RoomId, Session, SpeakerNumber};
+use crate::id::{Epoch, Identity, NodeId, Owner, PeerId, Region, RoomId, Session, SpeakerNumber};
 use crate::message::{Purpose, RoomState};
 use crate::session::{Answer, Offer};
 
@@ -120,6 +121,11 @@ pub enum Request {
     },
     /// How the stage of a room stands; to its origin. Older versions than the known one change nothing.
     Stage(Stage),
+    /// Let everybody go, or take people again.
+    Drain {
+        /// Let them go.
+        on: bool,
+    },
     /// The room is over: forget it and its peers. One made after it, of a later version, goes on.
     Close {
         /// Which.
@@ -250,7 +256,7 @@ pub struct StageSpeaker {
     pub muted: bool,
 }
 
-/// What a node tells about itself, every second.
+/// What a node tells about itself: every second, and at once when it changes whom it admits or hears.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Announcement {
     /// Its name.
@@ -258,20 +264,92 @@ pub struct Announcement {
     /// What it is.
     pub kind: NodeKind,
     /// Where it is.
-    pub region: String,
-    /// Differs after each start, and only grows.
+    pub region: Region,
+    /// Of its program; empty: an older node.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// Differs after each start, and only grows: ms of Unix time by its own clock.
     pub boot: u64,
-    /// Where its links are taken.
-    pub link: SocketAddr,
-    /// Peers it has.
+    /// Where its links are taken; a signaling node has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<SocketAddr>,
+    /// Where else they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_links: Vec<SocketAddr>,
+    /// Where clients reach it: its first shard, or its HTTP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<SocketAddr>,
+    /// Peers it has; of a signaling node, connections.
     pub peers: u32,
-    /// Peers it can take.
+    /// How many it can have.
     pub capacity: u32,
+    /// How many more it takes now; none, of an older node: as many as it has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headroom: Option<u32>,
+    /// Peers that have gone since its start.
+    #[serde(default)]
+    pub gone: u64,
+    /// How busy it is.
+    #[serde(default)]
+    pub load: NodeLoad,
     /// Takes newcomers: not while it drains.
     pub admits: bool,
-    /// Origins to which it has a link that is up; told at once when that changes.
+    /// While it drains: over how many ms its people are to be moved from now on. None, of an older node: at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_ms: Option<u64>,
+    /// Origins to which it has a link that is up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hears: Vec<NodeId>,
+}
+
+/// How busy a node is, over the last seconds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeLoad {
+    /// CPU of its process, in thousandths of all cores of its machine.
+    pub cpu_permille: u16,
+    /// Datagrams that it sends to clients each second.
+    pub packets_s: u64,
+    /// Bits that these are on an Ethernet each second, headers of all layers included.
+    pub egress_bits_s: u64,
+}
+
+impl Announcement {
+    /// Of a node that has told nothing else yet.
+    pub fn new(node: NodeId, kind: NodeKind, region: Region, boot: u64) -> Self {
+        Self {
+            node,
+            kind,
+            region,
+            version: String::new(),
+            boot,
+            link: None,
+            more_links: Vec::new(),
+            clients: Vec::new(),
+            peers: 0,
+            capacity: 0,
+            headroom: None,
+            gone: 0,
+            load: NodeLoad::default(),
+            admits: true,
+            drain_ms: None,
+            hears: Vec::new(),
+        }
+    }
+
+    /// How many more peers it takes now.
+    pub fn places(&self) -> u32 {
+        let free = self.capacity.saturating_sub(self.peers);
+        if self.admits { self.headroom.map_or(free, |headroom| headroom.min(free)) } else { 0 }
+    }
+
+    /// Where a node of this region links to it, best first: a private address leads nowhere from elsewhere,
+    /// and within a region it is the cheaper one.
+    pub fn links_from(&self, region: &Region) -> Vec<SocketAddr> {
+        let is_near = self.region == *region;
+        let mut links: Vec<_> = self.link.iter().chain(&self.more_links).copied().collect();
+        links.sort_by_key(|link| is_private(link.ip()) != is_near);
+        links
+    }
 }
 
 /// Where some rooms come from.
@@ -315,6 +393,13 @@ pub enum NodeKind {
     Signaling,
 }
 
+impl NodeKind {
+    /// Whether it has peers.
+    pub fn has_media(self) -> bool {
+        self != Self::Signaling
+    }
+}
+
 /// What happened to a peer without signaling having asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -355,5 +440,28 @@ mod tests {
         assert_eq!(addressee(&subject(&node)), Some(node.clone()));
         assert_eq!(life_subject(&Life { node, boot: 7 }), "here.edge-1%2Eeu.7");
         assert_eq!([addressee("node."), addressee("nodes"), addressee("room.a")], [None, None, None]);
+    }
+
+    #[test]
+    fn links_are_private_within_a_region_and_public_across() {
+        let said = |region: &str| -> Announcement {
+            serde_json::from_value(serde_json::json!({
+                "node": "origin-1", "kind": "origin", "region": region, "boot": 1, "link": "203.0.113.1:7200",
+                "more_links": ["10.0.0.1:7200", "[fd00::1]:7200"], "peers": 3, "capacity": 10, "admits": true,
+            }))
+            .unwrap()
+        };
+        let links = |region| {
+            said("eu")
+                .links_from(&Region::new(region).unwrap())
+                .into_iter()
+                .map(|link| link.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(links("eu"), ["10.0.0.1:7200", "[fd00::1]:7200", "203.0.113.1:7200"]);
+        assert_eq!(links("us"), ["203.0.113.1:7200", "10.0.0.1:7200", "[fd00::1]:7200"]);
+        assert_eq!(said("eu").places(), 7, "an older node says no headroom");
+        assert_eq!(Announcement { admits: false, ..said("eu") }.places(), 0);
+        assert_eq!(Announcement { headroom: Some(2), ..said("eu") }.places(), 2);
     }
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Identity, RoomId};
+use crate::id::{Identity, Region, RoomId};
 
 /// How far the clocks of whoever signs and whoever checks may differ, in seconds.
 pub const LEEWAY_S: u64 = 10;
@@ -62,6 +62,9 @@ pub struct Claims {
     /// A listener counted by nobody, shown to nobody.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
+    /// Where they are: edges of this region are nearest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
 }
 
 /// Why a token is not valid.

@@ -7,7 +7,9 @@
 //!   lease      how long a node's people live without it
 //!   live       the room at one node: Input ─▶ Effects
 //!   presence   what changed around the stage, merged and paced             for everybody's eyes
+//!   load       how busy a node is
 //!   placement  which node takes the next peer
+//!   waiting    whose turn it is where all are full
 //!   stages     what an origin knows of its rooms, against what it is told
 //! ```
 //!
@@ -18,6 +20,7 @@ pub mod hall;
 pub mod lease;
 pub mod limits;
 pub mod live;
+pub mod load;
 pub mod peers;
 mod person;
 pub mod placement;
@@ -26,6 +29,7 @@ mod room;
 mod rules;
 pub mod stages;
 pub mod tree;
+pub mod waiting;
 
 pub use action::{Action, Actor, Answer, Arrival, Change, Outcome, Refusal};
 pub use person::{Farewell, Gone, NotTicket, Party, Present, Secret, Ticket, Tickets};

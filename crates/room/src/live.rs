@@ -15,6 +15,7 @@
 
 mod back;
 mod door;
+mod drains;
 mod fold;
 mod ledger;
 mod lingering;
@@ -29,10 +30,9 @@ mod work;
 use std::sync::Arc;
 
 use protocol::error::{ApiError, Code};
-use protocol::id::{Epoch, Identity, NodeId, PeerId, RoomId, SpeakerNumber};
+use protocol::id::{Epoch, Identity, NodeId, PeerId, Region, RoomId, SpeakerNumber};
 use protocol::message::{
-    ClientMessage, Counts, IceServer, MoveReason, Person, Purpose, RemoveReason, Reply, RequestId,
-    ServerMessage,
+    ClientMessage, Counts, IceServer, Person, Purpose, RemoveReason, Reply, RequestId, ServerMessage,
 };
 use protocol::node::{Event, Orphan, RoomOrigin, Root, Stage};
 
@@ -40,12 +40,14 @@ use crate::hall::{Commit, Committed, Conflict, Due, Loaded};
 use crate::presence::Board;
 use crate::{Action, Actor, Answer, Arrival, Owner, Plan, Room, Secret, Session, Ticket};
 
+pub use drains::Draining;
 pub use fold::MAX_FOLD;
 pub use ledger::PATIENCE_MS;
 pub use note::{Acted, Note};
 pub use peers::no_node;
 pub use people::{Contact, Peer};
 
+use drains::Drains;
 use ledger::Ledger;
 use lingering::Lingering;
 use origin::Outdated;
@@ -149,10 +151,12 @@ pub enum Input {
     Orphan(NodeId, Orphan),
     /// That node knows something else of the room than it was told.
     Known(NodeId, RoomOrigin),
-    /// Peers of this node must go elsewhere.
-    Node(NodeId, MoveReason),
-    /// This signaling node is about to stop.
-    Shutdown,
+    /// This media node is gone, or has forgotten its peers.
+    NodeLost(NodeId),
+    /// These media nodes let their people go, and no others.
+    Draining(Arc<Draining>),
+    /// This signaling node is about to stop, and has so many ms for its people to go elsewhere.
+    Shutdown(u64),
     /// The answer to [`Effect::Load`].
     Loaded(Result<Loaded, Trouble>),
     /// The answer to [`Effect::Commit`].
@@ -176,6 +180,8 @@ pub struct Enter {
     pub secret: Secret,
     /// By what they take part.
     pub contact: Contact,
+    /// Where they are.
+    pub region: Region,
     /// Of their `join`.
     pub id: Option<RequestId>,
 }
@@ -239,8 +245,6 @@ pub enum Effect {
     Release(u64),
     /// A session is over: its contact is told why, and forgotten.
     End(u64, RemoveReason),
-    /// End all sockets; their sessions stay for a while.
-    EndAll(RemoveReason),
     /// Answer a question.
     Answer(Asked, Result<Answered, ApiError>),
     /// Load the room, and whatever there is of these people. `known` is what is known of it.
@@ -363,8 +367,8 @@ pub trait Origins {
     /// Whether one is there.
     fn is_live(&self, node: &NodeId) -> bool;
 
-    /// The one for another room.
-    fn place(&mut self) -> Option<NodeId>;
+    /// The one for a room whose speakers are there; none: wherever this node is.
+    fn place(&mut self, region: Option<&Region>) -> Option<NodeId>;
 }
 
 /// One room at one signaling node.
@@ -379,6 +383,10 @@ pub struct Live {
     push: StagePush,
     /// Peers that were replaced or left behind.
     lingering: Lingering,
+    /// Media nodes that let their people go.
+    drains: Drains,
+    /// This node, once it does so too.
+    goodbyes: Drains,
     /// Those who are to speak and wait for the room to have an origin.
     permits: Vec<(Asked, Who)>,
     /// The origin of this epoch is gone, and another one is to be assigned.
@@ -405,6 +413,8 @@ impl Live {
             shown: Shown::default(),
             push: StagePush::default(),
             lingering: Lingering::default(),
+            drains: Drains::default(),
+            goodbyes: Drains::default(),
             permits: Vec::new(),
             lost_origin: None,
             outdated: None,
@@ -452,10 +462,12 @@ impl Live {
             Input::Event(event) => self.event(around, event),
             Input::Orphan(node, orphan) => self.orphan(around.now, node, orphan),
             Input::Known(node, known) => self.known_otherwise(around.now, &node, &known),
-            Input::Node(node, why) => self.node_changed(around, &node, why),
-            Input::Shutdown => {
+            Input::NodeLost(node) => self.node_lost(around, &node),
+            Input::Draining(draining) => self.drains.set(around.now, &draining),
+            Input::Shutdown(over_ms) => {
+                let here = self.settings.owner.node.clone();
                 self.is_draining = true;
-                self.effects.push(Effect::EndAll(RemoveReason::Shutdown));
+                self.goodbyes.set(around.now, &Draining::from([(here, over_ms)]));
             }
             Input::Loaded(loaded) => self.loaded(around, loaded),
             Input::Committed(committed) => self.committed(around, committed),
@@ -478,6 +490,8 @@ impl Live {
             self.publish(Note::Presence { share, version: self.ledger.version() });
         }
         self.let_go_of_lingering(now);
+        self.move_people(around);
+        self.say_goodbye(now);
         match (self.people.is_empty(), self.empty_since) {
             (true, None) => self.empty_since = Some(now),
             (false, Some(_)) => self.empty_since = None,
@@ -492,7 +506,13 @@ impl Live {
 
     /// When something is due next.
     pub fn next_deadline(&self, now: u64, board: &Board) -> u64 {
-        let due = [self.work_due(now), self.lingering.due(), self.push.due()];
+        let due = [
+            self.work_due(now),
+            self.lingering.due(),
+            self.push.due(),
+            self.drains.due(),
+            self.goodbyes.due(),
+        ];
         let due = due.into_iter().flatten().chain([board.next_deadline(), now + IDLE_MS]);
         due.min().unwrap_or(now).max(now)
     }

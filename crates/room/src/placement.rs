@@ -1,10 +1,14 @@
 //! Which nodes are alive, and which of them takes the next peer.
 //!
 //! ```text
-//!   heard(announcement) ─▶ Fleet ─▶ place(kind, region, …)     least loaded, near ones first
+//!   heard(announcement) ─▶ Fleet ─▶ place(wish)      in turn, in proportion to what each still takes
 //!   tick(now, bus is up) ─▶   ├──▶ live()
-//!   unanswered(origin) ──▶    └──▶ suspects()                  origins that are to be asked
+//!   unanswered(origin) ──▶    └──▶ suspects()       origins that are to be asked
 //! ```
+//!
+//! Several signaling nodes place at once, and none knows of the others' newcomers before the next
+//! announcement. If all took the emptiest node they would be a herd; so each takes them in turns of its own,
+//! and sends a node no more than its share of what that takes.
 //!
 //! An origin is not taken for gone while an edge still hears it over its link: silence on the bus says that
 //! the bus is cut. Where the last edge has lost it, it is asked, and gone if it does not answer.
@@ -12,10 +16,15 @@
 //! Announcements come every second; between two of them many newcomers may be placed, so a node is
 //! charged for those it was given since. Times are ms of any clock that only grows.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod spill;
 
-use protocol::id::NodeId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use protocol::id::{NodeId, Region};
 use protocol::node::{Announcement, NodeKind};
+
+pub use spill::{BadSpill, Spill, SpillOrder};
 
 /// How long a node may be silent: three announcements lost, and a little.
 pub const SILENCE_MS: u64 = 3_500;
@@ -33,8 +42,19 @@ const ASLEEP_MS: u64 = SILENCE_MS / 2;
 /// Most nodes that are remembered.
 pub const MAX_NODES: usize = 1_000;
 
+/// What a listener costs where three voices speak at 60 ms framing, headers of all layers included: bits
+/// per second. 50 packets, each of some 300 bytes.
+pub const LISTENER_BITS: u64 = 120_000;
+
+/// Of a node's capacity, the part by which all signaling nodes together may send it too many: one in so
+/// many. Without it one that alone has people would fill a node's last places in ever smaller portions.
+const SPARE: u32 = 25;
+
+/// Least weight of a busy node, against an idle one's: its places are places still.
+const BUSY: f64 = 0.05;
+
 /// The nodes that one has heard of.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Fleet {
     nodes: BTreeMap<NodeId, Heard>,
     /// Since when the bus has been up; none while it is down.
@@ -44,6 +64,40 @@ pub struct Fleet {
     refused: u64,
     /// Origins that the last edge has lost, and that have not been asked.
     suspects: BTreeSet<NodeId>,
+    seed: u64,
+}
+
+/// Where somebody is to be placed.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    /// At such a node.
+    pub kind: NodeKind,
+    /// Near this region.
+    pub region: &'a Region,
+    /// Where else.
+    pub spill: &'a Spill,
+    /// None of those.
+    pub not: &'a [NodeId],
+}
+
+/// Why nobody takes a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPlace {
+    /// There is no such node that takes anybody.
+    Nobody,
+    /// All of them are full.
+    Full,
+}
+
+/// What may be hoped for.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub struct Outlook {
+    /// Nodes that take people, full or not.
+    pub nodes: u32,
+    /// Places that are free for people of this signaling node.
+    pub places: u32,
+    /// Of those that come free each second, its share.
+    pub freeing: f64,
 }
 
 #[derive(Debug)]
@@ -54,22 +108,67 @@ struct Heard {
     placed: u32,
     /// Given to it in the second before, which the last announcement may not know yet.
     placed_before: u32,
+    /// Peers that leave it each second: a sliding mean over some ten seconds.
+    leaving: f64,
+    /// How far it is behind its share of those who were placed; of several, it is the turn of the one that is
+    /// furthest behind. It begins somewhere between 0 and 1.
+    behind: f64,
 }
 
 impl Heard {
-    fn load(&self) -> u64 {
-        u64::from(self.announcement.peers) + u64::from(self.placed) + u64::from(self.placed_before)
+    fn new(announcement: Announcement, at: u64, behind: f64) -> Self {
+        Self { announcement, at, placed: 0, placed_before: 0, leaving: 0.0, behind }
     }
 
-    /// Free places in a million; none where it takes nobody.
-    fn free_ppm(&self) -> Option<u64> {
-        let capacity = u64::from(self.announcement.capacity);
-        let free = capacity.checked_sub(self.load()).filter(|&free| free > 0)?;
-        self.announcement.admits.then_some(free * 1_000_000 / capacity)
+    /// What the node has said since, in the same life.
+    fn again(&mut self, announcement: Announcement, at: u64) {
+        let passed_s = at.saturating_sub(self.at) as f64 / 1_000.0;
+        if passed_s > 0.0 {
+            let gone = announcement.gone.saturating_sub(self.announcement.gone) as f64;
+            self.leaving += (gone / passed_s - self.leaving) * (passed_s / 10.0).min(1.0);
+        }
+        (self.announcement, self.at) = (announcement, at);
+        self.placed_before = std::mem::take(&mut self.placed);
+    }
+
+    /// How many more may be sent there by one of so many who send, before it is heard again.
+    fn budget(&self, sharers: u32) -> u32 {
+        let places = self.announcement.places();
+        if places == 0 {
+            return 0;
+        }
+        let spare = if sharers > 1 { self.announcement.capacity / SPARE } else { 0 };
+        let share = places.saturating_add(spare).div_ceil(sharers);
+        share.saturating_sub(self.placed).saturating_sub(self.placed_before)
+    }
+
+    /// Of its free places, those that others may send to meanwhile: how many of them come free for this one shows
+    /// within two seconds. In places a second.
+    fn unsettled(&self) -> f64 {
+        let sent = self.placed + self.placed_before;
+        f64::from(self.announcement.places().saturating_sub(sent)) / 2.0
+    }
+
+    /// Its part of newcomers, against others': the emptier and the less busy, the more.
+    fn weight(&self, sharers: u32) -> f64 {
+        let idle = 1.0 - f64::from(self.announcement.load.cpu_permille) / 1_000.0;
+        f64::from(self.budget(sharers)) * idle.max(BUSY)
     }
 }
 
 impl Fleet {
+    /// Of nobody yet. Those who share nodes must have different seeds.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            up_since: None,
+            ticked_at: 0,
+            refused: 0,
+            suspects: BTreeSet::new(),
+            seed,
+        }
+    }
+
     /// Takes an announcement. True where the node is new here, or started anew.
     pub fn heard(&mut self, now: u64, announcement: Announcement) -> bool {
         let full = self.nodes.len() >= MAX_NODES;
@@ -88,18 +187,21 @@ impl Fleet {
         match self.nodes.get_mut(&announcement.node) {
             // A message of a former life, overtaken by the present one's.
             Some(heard) if announcement.boot < heard.announcement.boot => false,
+            Some(heard) if announcement.boot > heard.announcement.boot => {
+                *heard = Heard::new(announcement, now, heard.behind);
+                true
+            }
             Some(heard) => {
-                let restarted = announcement.boot > heard.announcement.boot;
-                let placed = if restarted { 0 } else { heard.placed };
-                *heard = Heard { announcement, at: now, placed: 0, placed_before: placed };
-                restarted
+                heard.again(announcement, now);
+                false
             }
             None if full => {
                 self.refused += 1;
                 false
             }
             None => {
-                let heard = Heard { at: now, placed: 0, placed_before: 0, announcement };
+                let begins = lot(self.seed, &announcement.node);
+                let heard = Heard::new(announcement, now, begins);
                 self.nodes.insert(heard.announcement.node.clone(), heard);
                 true
             }
@@ -164,22 +266,65 @@ impl Fleet {
         self.nodes.get(node).map(|heard| &heard.announcement)
     }
 
-    /// The node of this kind that takes the next peer, and is charged for it: the one with the largest
-    /// share of free places, in the region if one there admits, and none of those in `not`.
-    pub fn place(&mut self, kind: NodeKind, region: &str, not: &[NodeId]) -> Option<Announcement> {
-        let fits = |heard: &Heard| heard.announcement.kind == kind && !not.contains(&heard.announcement.node);
-        let (_, heard) = self
-            .nodes
-            .values_mut()
-            .filter(|heard| fits(heard))
-            .filter_map(|heard| Some((heard.free_ppm()?, heard)))
-            // Of equals the first by name, so that a test can tell.
-            .max_by(|(a_free, a), (b_free, b)| {
-                let near = |heard: &Heard| heard.announcement.region == region;
-                (near(a), a_free).cmp(&(near(b), b_free)).then(b.announcement.node.cmp(&a.announcement.node))
-            })?;
-        heard.placed = heard.placed.saturating_add(1);
-        Some(heard.announcement.clone())
+    /// The node that takes the next peer, and is charged for it: in the nearest region where one takes any, in
+    /// turn, in proportion to how many each takes.
+    pub fn place(&mut self, wish: &Wish<'_>) -> Result<Announcement, NoPlace> {
+        let sharers = self.sharers();
+        let mut weights: Vec<_> = self
+            .candidates(wish)
+            .filter(|(_, heard)| !wish.not.contains(&heard.announcement.node))
+            .map(|(distance, heard)| (distance, heard.weight(sharers), heard.announcement.node.clone()))
+            .filter(|(_, weight, _)| *weight > 0.0)
+            .collect();
+        let Some(nearest) = weights.iter().map(|(distance, ..)| *distance).min() else {
+            let is_full = self.candidates(wish).next().is_some();
+            return Err(if is_full { NoPlace::Full } else { NoPlace::Nobody });
+        };
+        weights.retain(|(distance, ..)| *distance == nearest);
+        let all: f64 = weights.iter().map(|(_, weight, _)| weight).sum();
+        for (_, weight, node) in &weights {
+            if let Some(heard) = self.nodes.get_mut(node) {
+                heard.behind += weight / all;
+            }
+        }
+        let near = |heard: &&mut Heard| weights.iter().any(|(.., node)| *node == heard.announcement.node);
+        let next = self.nodes.values_mut().filter(near).max_by(|a, b| a.behind.total_cmp(&b.behind));
+        let heard = next.ok_or(NoPlace::Nobody)?;
+        heard.behind -= 1.0;
+        heard.placed += 1;
+        Ok(heard.announcement.clone())
+    }
+
+    /// How many of a wish can be met, and how soon more.
+    pub fn outlook(&self, wish: &Wish<'_>) -> Outlook {
+        let sharers = self.sharers();
+        let sum = |sum: Outlook, (_, heard): (usize, &Heard)| Outlook {
+            nodes: sum.nodes + 1,
+            places: sum.places.saturating_add(heard.budget(sharers)),
+            freeing: sum.freeing + (heard.leaving + heard.unsettled()) / f64::from(sharers),
+        };
+        self.candidates(wish).fold(Outlook::default(), sum)
+    }
+
+    /// Whether there is such a node in a region.
+    pub fn is_in(&self, kind: NodeKind, region: &Region) -> bool {
+        self.live().any(|said| said.kind == kind && said.region == *region)
+    }
+
+    /// Nodes that somebody may be sent to, full or not, and how far each is.
+    fn candidates(&self, wish: &Wish<'_>) -> impl Iterator<Item = (usize, &Heard)> {
+        let Wish { kind, region, spill, .. } = *wish;
+        let fits = move |heard: &&Heard| heard.announcement.kind == kind && heard.announcement.admits;
+        self.nodes
+            .values()
+            .filter(fits)
+            .filter_map(move |heard| Some((spill.distance(region, &heard.announcement.region)?, heard)))
+    }
+
+    /// How many signaling nodes share the others, this one included.
+    fn sharers(&self) -> u32 {
+        let signaling = self.live().filter(|said| said.kind == NodeKind::Signaling);
+        (signaling.count() as u32).max(1)
     }
 
     /// Takes back what [`place`](Self::place) charged: the node did not take the peer.
@@ -195,47 +340,66 @@ impl Fleet {
     }
 }
 
+/// Where a node begins in the turns of whoever has this seed: from 0 to 1.
+fn lot(seed: u64, node: &NodeId) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    (seed, node).hash(&mut hasher);
+    hasher.finish() as f64 / u64::MAX as f64
+}
+
 #[cfg(test)]
 mod tests {
+    use protocol::node::NodeLoad;
+
     use super::*;
 
     fn edge(name: &str, region: &str, peers: u32) -> Announcement {
-        Announcement {
-            node: NodeId::new(name).unwrap(),
-            kind: NodeKind::Edge,
-            region: region.into(),
-            boot: 1,
-            link: "127.0.0.1:7200".parse().unwrap(),
-            peers,
-            capacity: 10,
-            admits: true,
-            hears: Vec::new(),
-        }
+        let (node, region) = (NodeId::new(name).unwrap(), Region::new(region).unwrap());
+        Announcement { peers, capacity: 10, ..Announcement::new(node, NodeKind::Edge, region, 1) }
     }
 
     fn fleet(announcements: &[Announcement]) -> Fleet {
-        let mut fleet = Fleet::default();
+        let mut fleet = Fleet::new(1);
         for announcement in announcements {
             assert!(fleet.heard(0, announcement.clone()));
         }
         fleet
     }
 
-    fn placed(fleet: &mut Fleet, region: &str) -> Option<String> {
-        Some(fleet.place(NodeKind::Edge, region, &[])?.node.to_string())
+    fn place(fleet: &mut Fleet, kind: NodeKind, region: &str, not: &[NodeId]) -> Result<String, NoPlace> {
+        let region = Region::new(region).unwrap();
+        let placed = fleet.place(&Wish { kind, region: &region, spill: &Spill::default(), not });
+        placed.map(|said| said.node.to_string())
+    }
+
+    fn placed(fleet: &mut Fleet, region: &str) -> Result<String, NoPlace> {
+        place(fleet, NodeKind::Edge, region, &[])
     }
 
     #[test]
-    fn newcomers_of_one_second_are_spread_over_the_edges() {
-        let mut fleet = fleet(&[edge("a", "here", 0), edge("b", "here", 0)]);
-        let taken: Vec<_> = (0..4).filter_map(|_| placed(&mut fleet, "here")).collect();
-        assert_eq!(taken, ["a", "b", "a", "b"]);
+    fn newcomers_are_spread_in_proportion_to_what_each_takes_until_all_are_full() {
+        let mut fleet = fleet(&[edge("a", "here", 2), edge("b", "here", 6)]);
+        let mut taken: BTreeMap<String, u32> = BTreeMap::new();
+        for _ in 0..12 {
+            *taken.entry(placed(&mut fleet, "here").unwrap()).or_default() += 1;
+        }
+        assert_eq!(taken, BTreeMap::from([("a".into(), 8), ("b".into(), 4)]), "and none too many");
+        assert_eq!(placed(&mut fleet, "here"), Err(NoPlace::Full));
+    }
+
+    #[test]
+    fn a_busy_node_is_taken_more_seldom_and_is_no_full_one() {
+        let busy = NodeLoad { cpu_permille: 900, ..NodeLoad::default() };
+        let large = |name| Announcement { capacity: 10_000, ..edge(name, "here", 0) };
+        let mut fleet = fleet(&[large("idle"), Announcement { load: busy, ..large("busy") }]);
+        let at_busy = (0..1_100).filter(|_| placed(&mut fleet, "here").unwrap() == "busy").count();
+        assert!((90..=115).contains(&at_busy), "a tenth as many: {at_busy} of 1,100");
     }
 
     #[test]
     fn a_near_edge_is_taken_before_an_emptier_far_one_until_it_is_full() {
         let mut fleet = fleet(&[edge("far", "there", 0), edge("near", "here", 8)]);
-        let taken: Vec<_> = (0..3).filter_map(|_| placed(&mut fleet, "here")).collect();
+        let taken: Vec<_> = (0..3).map(|_| placed(&mut fleet, "here").unwrap()).collect();
         assert_eq!(taken, ["near", "near", "far"]);
     }
 
@@ -245,18 +409,33 @@ mod tests {
         let none = Announcement { capacity: 0, ..edge("none", "here", 0) };
         let mut fleet = fleet(&[draining, none, edge("full", "here", 10), edge("other", "here", 0)]);
         let other = NodeId::new("other").unwrap();
-        assert_eq!(fleet.place(NodeKind::Edge, "here", &[other]), None);
-        assert_eq!(fleet.place(NodeKind::Origin, "here", &[]), None);
+        assert_eq!(place(&mut fleet, NodeKind::Edge, "here", &[other]), Err(NoPlace::Full));
+        assert_eq!(place(&mut fleet, NodeKind::Origin, "here", &[]), Err(NoPlace::Nobody));
     }
 
     #[test]
     fn an_announcement_settles_what_was_charged_two_announcements_ago() {
-        let mut fleet = fleet(&[edge("a", "here", 0), edge("b", "here", 1)]);
-        assert_eq!(placed(&mut fleet, "here").as_deref(), Some("a"));
-        fleet.heard(1_000, edge("a", "here", 0)); // was on its way when the peer was placed
-        assert_eq!(placed(&mut fleet, "here").as_deref(), Some("a"), "equal: first by name");
-        fleet.heard(2_000, edge("a", "here", 2));
-        assert_eq!(placed(&mut fleet, "here").as_deref(), Some("b"));
+        let mut fleet = fleet(&[edge("a", "here", 9)]);
+        placed(&mut fleet, "here").unwrap();
+        fleet.heard(1_000, edge("a", "here", 9)); // was on its way when the peer was placed
+        assert_eq!(placed(&mut fleet, "here"), Err(NoPlace::Full));
+        fleet.heard(2_000, edge("a", "here", 9)); // it has never come
+        placed(&mut fleet, "here").unwrap();
+    }
+
+    #[test]
+    fn what_comes_free_is_seen_and_shared() {
+        let said = |gone| Announcement { gone, ..edge("a", "here", 10) };
+        let signaling = |name| Announcement { kind: NodeKind::Signaling, ..edge(name, "here", 0) };
+        let mut fleet = fleet(&[said(0), signaling("s1"), signaling("s2")]);
+        for second in 1..60 {
+            fleet.heard(second * 1_000, said(second * 8));
+        }
+        let region = Region::new("here").unwrap();
+        let wish = Wish { kind: NodeKind::Edge, region: &region, spill: &Spill::default(), not: &[] };
+        let Outlook { places, freeing, .. } = fleet.outlook(&wish);
+        assert_eq!(places, 0);
+        assert!((3.8..4.2).contains(&freeing), "half of eight a second: {freeing}");
     }
 
     #[test]

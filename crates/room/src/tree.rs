@@ -14,7 +14,7 @@
 
 use std::cmp::Reverse;
 
-use protocol::{NodeId, RoomId};
+use protocol::{NodeId, Region, RoomId};
 
 /// Most children of one edge in a room within its region, and most hubs below one hub or the origin.
 /// Lower and a room of a hundred edges is five hops deep; higher and one edge sends too many copies.
@@ -26,7 +26,7 @@ pub struct Member {
     /// Its name.
     pub node: NodeId,
     /// Where it is.
-    pub region: String,
+    pub region: Region,
 }
 
 /// From whom an edge takes a room.

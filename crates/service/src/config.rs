@@ -46,6 +46,8 @@ pub enum Kind {
     One,
     /// Any number: the option repeats, the variable has commas, the file has a list.
     Many,
+    /// One, without the name in front of it on the command line.
+    Word,
     /// None needed: naming it says yes. `--name=false`, `DAIS_NAME=false` and the file can say no.
     Flag,
     /// A name and a value, any number of times, with this between them; the file has a table.
@@ -63,6 +65,11 @@ impl Setting {
         Self { name, value, kind: Kind::Many, help }
     }
 
+    /// A setting that the command line has as it is.
+    pub const fn word(name: &'static str, value: &'static str, help: &'static str) -> Self {
+        Self { name, value, kind: Kind::Word, help }
+    }
+
     /// A setting that is there or not.
     pub const fn flag(name: &'static str, help: &'static str) -> Self {
         Self { name, value: "true|false", kind: Kind::Flag, help }
@@ -75,7 +82,7 @@ impl Setting {
     /// The values in one text of the environment.
     fn split(&self, text: &str) -> Vec<String> {
         match self.kind {
-            Kind::One | Kind::Flag => vec![text.into()],
+            Kind::One | Kind::Word | Kind::Flag => vec![text.into()],
             Kind::Many | Kind::Pairs(_) => {
                 text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(Into::into).collect()
             }

@@ -7,6 +7,8 @@
 
 mod process;
 
+pub use process::cpu_s;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

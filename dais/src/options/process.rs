@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use protocol::NodeId;
 use protocol::node::NodeKind;
+use protocol::{NodeId, Region};
 use service::config::Values;
 use service::log::{Filter, Format};
 
@@ -39,16 +39,14 @@ const REGION: &str = "local";
 pub(crate) struct Place {
     /// Its name.
     pub(crate) node: NodeId,
-    /// A name for the place; nodes of one region are near each other.
-    pub(crate) region: String,
+    /// Nodes of one region are near each other.
+    pub(crate) region: Region,
 }
 
 impl Place {
     pub(crate) fn read(values: &mut Values, kind: NodeKind) -> Self {
         let place = Self::numbered(kind, 1);
-        // A region is a label and part of subjects: it is written as a node's name is.
-        let region = values.one::<NodeId>("region").map(|region| region.to_string());
-        Self { node: values.or("node", place.node), region: region.unwrap_or(place.region) }
+        Self { node: values.or("node", place.node), region: values.or("region", place.region) }
     }
 
     /// The place of the `number`th node of a kind, where nobody chose one.
@@ -59,6 +57,6 @@ impl Place {
             NodeKind::Signaling => "signaling",
         };
         let node = NodeId::new(&format!("{kind}-{number}")).expect("made of letters and a number");
-        Self { node, region: REGION.into() }
+        Self { node, region: Region::new(REGION).expect("a literal") }
     }
 }

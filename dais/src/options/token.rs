@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use protocol::token::Role;
-use protocol::{Identity, RoomId};
+use protocol::{Identity, Region, RoomId};
 use service::config::Values;
 
 /// The claims that somebody wishes for.
@@ -17,6 +17,8 @@ pub(crate) struct Wish {
     pub(crate) identity: Option<Identity>,
     /// Shown to others.
     pub(crate) name: Option<String>,
+    /// Where they are.
+    pub(crate) region: Option<Region>,
     /// Validity in s.
     pub(crate) ttl_s: u64,
 }
@@ -35,6 +37,7 @@ impl Wish {
             role,
             identity: values.one("identity"),
             name: values.one("name"),
+            region: values.one("region"),
             ttl_s: values.or("ttl", Ttl(6 * 3600)).0,
         }
     }

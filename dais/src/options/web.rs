@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
+use super::token::Ttl;
 use service::config::Values;
 use service::http::Tls;
-use signaling::{Cidr, Limits, Origin, Origins};
+use signaling::{Cidr, HeaderName, Limits, Origin, Origins, Spill, SpillOrder};
 
 /// HTTP and WebSocket.
 #[derive(Debug)]
@@ -21,6 +23,12 @@ pub(crate) struct Web {
     pub(crate) allow_origins: Origins,
     /// Whose X-Forwarded-For is believed.
     pub(crate) trusted_proxies: Vec<Cidr>,
+    /// Where listeners of a full region go.
+    pub(crate) spill: Spill,
+    /// Where a trusted proxy says which region a request comes from.
+    pub(crate) region_header: Option<HeaderName>,
+    /// Over how long people go to other nodes when it is to stop.
+    pub(crate) drain: Duration,
     /// What is bounded.
     pub(crate) limits: Limits,
 }
@@ -33,6 +41,9 @@ impl Web {
             tls: read_tls(values),
             allow_origins: values.many::<Origin>("allow-origin").into(),
             trusted_proxies: values.many("trusted-proxy"),
+            spill: values.many::<SpillOrder>("spill").into_iter().collect(),
+            region_header: values.one("region-header"),
+            drain: Duration::from_secs(values.or("drain", Ttl(30)).0),
             limits: read_limits(values),
         }
     }

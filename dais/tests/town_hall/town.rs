@@ -93,6 +93,7 @@ impl Town {
             nbf: None,
             iat: None,
             hidden: false,
+            region: None,
         }
     }
 

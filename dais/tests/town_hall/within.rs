@@ -3,12 +3,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster::{Bus, Limits, MemoryBus, MemoryStore, Nodes};
 use media::dtls::Certificate;
 use node::{Config, Surroundings};
-use protocol::NodeId;
 use protocol::node::NodeKind;
+use protocol::{NodeId, Region};
 use service::http::Listener;
 use service::shutdown::Trigger;
 use service::{Readiness, Registry, Tasks, admin, shutdown};
@@ -33,7 +34,7 @@ impl Within {
         let registry = Registry::new("test", "test");
         let authority = Authority::ephemeral().expect("an authority");
         let certificate = Arc::new(Certificate::generate().expect("a certificate"));
-        let (bus, nodes) = (MemoryBus::new(), Nodes::new());
+        let (bus, nodes) = (MemoryBus::new(), Nodes::new(1));
         tasks.part("nodes", {
             let (bus, nodes) = (bus.clone(), nodes.clone());
             async move { Ok(nodes.run(&*bus).await?) }
@@ -44,7 +45,7 @@ impl Within {
             bus: bus.clone() as Arc<dyn Bus>,
             identity: authority.issue(&config.node, kind).expect("a certificate"),
             certificate: certificate.clone(),
-            metrics: registry.node(config.node.as_str(), &config.region),
+            metrics: registry.node(config.node.as_str(), config.region.as_str()),
             tasks: tasks.clone(),
         };
         let config = config("origin-1", media);
@@ -66,7 +67,7 @@ impl Within {
         tasks.part("readiness", all_there(nodes.clone(), readiness.clone()));
         let parts = Parts { store, bus, nodes, metrics, tasks: tasks.clone() };
         let server = Server::bind(people, parts).await.expect("a free port");
-        let http = server.address().expect("it is bound");
+        let http = server.address();
         tasks.part("signaling", server.run());
 
         let listener = Listener::bind(local(0), None).await.expect("a free port");
@@ -94,7 +95,11 @@ async fn all_there(nodes: Arc<Nodes>, readiness: Readiness) -> anyhow::Result<()
 fn config(node: &str, media: u16) -> Config {
     Config {
         node: id(node),
-        region: "local".into(),
+        region: Region::new("local").expect("a name"),
+        version: String::new(),
+        link_ips: Vec::new(),
+        max_egress: None,
+        drain: Duration::from_secs(10),
         media: local(media),
         media_ips: vec![local(0).ip()],
         shards: 1,

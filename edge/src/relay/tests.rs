@@ -8,7 +8,7 @@ use media::listeners::ListenersEvent;
 use media::relay::Downstream;
 use media::{Batch, Plane};
 use protocol::node::Announcement;
-use protocol::{Epoch, Frame, SpeakerNumber, VoiceId};
+use protocol::{Epoch, Frame, Region, SpeakerNumber, VoiceId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use service::{Registry, shutdown};
@@ -28,7 +28,7 @@ fn room() -> RoomId {
 }
 
 fn member(node: &str) -> Member {
-    Member { node: name(node), region: "home".into() }
+    Member { node: name(node), region: Region::new("home").unwrap() }
 }
 
 /// Of two edges, the hub of the room and the other.
@@ -112,17 +112,8 @@ impl World {
 
     /// Everybody hears of a node, and that its links are at `link`.
     fn announce(&self, node: &str, kind: NodeKind, link: SocketAddr) {
-        let said = Announcement {
-            node: name(node),
-            kind,
-            region: "home".into(),
-            boot: 1,
-            link,
-            peers: 0,
-            capacity: 100,
-            admits: true,
-            hears: Vec::new(),
-        };
+        let region = Region::new("home").unwrap();
+        let said = Announcement { link: Some(link), ..Announcement::new(name(node), kind, region, 1) };
         let mut live: BTreeMap<_, _> = (**self.live.borrow()).clone();
         live.insert(said.node.clone(), said);
         self.live.send_replace(Arc::new(live));

@@ -121,9 +121,11 @@ impl Rooms {
         };
         let link = self.parents.link(&parent).filter(|_| usable(&parent));
         let Some(link) = link else {
-            let addr = self.topology.links.get(&parent).filter(|_| usable(&parent));
+            let links = self.topology.links.get(&parent).filter(|_| usable(&parent));
             room.unplaced.get_or_insert("tree");
-            if let Some(&addr) = addr
+            // Where one of its addresses does not lead there, another one may.
+            if let Some(links) = links
+                && let Some(&addr) = links.get(self.parents.failures(&parent) % links.len().max(1))
                 && self.parents.want(&parent)
             {
                 out.dial.push((parent, addr));

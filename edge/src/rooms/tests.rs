@@ -1,5 +1,5 @@
 use ::room::tree::{self, Parent};
-use protocol::Epoch;
+use protocol::{Epoch, Region};
 use rand::SeedableRng;
 
 use super::*;
@@ -13,7 +13,7 @@ fn node(name: &str) -> NodeId {
 }
 
 fn member(name: &str) -> Member {
-    Member { node: node(name), region: "home".into() }
+    Member { node: node(name), region: Region::new("home").unwrap() }
 }
 
 fn room() -> RoomId {
@@ -77,7 +77,7 @@ impl Script {
 
 fn topology(edges: &[&str]) -> Topology {
     let addr = "127.0.0.1:7200".parse().unwrap();
-    let links = edges.iter().chain(&["origin"]).map(|name| (node(name), addr)).collect();
+    let links = edges.iter().chain(&["origin"]).map(|name| (node(name), vec![addr])).collect();
     Topology { links, edges: edges.iter().map(|name| member(name)).collect() }
 }
 
@@ -281,7 +281,7 @@ fn a_new_hub_takes_over_without_a_hole() {
 fn a_newer_origin_is_followed_and_an_older_one_is_not() {
     let mut script = Script::new("edge-1", &["edge-1"]);
     let mut links = topology(&["edge-1"]);
-    links.links.insert(node("origin-2"), "127.0.0.1:7300".parse().unwrap());
+    links.links.insert(node("origin-2"), vec!["127.0.0.1:7300".parse().unwrap()]);
     script.rooms.topology(links);
     script.listen(0);
     script.link(5, "origin", UP);
@@ -302,7 +302,7 @@ fn a_newer_origin_is_followed_and_an_older_one_is_not() {
 fn where_a_room_comes_from_now_is_followed_at_once_and_of_no_concern_where_nobody_hears_it() {
     let mut script = Script::new("edge-1", &["edge-1"]);
     let mut links = topology(&["edge-1"]);
-    links.links.insert(node("origin-2"), "127.0.0.1:7300".parse().unwrap());
+    links.links.insert(node("origin-2"), vec!["127.0.0.1:7300".parse().unwrap()]);
     script.rooms.topology(links);
     let now = script.at(0);
     script.rooms.moved(now, &room(), root("origin-2", 9), &mut script.out);

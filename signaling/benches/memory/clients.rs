@@ -99,6 +99,7 @@ fn token(identity: &str) -> String {
         nbf: None,
         iat: None,
         hidden: false,
+        region: None,
     };
     crate::keys().sign(&claims).unwrap()
 }

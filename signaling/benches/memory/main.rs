@@ -79,7 +79,7 @@ fn bring(address: SocketAddr, listeners: usize) -> Child {
 
 /// A signaling node with an origin and two edges that make peers of nothing but numbers.
 async fn serve() -> SocketAddr {
-    let (bus, nodes) = (MemoryBus::new(), Nodes::new());
+    let (bus, nodes) = (MemoryBus::new(), Nodes::new(1));
     let (trigger, shutdown) = shutdown::channel();
     // Dropping it would begin the shutdown.
     std::mem::forget(trigger);
@@ -98,7 +98,7 @@ async fn serve() -> SocketAddr {
     let mut config = SignalingConfig::new(node, "127.0.0.1:0".parse().unwrap(), keys());
     config.limits.joins_per_second = u32::MAX;
     let server = Server::bind(config, parts).await.unwrap();
-    let address = server.address().unwrap();
+    let address = server.address();
     tokio::spawn(server.run());
     address
 }

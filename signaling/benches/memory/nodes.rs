@@ -7,7 +7,7 @@ use std::time::Duration;
 use cluster::{Bus, MemoryBus, Nodes};
 use protocol::node::{self, Announcement, NodeKind, Request, Response};
 use protocol::session::{Answer, Candidate, CandidateProtocol, Fingerprint, IceText};
-use protocol::{NodeId, PeerId, VoiceId};
+use protocol::{NodeId, PeerId, Region, VoiceId};
 
 const NODES: [(&str, NodeKind); 3] =
     [("origin-1", NodeKind::Origin), ("edge-1", NodeKind::Edge), ("edge-2", NodeKind::Edge)];
@@ -62,15 +62,6 @@ fn answer() -> Answer {
 }
 
 fn announcement(name: &NodeId, kind: NodeKind) -> Announcement {
-    Announcement {
-        node: name.clone(),
-        kind,
-        region: "local".into(),
-        boot: 1,
-        link: "127.0.0.1:7200".parse().unwrap(),
-        peers: 0,
-        capacity: 100_000,
-        admits: true,
-        hears: Vec::new(),
-    }
+    let region = Region::new("local").unwrap();
+    Announcement { capacity: 100_000, ..Announcement::new(name.clone(), kind, region, 1) }
 }

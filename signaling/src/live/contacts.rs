@@ -149,9 +149,4 @@ impl Contacts {
             lanes.end(reason);
         }
     }
-
-    /// All sockets are told that it is over.
-    pub(super) fn end_all(&self, reason: RemoveReason) {
-        self.seated.values().filter_map(Line::lanes).for_each(|lanes| lanes.end(reason));
-    }
 }

@@ -48,7 +48,7 @@ pub(super) fn new_key() -> String {
 pub(super) async fn end(app: &Shared, name: SessionName) -> Result<(), ApiError> {
     let SessionName { node, peer, key } = name;
     // What is gone has no sessions.
-    if !app.nodes.live().contains_key(&node) {
+    if !app.nodes.live().get(&node).is_some_and(|said| said.kind.has_media()) {
         return Err(no_session());
     }
     match media::ask(app, &node, &Request::Hang { peer, key }).await? {

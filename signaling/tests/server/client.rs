@@ -32,9 +32,18 @@ impl Client {
 
     /// The same, where a proxy says that somebody is called from elsewhere.
     pub(crate) async fn connect_through(address: std::net::SocketAddr, from: Option<&str>) -> Self {
-        let mut request = format!("ws://{address}/v1/join").into_client_request().unwrap();
-        if let Some(from) = from {
-            request.headers_mut().insert("x-forwarded-for", from.parse().unwrap());
+        Self::connect_with(address, "", from.map(|from| ("x-forwarded-for", from))).await
+    }
+
+    /// The same with a query and a header.
+    pub(crate) async fn connect_with(
+        address: std::net::SocketAddr,
+        query: &str,
+        header: Option<(&'static str, &str)>,
+    ) -> Self {
+        let mut request = format!("ws://{address}/v1/join{query}").into_client_request().unwrap();
+        if let Some((name, value)) = header {
+            request.headers_mut().insert(name, value.parse().unwrap());
         }
         let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
         Self { socket, welcome: Value::Null, asked: 0 }

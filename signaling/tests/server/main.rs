@@ -12,6 +12,7 @@ mod node;
 mod nodes;
 mod openapi;
 mod parties;
+mod places;
 mod stage;
 mod venue;
 mod web;

@@ -1,6 +1,5 @@
 //! A media node of which only the control side exists.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use protocol::node::{
     self, Admit, Announcement, Event, Known, NodeKind, PeerEvent, Request, Response, RoomOrigin, Root, Stage,
 };
 use protocol::session::{Answer, Candidate, CandidateProtocol, Fingerprint, IceText};
-use protocol::{ApiError, Code, Epoch, PeerId, RoomId, VoiceId};
+use protocol::{ApiError, Code, Epoch, PeerId, Region, RoomId, VoiceId};
 use room::peers::{Books, Compared};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
@@ -24,7 +23,8 @@ pub(crate) struct Node {
     requests: tokio::sync::Mutex<mpsc::UnboundedReceiver<Request>>,
     mood: Arc<Mutex<Mood>>,
     release: Arc<Notify>,
-    boot: Arc<AtomicU64>,
+    /// What it announces.
+    said: Arc<Mutex<Announcement>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -42,9 +42,9 @@ impl Node {
         let (tell, requests) = mpsc::unbounded_channel();
         let (mood, release) = (Arc::new(Mutex::new(Mood::Admits)), Arc::new(Notify::new()));
         let mut inbox = bus.subscribe(&node::subject(&crate::venue::name(name))).await.unwrap();
-        let boot = Arc::new(AtomicU64::new(1));
+        let said = Arc::new(Mutex::new(announcement(name, kind)));
         let task = tokio::spawn({
-            let (bus, boot, mood, release) = (bus.clone(), boot.clone(), mood.clone(), release.clone());
+            let (bus, said, mood, release) = (bus.clone(), said.clone(), mood.clone(), release.clone());
             async move {
                 let mut second = tokio::time::interval(Duration::from_millis(200));
                 let mut held = Vec::new();
@@ -52,8 +52,7 @@ impl Node {
                 loop {
                     tokio::select! {
                         _ = second.tick() => {
-                            let said = announcement(name, kind, boot.load(Ordering::Relaxed));
-                            let said = serde_json::to_vec(&said).unwrap();
+                            let said = serde_json::to_vec(&*said.lock().unwrap()).unwrap();
                             bus.publish(node::NODES, said.into()).await.unwrap();
                         }
                         Some(message) = inbox.recv() => {
@@ -73,7 +72,7 @@ impl Node {
             }
         });
         let requests = tokio::sync::Mutex::new(requests);
-        Self { name, bus: bus.clone(), requests, mood, release, boot, task }
+        Self { name, bus: bus.clone(), requests, mood, release, said, task }
     }
 
     /// From now on nobody is admitted.
@@ -104,9 +103,14 @@ impl Node {
         so_far.filter(|request| matches!(request, Request::Admit(_))).count()
     }
 
+    /// From now on it announces something else.
+    pub(crate) fn says(&self, change: impl FnOnce(&mut Announcement)) {
+        change(&mut self.said.lock().unwrap());
+    }
+
     /// Starts anew, with all its peers forgotten.
     pub(crate) fn restart(&self) {
-        self.boot.fetch_add(1, Ordering::Relaxed);
+        self.says(|said| said.boot += 1);
     }
 
     /// Falls silent.
@@ -214,16 +218,7 @@ fn answer(lines: u8) -> Answer {
     }
 }
 
-fn announcement(text: &str, kind: NodeKind, boot: u64) -> Announcement {
-    Announcement {
-        node: name(text),
-        kind,
-        region: "local".into(),
-        boot,
-        link: "127.0.0.1:7200".parse().unwrap(),
-        peers: 0,
-        capacity: 1_000,
-        admits: true,
-        hears: Vec::new(),
-    }
+fn announcement(text: &str, kind: NodeKind) -> Announcement {
+    let region = Region::new("local").unwrap();
+    Announcement { capacity: 1_000, ..Announcement::new(name(text), kind, region, 1) }
 }

@@ -1,8 +1,10 @@
 //! Two signaling nodes of one system: whoever is at either of them is in the same room.
 
+use std::time::Duration;
+
 use protocol::token::Role;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::client::Client;
 use crate::venue::{PATIENCE, Venue};
@@ -89,5 +91,62 @@ async fn one_resumes_at_the_other_node_and_keeps_seat_and_audio() {
     there.send(json!({"type": "leave"})).await;
     assert_eq!(there.removed().await, "left");
     assert_eq!(venue.origin.removed().await, 1);
+    venue.close().await;
+}
+
+/// Twenty listeners at an edge, as sockets of one signaling node.
+async fn listeners(address: std::net::SocketAddr, venue: &Venue) -> Vec<Client> {
+    let mut listeners = Vec::new();
+    for number in 0..20 {
+        let token = venue.token(Role::Listener, Some(&format!("listener-{number}")));
+        let mut client = Client::join(address, json!({"type": "join", "token": token})).await;
+        client.media("listen").await;
+        listeners.push(client);
+    }
+    listeners
+}
+
+#[tokio::test]
+async fn a_media_node_that_drains_lets_its_people_go_one_after_another() {
+    let venue = Venue::open().await;
+    let [gone, stays] = &venue.edges;
+    stays.says(|said| said.headroom = Some(0));
+    venue.until_heard(|live| live.values().any(|said| said.headroom == Some(0))).await;
+    let mut clients = listeners(venue.address, &venue).await;
+    stays.says(|said| said.headroom = None);
+    let began = Instant::now();
+    gone.says(|said| (said.admits, said.drain_ms) = (false, Some(2_000)));
+    let mut moved = Vec::new();
+    for client in &mut clients {
+        let told = client.until("moved").await;
+        assert_eq!((&told["why"], &told["purpose"]), (&json!("drain"), &json!("listen")));
+        moved.push(began.elapsed());
+    }
+    // They are read in turn: the last of them was told no earlier than all before.
+    assert!(moved[19] >= Duration::from_millis(1_000), "{moved:?}");
+    for client in &mut clients {
+        assert_eq!(client.media("listen").await["node"], "edge-2");
+    }
+    venue.close().await;
+}
+
+#[tokio::test]
+async fn a_signaling_node_that_stops_lets_its_people_go_one_after_another_and_they_go_on_at_another() {
+    let venue = Venue::open().await;
+    let (second, trigger, tasks) = venue.another_that_ends_over(Duration::from_secs(7)).await;
+    venue.until_heard(|live| live.values().filter(|said| !said.kind.has_media()).count() == 2).await;
+    let mut clients = listeners(second, &venue).await;
+    let began = Instant::now();
+    trigger.begin();
+    let mut gone = Vec::new();
+    for client in &mut clients {
+        assert_eq!(client.removed().await, "shutdown");
+        gone.push(began.elapsed());
+        let there = Client::join(venue.address, client.resume()).await;
+        assert_eq!(there.welcome["resumed"], true, "{}", there.welcome);
+        there.cut();
+    }
+    assert!(gone[19] >= Duration::from_millis(1_000) && gone[19] < Duration::from_secs(4), "{gone:?}");
+    timeout(PATIENCE, tasks.watch()).await.expect("everything ends").unwrap();
     venue.close().await;
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster::nodes::Live;
 use cluster::store::{Limits as StoreLimits, MemoryStore};
 use cluster::{Bus, MemoryBus, Nodes, Subscription};
 use protocol::node::{NodeKind, room_subject};
@@ -23,6 +24,9 @@ use crate::node::Node;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) const ROOM: &str = "hall";
+
+/// With this one the first listener hears at `edge-1`.
+const SEED: u64 = 5;
 
 pub(crate) struct Venue {
     pub(crate) address: SocketAddr,
@@ -63,7 +67,7 @@ impl Shared {
             tasks: self.tasks.clone(),
         };
         let server = Server::bind(config, parts).await.unwrap();
-        let address = server.address().unwrap();
+        let address = server.address();
         self.tasks.part("signaling", server.run());
         address
     }
@@ -79,11 +83,12 @@ impl Venue {
         keys.add("main", &[7; 32]).unwrap();
         let mut config =
             SignalingConfig::new(name("signaling"), "127.0.0.1:0".parse().unwrap(), keys.clone());
+        config.times.drain = Duration::from_secs(5);
         change(&mut config);
 
         let (trigger, shutdown) = shutdown::channel();
         let tasks = Tasks::new(shutdown);
-        let (bus, nodes) = (MemoryBus::new(), Nodes::new());
+        let (bus, nodes) = (MemoryBus::new(), Nodes::new(SEED));
         let parts = Shared {
             store: MemoryStore::new(StoreLimits::default()),
             bus: bus.clone(),
@@ -98,9 +103,15 @@ impl Venue {
             Node::start(&bus, "edge-1", NodeKind::Edge).await,
             Node::start(&bus, "edge-2", NodeKind::Edge).await,
         ];
-        let mut live = nodes.watch();
-        timeout(PATIENCE, live.wait_for(|live| live.len() == 3)).await.unwrap().unwrap();
-        Self { address, origin, edges, keys, trigger, parts }
+        let venue = Self { address, origin, edges, keys, trigger, parts };
+        venue.until_heard(|live| live.values().filter(|said| said.kind.has_media()).count() == 3).await;
+        venue
+    }
+
+    /// Returns once signaling has heard this of the nodes.
+    pub(crate) async fn until_heard(&self, holds: impl FnMut(&Live) -> bool) {
+        let mut live = self.parts.nodes.watch();
+        timeout(PATIENCE, live.wait_for(holds)).await.expect("it is announced").unwrap();
     }
 
     /// Another signaling node of the same system.
@@ -110,14 +121,32 @@ impl Venue {
 
     /// The same, in a process of its own: what ends it.
     pub(crate) async fn another_that_ends(&self) -> (SocketAddr, shutdown::Trigger, Tasks) {
+        self.another_that_ends_over(Duration::from_secs(5)).await
+    }
+
+    /// The same, whose people have so long to go.
+    pub(crate) async fn another_that_ends_over(
+        &self,
+        drain: Duration,
+    ) -> (SocketAddr, shutdown::Trigger, Tasks) {
         let (trigger, shutdown) = shutdown::channel();
         let tasks = Tasks::new(shutdown);
         let parts = Shared { tasks: tasks.clone(), ..self.parts.clone() };
-        (parts.serve(self.config_of_another()).await, trigger, tasks)
+        let mut config = self.config_of_another();
+        config.times.drain = drain;
+        (parts.serve(config).await, trigger, tasks)
     }
 
     fn config_of_another(&self) -> SignalingConfig {
-        SignalingConfig::new(name("signaling-2"), "127.0.0.1:0".parse().unwrap(), self.keys.clone())
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let mut config = SignalingConfig::new(name("signaling-2"), listen, self.keys.clone());
+        config.times.drain = Duration::from_secs(5);
+        config
+    }
+
+    /// What nodes speak over.
+    pub(crate) fn bus(&self) -> &Arc<MemoryBus> {
+        &self.parts.bus
     }
 
     /// Hears what the signaling nodes tell each other about the room.
@@ -211,6 +240,7 @@ pub(crate) fn claims(role: Role, identity: Option<&str>) -> Claims {
         nbf: None,
         iat: None,
         hidden: false,
+        region: None,
     }
 }
 

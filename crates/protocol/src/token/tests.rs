@@ -20,6 +20,7 @@ fn claims(role: Role) -> Claims {
         nbf: None,
         iat: None,
         hidden: false,
+        region: None,
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Newcomer {
 
 impl Live {
     pub(super) fn enter(&mut self, around: &Around<'_>, enter: Enter) {
-        let Enter { asked, by, number, secret, contact, id } = enter;
+        let Enter { asked, by, number, secret, contact, region, id } = enter;
         if let Err(error) = self.check_may_enter(around.now, &by) {
             return self.answer(asked, Err(error));
         }
@@ -51,7 +51,8 @@ impl Live {
             By::Ticket(ticket) => Operation::Resume { ticket, session, secret },
             By::Peer { identity, from, .. } => Operation::Adopt { identity, from, session, secret },
         };
-        self.work.add(operation, Whose::Entry(Entry { asked, number, contact, id, is_resumed, peer }));
+        let entry = Entry { asked, number, contact, region, id, is_resumed, peer };
+        self.work.add(operation, Whose::Entry(entry));
     }
 
     fn check_may_enter(&self, now: u64, by: &By) -> Result<(), ApiError> {
@@ -81,7 +82,7 @@ impl Live {
         answer: Answer,
     ) {
         let Newcomer { arrival, peers: (listen, speak), entry: present } = newcomer;
-        let Entry { asked, number, contact, id, is_resumed, peer } = entry;
+        let Entry { asked, number, contact, region, id, is_resumed, peer } = entry;
         let identity = arrival.identity.clone();
         // Whoever is elsewhere in the store and still here in our books was replaced there and then.
         self.let_go(around, &identity, RemoveReason::Replaced);
@@ -105,7 +106,7 @@ impl Live {
         }
         let is_socket = contact == Contact::Socket;
         let had_media = is_resumed || peer.is_some();
-        let mut here = Here { number, contact, listen, speak, had_media, entry: present };
+        let mut here = Here { number, contact, region, listen, speak, had_media, entry: present };
         if let Some((purpose, peer)) = peer {
             *here.peer(purpose) = Some(peer);
         }
@@ -247,6 +248,17 @@ impl Live {
         self.effects.push(Effect::Release(who.number));
         let (identity, session) = (who.identity.clone(), self.session(who.number));
         self.work.add(Operation::Cut { identity, session, had_media, if_lapsed: false }, Whose::Gone(None));
+    }
+
+    /// This node is about to stop: whose turn it is goes on at another one, as who they are.
+    pub(super) fn say_goodbye(&mut self, now: u64) {
+        for node in self.goodbyes.look(now) {
+            for who in self.people.with_socket() {
+                if self.goodbyes.is_turn(now, &node, &who.identity) {
+                    self.effects.push(Effect::End(who.number, RemoveReason::Shutdown));
+                }
+            }
+        }
     }
 
     /// Somebody goes of their own accord.

@@ -2,7 +2,7 @@
 //! knows something else of the room than this one, it is seen who is behind.
 
 use protocol::error::ApiError;
-use protocol::id::{Epoch, NodeId};
+use protocol::id::{Epoch, NodeId, Region};
 use protocol::message::Purpose;
 use protocol::node::{RoomOrigin, Root};
 
@@ -44,7 +44,7 @@ impl Live {
             self.settle_permits(around);
             return true;
         }
-        let Some(node) = around.origins.place() else {
+        let Some(node) = around.origins.place(self.speakers_region()) else {
             self.no_origin(around, &no_node());
             return true;
         };
@@ -52,6 +52,12 @@ impl Live {
         let known = self.ledger.newest().and_then(|room| room.origin()).map(|(_, epoch)| epoch);
         self.effects.push(Effect::Epoch(known.unwrap_or_default().max(self.forgotten)));
         false
+    }
+
+    /// Where whoever needs the origin is: those who wait for it to speak, or else a host.
+    fn speakers_region(&self) -> Option<&Region> {
+        let waiting = self.permits.iter().find_map(|(_, who)| self.people.get(&who.identity));
+        waiting.or_else(|| self.people.a_host()).map(|here| &here.region)
     }
 
     pub(super) fn take_epoch(&mut self, around: &mut Around<'_>, epoch: Result<Epoch, Trouble>) {

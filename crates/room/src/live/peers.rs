@@ -161,13 +161,23 @@ impl Live {
         }
     }
 
-    /// All peers at a node are gone, or will be.
-    pub(super) fn node_changed(&mut self, around: &mut Around<'_>, node: &NodeId, why: MoveReason) {
-        if why == MoveReason::NodeLost {
-            self.origin_lost(around.now, node);
+    /// All peers at a node are gone.
+    pub(super) fn node_lost(&mut self, around: &mut Around<'_>, node: &NodeId) {
+        self.origin_lost(around.now, node);
+        for (identity, purpose) in self.people.at_node(node, true) {
+            self.peer_lost(around, &identity, purpose, MoveReason::NodeLost);
         }
-        for (identity, purpose) in self.people.at_node(node, why != MoveReason::Drain) {
-            self.peer_lost(around, &identity, purpose, why);
+    }
+
+    /// Asks those whose turn it is to leave nodes that drain. Speakers stay as long as their origin does: there is
+    /// none to go to.
+    pub(super) fn move_people(&mut self, around: &mut Around<'_>) {
+        for node in self.drains.look(around.now) {
+            for (identity, purpose) in self.people.at_node(&node, false) {
+                if purpose == Purpose::Listen && self.drains.is_turn(around.now, &node, &identity) {
+                    self.peer_lost(around, &identity, purpose, MoveReason::Drain);
+                }
+            }
         }
     }
 

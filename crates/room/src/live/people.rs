@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::id::{Identity, NodeId, PeerId};
+use protocol::id::{Identity, NodeId, PeerId, Region};
 use protocol::message::Purpose;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,7 @@ pub(super) struct Here {
     /// Of their session.
     pub(super) number: u64,
     pub(super) contact: Contact,
+    pub(super) region: Region,
     pub(super) listen: Option<Peer>,
     pub(super) speak: Option<Peer>,
     /// They have asked for media, here or before they came back.
@@ -91,6 +92,12 @@ impl People {
         self.here.values().any(Here::has_socket)
     }
 
+    /// Those who are connected by one.
+    pub(super) fn with_socket(&self) -> impl Iterator<Item = Who> {
+        let here = self.here.iter().filter(|(_, here)| here.has_socket());
+        here.map(|(identity, here)| Who { identity: identity.clone(), number: here.number })
+    }
+
     /// Everybody who is not cut off.
     pub(super) fn connected(&self) -> impl Iterator<Item = Who> {
         let here = self.here.iter().filter(|(_, here)| here.contact != Contact::Away);
@@ -123,6 +130,11 @@ impl People {
     /// The same of the hosts.
     pub(super) fn hosts(&self) -> impl Iterator<Item = u64> {
         self.hosts.iter().filter_map(|identity| self.socket(identity))
+    }
+
+    /// One of the hosts who are here.
+    pub(super) fn a_host(&self) -> Option<&Here> {
+        self.hosts.iter().find_map(|identity| self.here.get(identity))
     }
 
     pub(super) fn insert(&mut self, identity: Identity, here: Here, is_host: bool) {

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use protocol::error::{ApiError, Code};
-use protocol::id::{Identity, NodeId};
+use protocol::id::{Identity, NodeId, Region};
 use protocol::message::{Purpose, Reply, RequestId, ServerMessage};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -97,6 +97,7 @@ pub(super) struct Entry {
     pub(super) asked: Asked,
     pub(super) number: u64,
     pub(super) contact: Contact,
+    pub(super) region: Region,
     pub(super) id: Option<RequestId>,
     pub(super) is_resumed: bool,
     /// What they are here with.

@@ -361,6 +361,8 @@ proptest! {
         let names = ["a", "b", "c"];
         let mut boards: Vec<Board> = names.iter().map(|name| born(name, 5, 0)).collect();
         let mut people = vec![BTreeSet::new(); boards.len()];
+        // No two lives of a node begin in the same millisecond.
+        let mut boots = vec![BTreeSet::from([5]); boards.len()];
         let mut gone = BTreeSet::new();
         let (mut now, mut words) = (0, Vec::<(usize, Share)>::new());
         for fate in fates {
@@ -380,7 +382,10 @@ proptest! {
                 }
                 Fate::Lose(word) if !words.is_empty() => drop(words.swap_remove(word % words.len())),
                 Fate::Arrive(_) | Fate::Lose(_) => {}
-                Fate::Restart(node, boot) => {
+                Fate::Restart(node, mut boot) => {
+                    while !boots[node].insert(boot) {
+                        boot += 10;
+                    }
                     boards[node] = born(names[node], boot, now);
                     people[node].clear();
                 }

@@ -11,7 +11,7 @@ fn room(number: u32) -> RoomId {
 fn edges(count: usize, regions: usize) -> Vec<Member> {
     let edge = |n: usize| Member {
         node: NodeId::new(&format!("edge-{n}")).unwrap(),
-        region: format!("region-{}", n % regions),
+        region: Region::new(&format!("region-{}", n % regions)).unwrap(),
     };
     (0..count).map(edge).collect()
 }
@@ -51,7 +51,7 @@ proptest! {
     fn a_room_enters_each_region_once(number: u32, count in 1usize..60, regions in 1usize..6) {
         let edges = edges(count, regions);
         let region: HashMap<_, _> = edges.iter().map(|edge| (&edge.node, &edge.region)).collect();
-        let mut entries: HashMap<&String, usize> = HashMap::new();
+        let mut entries: HashMap<&Region, usize> = HashMap::new();
         for (child, parent) in &tree(&room(number), &edges, FAN_OUT) {
             let inside = matches!(parent, Parent::Edge(parent) if region[parent] == region[child]);
             *entries.entry(region[child]).or_default() += usize::from(!inside);

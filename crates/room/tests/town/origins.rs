@@ -1,8 +1,7 @@
 //! Where the room comes from: what the origins and the edge of the town know of it, and what they say to what they
 //! are told.
 
-use protocol::id::NodeId;
-use protocol::message::MoveReason;
+use protocol::id::{NodeId, Region};
 use protocol::node::{RoomOrigin, Stage};
 use room::live::{Input, Origins};
 use room::stages::{Heard, Stages};
@@ -25,7 +24,7 @@ impl Origins for Seen<'_> {
         self.0.iter().any(|origin| origin.name == *node && origin.is_live)
     }
 
-    fn place(&mut self) -> Option<NodeId> {
+    fn place(&mut self, _region: Option<&Region>) -> Option<NodeId> {
         self.0.iter().find(|origin| origin.is_live).map(|origin| origin.name.clone())
     }
 }
@@ -130,7 +129,7 @@ impl World {
         self.media.iter_mut().filter(|media| media.name == name).for_each(Media::forget);
         for node in 0..NODES {
             if let Some(life) = &self.nodes[node].life {
-                let input = Box::new(Input::Node(name.clone(), MoveReason::NodeLost));
+                let input = Box::new(Input::NodeLost(name.clone()));
                 let boot = life.boot;
                 self.at(self.now + 700, Happening::Input(node, boot, input));
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use protocol::ApiError;
 use protocol::error::Code;
-use protocol::id::{Epoch, Identity, NodeId, PeerId, RoomId};
+use protocol::id::{Epoch, Identity, NodeId, PeerId, Region, RoomId};
 use protocol::message::{ClientMessage, Purpose, RequestId, ServerMessage};
 use protocol::node::Root;
 use protocol::token::Role;
@@ -372,7 +372,6 @@ impl World {
                     self.people[client].ended(self.now, reason);
                 }
             }
-            Effect::EndAll(_) => unreachable!("nobody stops a node gently here"),
             Effect::Answer(asked, answer) => self.answered(index, boot, asked, answer),
             Effect::Load { people, .. } => self.send(index, boot, Asked::Load(people)),
             Effect::Commit(commit) => self.send(index, boot, Asked::Commit(commit)),
@@ -634,6 +633,7 @@ impl World {
             number,
             secret: Secret(self.rng.random()),
             contact: Contact::Socket,
+            region: Region::new("home").unwrap(),
             id: Some(RequestId::Number(1)),
         };
         self.at(self.now + 5, Happening::Input(index, boot, Box::new(Input::Enter(Box::new(enter)))));

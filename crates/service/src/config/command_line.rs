@@ -133,14 +133,16 @@ impl Setting {
 
     fn clap(&self) -> Arg {
         let arg = Arg::new(self.name)
-            .long(self.name)
             .value_name(self.value)
             .help(self.help)
             .action(ArgAction::Append)
             .value_parser(NonEmptyStringValueParser::new());
         match self.kind {
-            Kind::Flag => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-            _ => arg,
+            Kind::Word => arg,
+            Kind::Flag => {
+                arg.long(self.name).num_args(0..=1).require_equals(true).default_missing_value("true")
+            }
+            _ => arg.long(self.name),
         }
     }
 }

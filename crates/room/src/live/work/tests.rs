@@ -1,5 +1,5 @@
 use protocol::error::Code;
-use protocol::id::RoomId;
+use protocol::id::{Region, RoomId};
 use protocol::message::ClientMessage;
 use protocol::token::Role;
 
@@ -16,7 +16,7 @@ impl Origins for NoOrigins {
         false
     }
 
-    fn place(&mut self) -> Option<NodeId> {
+    fn place(&mut self, _region: Option<&Region>) -> Option<NodeId> {
         None
     }
 }
@@ -118,6 +118,7 @@ impl Hall {
             number,
             secret: Secret(number.into()),
             contact: Contact::Socket,
+            region: Region::new("home").unwrap(),
             id: None,
         })));
     }
