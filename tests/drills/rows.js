@@ -128,7 +128,7 @@ const churn = (crowd, perSecond) => ({
 
 /** Two of each that can let its people go to the other. */
 const DRAINS = { signaling: ['a', 'a'], origin: ['a'], edge: ['a', 'a'], drain: '30s' }
-const DRAINED = { ...CROWD, listeners: 5_000, duration: 75 }
+const DRAINED = { ...EVENT, listeners: 5_000, ramp: 300, duration: 75 }
 /** As much longer a gap may be. */
 const HEARD_MS = 40
 const drained = who => [
