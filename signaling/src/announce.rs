@@ -27,8 +27,8 @@ pub(crate) async fn run(app: &Shared, address: SocketAddr) {
             () = shutdown.begun(), if admits => admits = false,
         }
         look_who_waits(app);
-        let cpu_ms = service::metrics::cpu_s().map_or(0, |cpu_s| (cpu_s * 1_000.0) as u64);
-        let load = meter.look(app.elapsed_ms(), Totals { cpu_ms, ..Totals::default() }, cores);
+        let totals = Totals { cpu_ms: service::metrics::cpu_ms(), ..Totals::default() };
+        let load = meter.look(app.elapsed_ms(), totals, cores);
         let config = &app.config;
         let capacity = config.limits.connections;
         let announcement = Announcement {

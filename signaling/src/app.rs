@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use cluster::{Bus, Nodes, SharedStore, StoreError};
 use protocol::node::{Announcement, NodeKind, Request, Response};
 use protocol::{Epoch, NodeId, Owner, PeerId, RoomId, Session};
+use room::limits::LAST_TO_GO_MS;
 use room::live::Draining;
 use room::waiting::Waiting;
 use service::Tasks;
@@ -20,9 +21,6 @@ use crate::media;
 use crate::origins::Origins;
 use crate::peers::Wanted;
 use crate::rooms::Rooms;
-
-/// Of the time of a drain, what the last who are let go have for it.
-const LAST: Duration = Duration::from_secs(5);
 
 /// How often a node is asked to let go of something.
 const TRIES: usize = 10;
@@ -83,14 +81,18 @@ impl App {
         let is_other = |said: &Announcement| {
             said.kind == NodeKind::Signaling && said.admits && said.node != self.config.node
         };
-        let over = self.config.times.drain.saturating_sub(LAST);
-        if self.nodes.live().values().any(is_other) { over.as_millis() as u64 } else { 0 }
+        let over_ms = (self.config.times.drain.as_millis() as u64).saturating_sub(LAST_TO_GO_MS);
+        if self.nodes.live().values().any(is_other) { over_ms } else { 0 }
     }
 
     /// Returns once nobody is connected, or they have had the time to go.
     pub(crate) async fn emptied(&self) {
         let all = u32::try_from(self.config.limits.connections).unwrap_or(u32::MAX);
-        let _gone = timeout(self.config.times.drain + LAST, self.connections.acquire_many(all)).await;
+        let _gone = timeout(
+            self.config.times.drain + Duration::from_millis(LAST_TO_GO_MS),
+            self.connections.acquire_many(all),
+        )
+        .await;
     }
 
     /// Whether there is a room of this name.

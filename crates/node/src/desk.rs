@@ -26,6 +26,7 @@ use protocol::node::{
     Request, Response, RoomOrigin, Stage,
 };
 use protocol::{ApiError, Code, Identity, NodeId, Offer, Owner, PeerId, RoomId};
+use room::limits::LAST_TO_GO_MS;
 use room::load::{Meter, Totals};
 use room::peers::{BadClaim, Books, Compared};
 use room::stages::Heard;
@@ -40,9 +41,6 @@ use crate::{Config, LISTENER_BITS, Reach, meters};
 
 /// Between two announcements.
 const ANNOUNCE: Duration = Duration::from_secs(1);
-
-/// Of the time of a drain, what the last who are moved have for it: a handshake, and what replaced peers go on for.
-const LAST: Duration = Duration::from_secs(5);
 
 /// Most changes that wait for the desk: everybody of a full node at once.
 pub const MAX_CHANGES: usize = 65_536;
@@ -514,8 +512,8 @@ impl<D: Duty> Desk<D> {
             load: self.load,
             admits: self.draining.is_none(),
             drain_ms: self.draining.map(|since| {
-                let over = self.config.drain.saturating_sub(LAST).saturating_sub(since.elapsed());
-                over.as_millis() as u64
+                let left = self.config.drain.saturating_sub(since.elapsed());
+                (left.as_millis() as u64).saturating_sub(LAST_TO_GO_MS)
             }),
             hears: self.hears.borrow().clone(),
             ..Announcement::new(node.clone(), D::KIND, region.clone(), self.boot)
@@ -534,7 +532,7 @@ impl<D: Duty> Desk<D> {
 
     fn measure(&mut self) {
         let (packets, bytes) = (self.sent)();
-        let cpu_ms = service::metrics::cpu_s().map_or(0, |cpu_s| (cpu_s * 1_000.0) as u64);
+        let cpu_ms = service::metrics::cpu_ms();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         self.load = self.meter.look(self.now(), Totals { cpu_ms, packets, bytes }, cores);
     }

@@ -63,3 +63,7 @@ pub const DEFAULT_PARTICIPANTS: usize = 100_000;
 
 /// Rooms of a store unless configured otherwise.
 pub const DEFAULT_ROOMS: usize = 10_000;
+
+/// Of the time over which a node lets its people go, what the last of them have for it, in ms: a handshake, and what
+/// replaced peers go on for.
+pub const LAST_TO_GO_MS: u64 = 5_000;

@@ -7,7 +7,7 @@
 
 mod process;
 
-pub use process::cpu_s;
+pub use process::cpu_ms;
 
 use std::any::Any;
 use std::collections::HashMap;

@@ -30,8 +30,12 @@ fn metric(name: &str, kind: &str, help: &str, value: Option<impl ToString>) -> S
     format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {}\n", value.to_string())
 }
 
-/// CPU time of this process so far, in s.
-pub fn cpu_s() -> Option<f64> {
+/// CPU time of this process so far, in ms; 0 where it is not known.
+pub fn cpu_ms() -> u64 {
+    cpu_s().map_or(0, |seconds| (seconds * 1_000.0) as u64)
+}
+
+fn cpu_s() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // The name in parentheses may hold anything; what follows it is numbers.
     let mut ticks = stat.rsplit_once(')')?.1.split_whitespace().skip(11).map(str::parse::<f64>);
