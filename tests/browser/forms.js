@@ -15,7 +15,7 @@ import { Program, freePorts } from './program.js'
 const path = text => fileURLToPath(new URL(`../../${text}`, import.meta.url))
 export const PROGRAM = process.env.DAIS_BIN ?? path('target/release/dais')
 /** How the server is set that comes with it. */
-export const NATS_CONF = path('docs/nats.conf')
+export const NATS_CONF = path('deploy/nats.conf')
 
 /** Needed where nodes tell clients an address that is not loopback's. */
 export const CLUSTER_KEY = 'a key of the cluster for tests alone, of 32 bytes or more'

@@ -51,7 +51,7 @@ impl Server {
 
     /// The same with more lines of configuration.
     pub fn nats_with(more: &str) -> Self {
-        let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/nats.conf");
+        let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/nats.conf");
         let config = fs::read_to_string(ours).unwrap() + more;
         let args = |file: &Path, at: SocketAddr| {
             let words =
