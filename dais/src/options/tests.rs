@@ -1,5 +1,6 @@
 use protocol::NodeId;
 use protocol::envelope::{Envelope, Keys, Life, To};
+use protocol::node::NodeKind;
 use service::config::{Start, Values};
 
 use super::token::Ttl;
@@ -35,6 +36,51 @@ fn every_example_can_be_typed() {
         let args: Vec<String> = command.example.split(' ').skip(1).map(Into::into).collect();
         assert!(matches!(PROGRAM.read(&args, &[]), Ok(Start::Run(name, values))
             if name == command.name && values.check().is_ok()));
+    }
+}
+
+/// A file of `deploy/` with its examples as if they were meant: `# shards = 4`, `# [spill]`.
+fn with_examples(text: &str) -> String {
+    let is_key = |key: &str| {
+        !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte == b'-')
+    };
+    let is_example = |rest: &str| match rest.split_once(" = ") {
+        Some((key, _)) => is_key(key),
+        None => rest.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).is_some_and(is_key),
+    };
+    let lines =
+        text.lines().map(|line| line.strip_prefix("# ").filter(|rest| is_example(rest)).unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_files_for_a_cluster_say_only_what_their_part_knows() {
+    for part in ["origin", "edge", "signaling"] {
+        let path = format!("{}/../deploy/{part}.toml", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let command = PROGRAM.commands.iter().find(|command| command.name == part).unwrap();
+        let table: toml::Table = with_examples(&text).parse().unwrap();
+        assert!(
+            table.contains_key("log-format") && table.contains_key("node"),
+            "examples of {part} are read"
+        );
+        for key in table.keys() {
+            let knows = command.settings.iter().copied().flatten().any(|setting| setting.name == key);
+            assert!(knows, "{part}.toml: dais {part} has no --{key}");
+        }
+
+        let mut values = values(part, &["--config", &path]);
+        Place::read(&mut values, NodeKind::Edge);
+        Process::read(&mut values);
+        assert!(values.one::<::cluster::bus::nats::Server>("nats").is_some());
+        if part == "signaling" {
+            Web::read(&mut values);
+            Store::read(&mut values);
+        } else {
+            Media::of_part(&mut values, false);
+            Framing::read(&mut values);
+        }
+        assert_eq!(values.check(), Ok(()), "{part}.toml");
     }
 }
 
