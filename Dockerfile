@@ -35,8 +35,7 @@ FROM scratch
 COPY --from=build /image /
 COPY --from=build --chown=65532:65532 /image/var/lib/dais /var/lib/dais
 USER 65532:65532
-# Web, admin, links, media: see --listen, --admin, --link and --media. All but the admin server listen everywhere only where
-# they are told to.
+# Web, admin, media, links: --listen and --admin are on loopback unless told otherwise.
 EXPOSE 7000/tcp 7001/tcp 7100/udp 7200/udp
 # People are led elsewhere before the process ends: give it longer than --drain (30 s) and the 5 s of those who go last.
 STOPSIGNAL SIGTERM

@@ -1,16 +1,17 @@
 # The map of daily work. `make test` is what CI runs; it first installs what it needs (Debian, as root or with sudo).
 
 .NOTPARALLEL:
-.PHONY: run test setup check fmt unit build web browser aiortc load fuzz bench benchmarks drills deny
+.PHONY: run test setup check fmt unit build web deploy browser aiortc load fuzz bench benchmarks drills deny
 
 run: ; cargo run --release
-test: setup check unit web build browser aiortc load fuzz
+test: setup check unit web deploy build browser aiortc load fuzz
 setup: ; script/setup
 check: ; cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings
 fmt: ; cargo fmt --all
 unit: ; cargo test --workspace --locked
 build: ; cargo build --release --locked
 web: ; cd web && npm run --silent check && npm run --silent test
+deploy: ; tests/deploy/run
 browser: build ; tests/browser/run
 aiortc: build ; tests/aiortc/run
 load: build ; tests/load/run
