@@ -35,6 +35,8 @@ export class Door {
   #backoff = new Backoff({ first: 800, most: 15_000 })
   #wake = () => {}
   #closed = false
+  /** On the way from one socket to the next. @type {Promise<void> | undefined} */
+  #between
   /** Why nothing comes through at this moment. @type {Problem | undefined} */
   problem
 
@@ -43,12 +45,14 @@ export class Door {
     this.#options = options
   }
 
+  /** Whether something can be asked, if only in a moment. */
   get connected() {
-    return this.#signal !== undefined
+    return this.#signal !== undefined || this.#between !== undefined
   }
 
   /** @param {Record<string, unknown> & { type: string }} message */
   async request(message) {
+    if (this.#between) await this.#between
     if (this.#closed) throw own('left')
     if (!this.#signal) throw own('not_connected')
     return await this.#signal.request(message)
@@ -93,6 +97,19 @@ export class Door {
     this.#wake()
   }
 
+  /** The server lets go of this socket, not of us, and not because something is wrong: another one waits. */
+  async goOver() {
+    if (this.#closed || !this.#signal) return
+    this.#signal.close()
+    this.#signal = undefined
+    /** @type {DaisError | undefined} */
+    let error
+    this.#between = this.open().catch(failure => { error = known(failure) })
+    await this.#between
+    this.#between = undefined
+    if (error) this.#comeBack(error)
+  }
+
   /** The server lets go of this socket, not of us. */
   reopen() {
     this.#signal?.close()
@@ -112,12 +129,12 @@ export class Door {
   #lost() {
     if (this.#closed || !this.#signal) return
     this.#signal = undefined
-    this.#comeBack()
+    this.#comeBack(own('not_connected'))
   }
 
-  async #comeBack() {
+  async #comeBack(/** @type {DaisError} */ error) {
     const since = Date.now()
-    let error = own('not_connected')
+    if (FINAL.has(error.code)) return this.#options.onFinal(error.code)
     while (!this.#signal && !this.#closed) {
       const wait = this.#backoff.next(error.retryAfterMs)
       this.problem = { code: error.code, message: error.message, since, retryAt: Date.now() + wait }
@@ -127,9 +144,11 @@ export class Door {
       try {
         await this.open()
       } catch (failure) {
-        error = failure instanceof DaisError ? failure : own('unreachable')
+        error = known(failure)
         if (FINAL.has(error.code)) return this.#options.onFinal(error.code)
       }
     }
   }
 }
+
+const known = (/** @type {unknown} */ failure) => failure instanceof DaisError ? failure : own('unreachable')

@@ -32,9 +32,6 @@ import { Steps } from './steps.js'
 /** @typedef {Awaited<ReturnType<Room['stats']>>} Stats */
 
 const QUALITY_MS = 10_000
-/** The server closes, the room does not. */
-const PASSING = new Set(['shutdown', 'too_slow'])
-
 export class Room extends EventTarget {
   #door
   #mixer
@@ -331,7 +328,9 @@ export class Room extends EventTarget {
   }
 
   #removed(/** @type {string} */ reason) {
-    if (PASSING.has(reason)) this.#door.reopen()
+    // The server closes, the room does not.
+    if (reason === 'shutdown') this.#door.goOver()
+    else if (reason === 'too_slow') this.#door.reopen()
     else this.#end(reason)
   }
 

@@ -147,6 +147,34 @@ test('requests find their answers; without a connection they say so', async () =
   await assert.rejects(made.request({ type: 'mute' }), { code: 'left' })
 })
 
+test('when a server lets go of its people it is as if nothing had happened, and what is asked meanwhile is answered', async () => {
+  answers = [welcome('a'), welcome('b', true)]
+  const { made, until } = door()
+  await made.open()
+  const over = made.goOver()
+  assert.equal(made.connected, true)
+  const asked = made.request({ type: 'raise_hand' })
+  await over
+  assert.equal((await asked).type, 'ok')
+  assert.deepEqual(await until(2), [['welcome', false], ['welcome', true]])
+  assert.deepEqual([joins.map(join => join.resume), made.problem, made.connected], [[undefined, 'a'], undefined, true])
+})
+
+test('where nobody else is there it is an outage like any other', async () => {
+  answers = [welcome('a'), refused('unavailable'), welcome('b', true)]
+  const { made, until } = door()
+  await made.open()
+  const over = made.goOver()
+  const asked = made.request({ type: 'raise_hand' })
+  await over
+  await assert.rejects(asked, { code: 'not_connected' })
+  assert.equal(made.problem?.code, 'unavailable')
+  assert.deepEqual(await until(2), [['welcome', false], ['welcome', true]])
+  answers = [refused('banned')]
+  await made.goOver()
+  assert.deepEqual((await until(3)).at(-1), ['final', 'banned'])
+})
+
 test('a refused first join rejects with the server’s code', async () => {
   answers = [refused('room_full')]
   await assert.rejects(door().made.open(), { code: 'room_full' })
