@@ -30,6 +30,7 @@ use anyhow::Context;
 use protocol::Answer;
 use tokio::sync::oneshot;
 
+use crate::home::{MAX_CROWDS, Part};
 use crate::ledger::Said;
 use crate::places::Via;
 
@@ -40,20 +41,8 @@ pub(crate) use socket::{CALL, CrowdSocket, Inbound, Letter};
 pub(crate) use talk::TalkPlan;
 pub(crate) use tally::{Seconds, Tally};
 
-/// Addresses of one crowd: a sixteenth of 127.0.0.0/8.
-const ADDRESSES: u32 = 1 << 20;
-
-/// The first 65,536 addresses stay free: servers are there.
-const FIRST_ADDRESS: u32 = 1 << 16;
-
-/// Most crowds that have addresses.
-pub(crate) const MAX_CROWDS: usize = 15;
-
-/// Addresses that nobody in a crowd has: a part of the last sixteenth.
-pub(crate) const STRANGERS: std::ops::Range<u32> = {
-    let first = (127 << 24) + MAX_CROWDS as u32 * ADDRESSES + FIRST_ADDRESS;
-    first..first + ADDRESSES / 2
-};
+/// Addresses on loopback that nobody in a crowd has.
+pub(crate) const STRANGERS: std::ops::Range<u32> = Part::on_loopback(MAX_CROWDS).half();
 
 /// Who somebody is within their crowd: never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,7 +104,7 @@ pub(crate) enum Command {
 pub(crate) struct Crowd {
     commands: mpsc::Sender<Command>,
     next: AtomicU32,
-    base: u32,
+    addresses: Part,
     thread: std::sync::Mutex<Option<JoinHandle<Tally>>>,
     /// Bytes that the kernel lets wait for this crowd.
     pub(crate) granted: usize,
@@ -123,8 +112,12 @@ pub(crate) struct Crowd {
 
 /// What a crowd's thread is made of.
 pub(crate) struct CrowdPlan {
-    /// Its number: it decides about the addresses.
+    /// Its number, for whoever looks at the threads.
     pub(crate) number: usize,
+    /// Which addresses its people have.
+    pub(crate) addresses: Part,
+    /// These lead to them from wherever the server is, and not from loopback alone.
+    pub(crate) is_routed: bool,
     /// What everybody shows as their certificate.
     pub(crate) identity: Arc<Identity>,
     /// What was said comes here.
@@ -138,19 +131,19 @@ pub(crate) struct CrowdPlan {
 impl Crowd {
     /// Starts the thread.
     pub(crate) fn start(plan: CrowdPlan) -> anyhow::Result<Self> {
-        let wire = wire::Wire::bind().context("no UDP socket for the simulated people")?;
-        let base = plan.number as u32 * ADDRESSES + FIRST_ADDRESS;
+        let wire = wire::Wire::bind(plan.is_routed).context("no UDP socket for the simulated people")?;
+        let addresses = plan.addresses;
         let granted = wire.granted();
         let (commands, inbox) = mpsc::channel();
         let name = format!("crowd-{}", plan.number);
         let thread = std::thread::Builder::new()
             .name(name)
-            .spawn(move || thread::Worker::new(wire, base, inbox, plan).run())
+            .spawn(move || thread::Worker::new(wire, inbox, plan).run())
             .context("no thread for the simulated people")?;
         Ok(Self {
             commands,
             next: AtomicU32::new(0),
-            base,
+            addresses,
             thread: std::sync::Mutex::new(Some(thread)),
             granted,
         })
@@ -158,8 +151,8 @@ impl Crowd {
 
     /// A place that nobody has had yet, and its address.
     pub(crate) fn place(&self) -> (Place, Ipv4Addr) {
-        let number = self.next.fetch_add(1, Ordering::Relaxed) % (ADDRESSES - FIRST_ADDRESS);
-        (Place(number), address(self.base, Place(number)))
+        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.addresses.count;
+        (Place(number), self.addresses.address(number))
     }
 
     /// Lets somebody connect.
@@ -190,12 +183,4 @@ impl Crowd {
         let thread = thread.context("the crowd has ended already")?;
         thread.join().map_err(|_| anyhow::anyhow!("a thread of the load generator has panicked"))
     }
-}
-
-fn address(base: u32, place: Place) -> Ipv4Addr {
-    Ipv4Addr::from((127 << 24) + base + place.0)
-}
-
-fn place_of(base: u32, address: Ipv4Addr) -> Place {
-    Place(u32::from(address).wrapping_sub((127 << 24) + base))
 }

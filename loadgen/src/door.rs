@@ -33,7 +33,7 @@ pub(crate) struct Door {
     room: usize,
     pub(crate) identity: Identity,
     role: Role,
-    /// Where they come from, on loopback.
+    /// Where they come from, on loopback or where a network is this machine's.
     local: Ipv4Addr,
     /// The signaling node that is theirs, by its number.
     node: usize,
@@ -103,7 +103,9 @@ impl Door {
         let token = sign(&run.options, Some(&run.rooms[self.room]), Some(&self.identity), self.role);
         let token = token.map_err(|_| Refusal::of("token"))?;
         let mut pass = Pass { token, resume: self.resume.clone() };
-        let entered = Session::enter(&run.target.nodes[self.node], self.local, &mut pass, watch).await;
+        let node = &run.target.nodes[self.node];
+        let from = (run.options.home.is_some() || node.is_on_loopback()).then_some(self.local);
+        let entered = Session::enter(node, from, &mut pass, watch).await;
         self.resume = pass.resume;
         let (session, mut welcome) = entered?;
         self.resume = Some(std::mem::take(&mut welcome.resume));

@@ -55,7 +55,7 @@ pub(crate) struct Ear {
     /// Sending time of the first frame heard that was owed.
     first_ns: Option<u64>,
     has_heard: bool,
-    /// When this came over from another peer. That one has brought some of what was sent before.
+    /// Until when another peer has brought some of what they hear.
     moved_ns: u64,
     here: Part,
     /// Where they were before, in order: nearly always nowhere.
@@ -108,9 +108,9 @@ impl Ear {
         Self { ready_ns, here, ..Self::default() }
     }
 
-    /// From now on another peer brings what they hear.
-    pub(crate) fn comes_over(&mut self, now_ns: u64, via: Via) {
-        self.moved_ns = now_ns;
+    /// From now on another peer brings what they hear, and until then the one before as well.
+    pub(crate) fn comes_over(&mut self, now_ns: u64, until_ns: u64, via: Via) {
+        self.moved_ns = until_ns;
         self.moves(now_ns, via);
     }
 

@@ -24,6 +24,7 @@ mod ear;
 pub mod figures;
 mod garbage;
 mod groups;
+pub mod home;
 pub mod html;
 mod ledger;
 mod listener;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use protocol::token::Keys;
 
+pub use crate::home::Home;
 pub use crate::target::{MAX_URLS, Url, UrlError};
 
 /// What a run is asked for.
@@ -12,6 +13,8 @@ pub use crate::target::{MAX_URLS, Url, UrlError};
 pub struct Options {
     /// The signaling nodes: people are spread over them, and go to the next where theirs does not answer.
     pub urls: Vec<Url>,
+    /// The network in which the simulated people live; none: towards loopback 127.0.0.0/8, else this machine's address.
+    pub home: Option<Home>,
     /// Name of the API key that signs tokens.
     pub signer: String,
     /// The keys.

@@ -59,17 +59,17 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Joins, from an address of one's own where the server is on loopback. Whoever is told to come back
-    /// does, with another WebSocket: the server has closed the one before.
+    /// Joins, `from` an address of one's own, where there is one. Whoever is told to come back does, with another WebSocket: the
+    /// server has closed the one before.
     pub(crate) async fn enter(
         node: &Node,
-        local: Ipv4Addr,
+        from: Option<Ipv4Addr>,
         pass: &mut Pass,
         watch: &mut Watch,
     ) -> Result<(Self, Box<Welcome>), Refusal> {
         let until = Instant::now() + APPOINTMENTS;
         loop {
-            match Self::try_to_enter(node, local, pass, watch).await {
+            match Self::try_to_enter(node, from, pass, watch).await {
                 Ok(entered) => return Ok(entered),
                 Err(refusal) => match refusal.pause(until, watch) {
                     Some(pause) => sleep(pause).await,
@@ -81,11 +81,11 @@ impl Session {
 
     async fn try_to_enter(
         node: &Node,
-        local: Ipv4Addr,
+        from: Option<Ipv4Addr>,
         pass: &mut Pass,
         watch: &mut Watch,
     ) -> Result<(Self, Box<Welcome>), Refusal> {
-        let opened = timeout(PATIENCE, Self::connect(node, local)).await;
+        let opened = timeout(PATIENCE, Self::connect(node, from)).await;
         let mut session = opened.map_err(|_| Refusal::of("connect_timeout"))??;
         let welcome = match session.join(pass, watch).await {
             // It was too late for this one: then the token opens, on the same WebSocket.
@@ -97,8 +97,8 @@ impl Session {
         Ok((session, welcome))
     }
 
-    async fn connect(node: &Node, local: Ipv4Addr) -> Result<Self, Refusal> {
-        let stream = dial(node, local).await.map_err(|error| Refusal::of(explain(&error)))?;
+    async fn connect(node: &Node, from: Option<Ipv4Addr>) -> Result<Self, Refusal> {
+        let stream = dial(node, from).await.map_err(|error| Refusal::of(explain(&error)))?;
         let _ = stream.set_nodelay(true);
         let config = WebSocketConfig::default().read_buffer_size(BUFFER).write_buffer_size(0);
         let url = format!("ws://{}/v1/join", node.authority());
@@ -256,13 +256,13 @@ impl From<&ApiError> for Refusal {
     }
 }
 
-async fn dial(node: &Node, local: Ipv4Addr) -> std::io::Result<TcpStream> {
+async fn dial(node: &Node, from: Option<Ipv4Addr>) -> std::io::Result<TcpStream> {
     let socket = match node.address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    if node.is_on_loopback() {
-        socket.bind((local, 0).into())?;
+    if let Some(from) = from {
+        socket.bind((from, 0).into())?;
     }
     socket.connect(node.address).await
 }

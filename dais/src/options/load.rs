@@ -24,6 +24,7 @@ impl Load {
         let probes = values.or("probes", 2u32.min(listeners));
         Self(Options {
             urls: urls(values),
+            home: values.one("from"),
             signer: String::new(),
             keys: Keys::default(),
             rooms,

@@ -6,7 +6,8 @@ use anyhow::ensure;
 use protocol::RoomId;
 
 use crate::clock::now_ns;
-use crate::crowd::{Crowd, CrowdPlan, Identity as Certificate, MAX_CROWDS, Seconds, TalkPlan};
+use crate::crowd::{Crowd, CrowdPlan, Identity as Certificate, Seconds, TalkPlan};
+use crate::home::{MAX_CROWDS, Part};
 use crate::run::Run;
 use crate::target::Target;
 use crate::{Options, garbage};
@@ -45,7 +46,7 @@ pub(super) fn check_against(options: &Options, target: &Target) -> anyhow::Resul
 /// Everybody is an open file, their WebSocket; towards another machine a UDP socket too.
 fn check_files(options: &Options, target: &Target) -> anyhow::Result<()> {
     let people = u64::from(options.rooms) * u64::from(options.listeners + options.speakers);
-    let each = if target.is_on_loopback() { 1 } else { 2 };
+    let each = if options.home.is_some() || target.is_on_loopback() { 1 } else { 2 };
     // A probe has sockets and timers of its own.
     let needed = each * people + 4 * u64::from(options.probes) + SPARE_FILES;
     let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
@@ -85,9 +86,11 @@ pub(super) fn assemble(
     let threads = threads(&options);
     let (tell, mut notes): (Vec<_>, Vec<_>) = (0..=threads).map(|_| mpsc::channel()).unzip();
     let talk = TalkPlan { pattern: options.talk, rooms: options.rooms, speakers: options.speakers, tell };
+    let (home, is_routed) = (options.home, options.home.is_some());
     let start = |number, notes, talk| {
         let (identity, seconds) = (Arc::clone(&identity), Arc::clone(seconds));
-        Crowd::start(CrowdPlan { number, identity, notes, seconds, talk })
+        let addresses = home.map_or(Part::on_loopback(number), |home| home.part(number, threads + 1));
+        Crowd::start(CrowdPlan { number, addresses, is_routed, identity, notes, seconds, talk })
     };
     let stage = start(0, notes.remove(0), Some(talk))?;
     let audience = notes.into_iter().enumerate().map(|(index, notes)| start(index + 1, notes, None));

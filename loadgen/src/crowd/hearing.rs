@@ -93,6 +93,18 @@ impl Ears {
         self.tally.frames_per_packet[audible.min(6)] += 1;
     }
 
+    /// Takes a packet that came where somebody was before: heard is what they lack.
+    pub(super) fn take_echo(&mut self, arrival: &Arrival, peer: &mut Peer, plain: &[u8]) {
+        let Ok(packet) = rtp::Packet::parse(plain) else { return };
+        let Ok(opus) = opus::Packet::parse(packet.payload) else { return };
+        let csrc = packet.csrcs().next().unwrap_or_default();
+        let twice = self.tally.duplicates;
+        for frame in opus.frames().iter().filter(|frame| frame.len() > 1) {
+            self.hear_frame(arrival, peer, csrc, frame);
+        }
+        self.tally.duplicates = twice;
+    }
+
     /// Hears the frames of a packet; how many were audible. What was joined with silence shows how long the
     /// packets are that this listener gets.
     fn hear(&mut self, arrival: &Arrival, peer: &mut Peer, csrc: u32, packet: &rtp::Packet<'_>) -> usize {

@@ -33,6 +33,10 @@ const CONNECT_NS: u64 = 8 * SECOND;
 /// Even a silent room sends something every 400 ms: who hears nothing for so long asks for media again.
 const SILENCE_NS: u64 = SECOND;
 
+/// For how long both are heard where somebody is moved: a page in a browser goes over once the new one sounds, which
+/// is no sooner, and lets the old one go after that.
+pub(super) const FADE_NS: u64 = 100 * MS;
+
 /// Nothing is to be done any more.
 const NEVER: u64 = u64::MAX;
 
@@ -87,6 +91,8 @@ pub(super) struct Peer {
     pub(super) speaker: Option<usize>,
     /// Whose account goes on here once this flows.
     pub(super) instead_of: Option<Place>,
+    /// Where they hear now: what still comes here is heard there, until they have gone over.
+    pub(super) fades_into: Option<Place>,
     pub(super) local: Ipv4Addr,
     pub(super) remote: SocketAddrV4,
     credentials: Credentials,
@@ -159,6 +165,7 @@ impl Peer {
             own,
             speaker: speaks.flatten(),
             instead_of,
+            fades_into: None,
             local,
             remote,
             credentials,
@@ -319,7 +326,7 @@ impl Peer {
     pub(super) fn flow(&mut self, now_ns: u64, before: Option<&mut Self>) {
         if let Some(before) = before {
             std::mem::swap(&mut self.ear, &mut before.ear);
-            self.ear.comes_over(now_ns, self.via);
+            self.ear.comes_over(now_ns, now_ns + FADE_NS, self.via);
             if !self.ear.has_heard() {
                 (self.why, self.asked_ns) = (before.why, before.asked_ns);
             }
@@ -328,6 +335,13 @@ impl Peer {
         if let Some(connected) = self.connected.take() {
             let _ = connected.send(Ok(self.ready_ns));
         }
+    }
+
+    /// They hear with another peer from now on.
+    pub(super) fn fade(&mut self, into: Place) {
+        self.fades_into = Some(into);
+        self.forget();
+        self.rest();
     }
 
     /// They are with other nodes now.

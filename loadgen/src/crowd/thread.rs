@@ -1,6 +1,6 @@
 //! The thread of a crowd. Everything of a millisecond happens in one pass; nothing here waits.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ mod shaking;
 use super::backlog::{Backlog, Step};
 use super::dtls::Handshakes;
 use super::hearing::Ears;
-use super::peer::{Due, Peer, Phase, Timer, remote_of};
+use super::peer::{Due, FADE_NS, Peer, Phase, Timer, remote_of};
 use super::socket::{Arrival, Inbound};
 use super::talk::{Microphone, Room, TalkPlan};
 use super::tally::Tally;
 use super::wire::{Came, Wire};
-use super::{Command, CrowdPlan, Newcomer, Place, address, place_of};
+use super::{Command, CrowdPlan, Newcomer, Part, Place};
 use crate::clock::now_ns;
 
 /// How often the socket is looked at: then nobody has to wake us.
@@ -26,7 +26,7 @@ const LOOKS: usize = 256;
 
 pub(super) struct Worker {
     wire: Wire,
-    base: u32,
+    addresses: Part,
     inbox: mpsc::Receiver<Command>,
     ears: Ears,
     /// By place; places are never given twice, so it only grows, by eight bytes for each.
@@ -39,21 +39,23 @@ pub(super) struct Worker {
     talk: Option<TalkPlan>,
     rooms: Vec<Room>,
     microphones: HashMap<Place, Microphone>,
+    /// Those who hear elsewhere by now, and when they are over.
+    fading: VecDeque<(u64, Place)>,
     second: u64,
     out: Vec<u8>,
 }
 
 impl Worker {
-    pub(super) fn new(wire: Wire, base: u32, inbox: mpsc::Receiver<Command>, plan: CrowdPlan) -> Self {
+    pub(super) fn new(wire: Wire, inbox: mpsc::Receiver<Command>, plan: CrowdPlan) -> Self {
         let now_ns = now_ns();
-        let CrowdPlan { identity, notes, seconds, talk, .. } = plan;
+        let CrowdPlan { addresses, identity, notes, seconds, talk, .. } = plan;
         let rooms = talk.as_ref().map_or(Vec::new(), |plan| {
             (0..plan.rooms).map(|number| Room::new(number, plan, now_ns)).collect()
         });
         let second = seconds.of(now_ns);
         Self {
             wire,
-            base,
+            addresses,
             inbox,
             ears: Ears::new(notes, seconds),
             peers: Vec::new(),
@@ -64,6 +66,7 @@ impl Worker {
             talk,
             rooms,
             microphones: HashMap::new(),
+            fading: VecDeque::new(),
             second,
             out: Vec::with_capacity(2_048),
         }
@@ -77,6 +80,7 @@ impl Worker {
             self.look(&mut inbound);
             self.talk();
             self.timers();
+            self.let_go();
             self.work_off();
             self.close_second(false);
             // Whoever waits for their handshake need not wait for the next tick.
@@ -126,7 +130,7 @@ impl Worker {
         if newcomer.speaks.is_some() {
             self.microphones.insert(place, Microphone::new());
         }
-        let peer = Peer::new(newcomer, address(self.base, place), remote, now_ns);
+        let peer = Peer::new(newcomer, self.addresses.address(place.0), remote, now_ns);
         let index = place.0 as usize;
         if self.peers.len() <= index {
             self.peers.resize_with(index + 1, || None);
@@ -137,6 +141,9 @@ impl Worker {
 
     /// Closes somebody's account. What still comes for them is a stray.
     fn remove(&mut self, place: Place) {
+        if self.fades(place) {
+            return;
+        }
         if let Some(mut peer) = self.take_out(place)
             && peer.flows()
         {
@@ -149,27 +156,49 @@ impl Worker {
         self.handshakes.forget(Instant::now(), place);
         self.microphones.remove(&place);
         self.wire.close(place);
-        self.connected -= u64::from(peer.flows());
+        self.connected -= u64::from(peer.flows() && peer.fades_into.is_none());
         Some(peer)
     }
 
-    /// Somebody's first packet has come: they hear and speak here from now on, and nowhere else.
+    fn fades(&self, place: Place) -> bool {
+        matches!(self.peers.get(place.0 as usize), Some(Some(peer)) if peer.fades_into.is_some())
+    }
+
+    /// Takes out whoever has gone over.
+    fn let_go(&mut self) {
+        let now_ns = now_ns();
+        while let Some((_, place)) = self.fading.pop_front_if(|(until_ns, _)| *until_ns <= now_ns) {
+            self.take_out(place);
+        }
+    }
+
+    /// Somebody's first packet has come: they hear and speak here from now on. What is still on its way to where they
+    /// were is heard too: whoever listens in a browser is faded over.
     fn flow(&mut self, place: Place) {
         let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) else { return };
         let (room, speaker) = (peer.room, peer.speaker);
-        let mut before = peer.instead_of.take().and_then(|before| self.take_out(before));
+        let predecessor = peer.instead_of.take().filter(|before| !self.fades(*before));
+        let mut before = predecessor.and_then(|before| self.peers.get_mut(before.0 as usize)?.take());
         if let Some(before) = &before {
             self.ears.count_wraps(before);
         }
         let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) else { return };
         // Not when this pass began: the peer before may have brought what was said since.
-        peer.flow(now_ns(), before.as_deref_mut());
+        let now_ns = now_ns();
+        peer.flow(now_ns, before.as_deref_mut());
         if self.ears.is_closed {
             peer.forget();
         }
         self.timers.push(std::cmp::Reverse((peer.next_timer(), place)));
         self.connected += 1;
         self.ears.current.counts.joins += u64::from(before.is_none());
+        if let Some((mut before, at)) = before.zip(predecessor) {
+            self.connected -= u64::from(before.flows());
+            self.microphones.remove(&at);
+            before.fade(place);
+            self.peers[at.0 as usize] = Some(before);
+            self.fading.push_back((now_ns + FADE_NS, at));
+        }
         let room = self.rooms.iter_mut().find(|other| other.number == room);
         if let Some(speaker) = speaker.and_then(|index| room?.speakers.get_mut(index)) {
             speaker.place = Some(place);
@@ -179,7 +208,7 @@ impl Worker {
     /// Closes everybody's account.
     fn close_all(&mut self) {
         for peer in self.peers.iter_mut().flatten() {
-            if peer.flows() {
+            if peer.flows() && peer.fades_into.is_none() {
                 self.ears.close(peer);
                 peer.forget();
             }
@@ -203,7 +232,7 @@ impl Worker {
                 self.call_up(inbound);
             }
             for (arrival, bytes) in inbound.messages() {
-                let place = whose.unwrap_or_else(|| place_of(self.base, arrival.to));
+                let place = whose.unwrap_or_else(|| Place(self.addresses.number(arrival.to)));
                 for datagram in bytes.chunks_mut(arrival.segment) {
                     self.take(place, &arrival, datagram);
                 }
@@ -215,7 +244,7 @@ impl Worker {
     /// one after the other was 30 % of this thread's time, asking for all at once makes it 20 %.
     fn call_up(&self, inbound: &Inbound) {
         for to in inbound.receivers() {
-            let place = place_of(self.base, to);
+            let place = Place(self.addresses.number(to));
             let peer = self.peers.get(place.0 as usize).and_then(Option::as_ref);
             std::hint::black_box(peer.map(|peer| peer.is_connected()));
         }
@@ -239,6 +268,14 @@ impl Worker {
         let Some(Some(peer)) = self.peers.get_mut(place.0 as usize) else { return };
         let length = datagram.len() as u64;
         let Some(plain) = self.ears.open(peer, datagram) else { return };
+        if let Some(heir) = peer.fades_into {
+            if !self.fades(heir)
+                && let Some(Some(heir)) = self.peers.get_mut(heir.0 as usize)
+            {
+                self.ears.take_echo(arrival, heir, plain);
+            }
+            return;
+        }
         if peer.hear(self.ears.tick_ns) {
             self.flow(place);
         }

@@ -1,6 +1,7 @@
-//! The sockets of a crowd: one for all whose server is on loopback, one each for the others.
+//! The sockets of a crowd: one for all who have addresses of their own, one each for the others.
 //!
-//! Towards another machine everybody has the same address, so only a port of their own tells them apart.
+//! Those whose server is on loopback have one, or all where a network is this machine's. Otherwise everybody has the
+//! same address towards another machine, so only a port of their own tells them apart.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -23,6 +24,8 @@ const EVENTS: usize = 1_024;
 /// All sockets of a crowd.
 pub(super) struct Wire {
     shared: CrowdSocket,
+    /// It is for everybody.
+    is_routed: bool,
     /// Made with the first one that is needed.
     own: Option<Own>,
 }
@@ -51,8 +54,8 @@ pub(super) enum Came {
 
 impl Wire {
     /// With the shared socket alone.
-    pub(super) fn bind() -> io::Result<Self> {
-        Ok(Self { shared: CrowdSocket::bind(BUFFER)?, own: None })
+    pub(super) fn bind(is_routed: bool) -> io::Result<Self> {
+        Ok(Self { shared: CrowdSocket::bind(BUFFER)?, is_routed, own: None })
     }
 
     /// How many bytes may wait in the shared socket.
@@ -62,7 +65,7 @@ impl Wire {
 
     /// Lets somebody reach `remote`.
     pub(super) fn open(&mut self, place: Place, remote: SocketAddrV4) -> io::Result<()> {
-        if remote.ip().is_loopback() {
+        if self.is_routed || remote.ip().is_loopback() {
             return Ok(());
         }
         let own = match &mut self.own {
@@ -177,7 +180,7 @@ mod tests {
     fn towards_another_machine_everybody_has_a_port_of_their_own() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let SocketAddr::V4(there) = server.local_addr().unwrap() else { panic!("IPv4 was asked for") };
-        let mut wire = Wire::bind().unwrap();
+        let mut wire = Wire::bind(false).unwrap();
         let far = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 7100);
         let (anna, ben) = (Place(1), Place(2));
         for place in [anna, ben] {

@@ -198,7 +198,7 @@ fn a_frame_that_is_too_late_to_be_played_ends_no_gap() {
 fn what_the_peer_before_has_brought_is_no_duplicate_of_the_server() {
     let (speech, mut ear) = (Speech::of(0..20), ear_from(START));
     (0..10).for_each(|frame| assert_ne!(speech.hear(&mut ear, frame, 30), Heard::Unknown));
-    ear.comes_over(START + 11 * FRAME, FIRST);
+    ear.comes_over(START + 11 * FRAME, START + 11 * FRAME, FIRST);
     assert_eq!(speech.hear(&mut ear, 8, 70), Heard::Before);
     (10..20).for_each(|frame| assert_ne!(speech.hear(&mut ear, frame, 30), Heard::Unknown));
     assert_eq!(speech.hear(&mut ear, 12, 70), Heard::Again);

@@ -12,6 +12,9 @@ pub struct Config {
     /// All of its nodes.
     #[serde(default)]
     pub urls: Vec<String>,
+    /// The network in which the simulated people were, where one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Rooms; listeners and speakers are for each.
     pub rooms: u32,
     /// Listeners of each room, probes included.
@@ -57,6 +60,7 @@ impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("dais load")?;
         self.urls.iter().try_for_each(|url| write!(f, " --url {url}"))?;
+        self.from.iter().try_for_each(|from| write!(f, " --from {from}"))?;
         write!(f, " --listeners {} --speakers {}", self.listeners, self.speakers)?;
         if self.rooms != 1 {
             write!(f, " --rooms {}", self.rooms)?;

@@ -51,6 +51,7 @@ impl From<&Options> for Config {
         Self {
             url: options.urls.first().map(ToString::to_string).unwrap_or_default(),
             urls: options.urls.iter().map(ToString::to_string).collect(),
+            from: options.home.map(|home| home.to_string()),
             rooms: options.rooms,
             listeners: options.listeners,
             speakers: options.speakers,

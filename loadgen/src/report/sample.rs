@@ -40,6 +40,7 @@ pub(crate) fn options() -> Options {
     let requirements = ["first_audio_ms.p99<1500", "audio.loss_ratio<=0.0005"];
     Options {
         urls: vec!["http://127.0.0.1:7000".parse().unwrap()],
+        home: None,
         signer: "dais".into(),
         keys: Keys::default(),
         rooms: 1,

@@ -61,7 +61,7 @@ async fn whoever_is_told_to_come_back_does_and_it_is_counted() {
 
     let board = std::sync::Arc::new(crate::watch::Board::new(1));
     let mut watch = Watch::new(std::sync::Arc::clone(&board));
-    let (mut session, welcome) = Session::enter(&node, HOME, &mut pass(), &mut watch).await.unwrap();
+    let (mut session, welcome) = Session::enter(&node, Some(HOME), &mut pass(), &mut watch).await.unwrap();
     assert_eq!((welcome.presence_version, welcome.resume.as_str()), (7, "r2"));
     let answer = session.ask_patiently(ClientMessage::RaiseHand, &mut watch).await.unwrap();
     assert_eq!(answer.kind(), "ok");
@@ -78,7 +78,7 @@ async fn an_appointment_that_is_too_far_off_is_a_no() {
     let (node, listener) = door().await;
     let server = tokio::spawn(serve(listener, vec![vec![later(121_000)]]));
     let mut watch = Watch::new(std::sync::Arc::new(crate::watch::Board::new(1)));
-    let refused = Session::enter(&node, HOME, &mut pass(), &mut watch).await;
+    let refused = Session::enter(&node, Some(HOME), &mut pass(), &mut watch).await;
     assert_eq!(refused.err().map(|refusal| refusal.code), Some("unavailable".to_owned()));
     assert_eq!(server.await.unwrap().len(), 1);
 }
@@ -89,7 +89,7 @@ async fn a_no_without_an_appointment_is_one_at_once() {
     let no = json!({ "type": "error", "code": "banned", "message": "not here" });
     let server = tokio::spawn(serve(listener, vec![vec![no]]));
     let mut watch = Watch::new(std::sync::Arc::new(crate::watch::Board::new(1)));
-    let refused = Session::enter(&node, HOME, &mut pass(), &mut watch).await;
+    let refused = Session::enter(&node, Some(HOME), &mut pass(), &mut watch).await;
     assert_eq!(refused.err().map(|refusal| refusal.code), Some("banned".to_owned()));
     server.await.unwrap();
 }

@@ -13,12 +13,14 @@ fn worker() -> (Worker, mpsc::Sender<Command>) {
     let (commands, inbox) = mpsc::channel();
     let plan = CrowdPlan {
         number: 1,
+        addresses: Part::on_loopback(0),
+        is_routed: false,
         identity: Arc::new(Identity::generate().unwrap()),
         notes: mpsc::channel().1,
         seconds: Arc::new(Seconds::new(now_ns())),
         talk: None,
     };
-    (Worker::new(Wire::bind().unwrap(), 0, inbox, plan), commands)
+    (Worker::new(Wire::bind(false).unwrap(), inbox, plan), commands)
 }
 
 /// Somebody whose server is at a port where nobody answers.
@@ -72,7 +74,7 @@ fn whoever_is_moved_before_the_first_frame_still_waits_for_it() {
     assert_eq!(waits_for(&worker, 0), (Why::Returns, 700), "until the new one flows");
     flow(&mut worker, 2);
     assert_eq!(waits_for(&worker, 2), (Why::Returns, 700), "they were cut at 700 and hear nothing yet");
-    assert!(worker.peers[0].is_none(), "the old one goes with the new one's first packet");
+    assert!(worker.fades(Place(0)), "the old one goes with the new one's first packet");
     worker.add(newcomer(3, Why::Moves, 960, Some(0)));
     flow(&mut worker, 3);
     assert_eq!(waits_for(&worker, 3), (Why::Moves, 960), "nobody is there any more");
@@ -94,6 +96,22 @@ fn an_account_goes_on_where_somebody_moves_to_and_is_one() {
     let via: Vec<_> = account.stays.iter().map(|stay| (stay.via.media, stay.via.signaling)).collect();
     assert_eq!(via, [(1, 3), (1, 0), (0, 0)]);
     assert_eq!(worker.connected, 0);
+}
+
+#[test]
+fn where_somebody_was_is_heard_until_they_have_gone_over_and_then_is_gone() {
+    let (mut worker, _commands) = worker();
+    worker.add(newcomer(0, Why::Joins, 0, None));
+    flow(&mut worker, 0);
+    worker.add(newcomer(1, Why::Moves, 0, Some(0)));
+    flow(&mut worker, 1);
+    worker.remove(Place(0));
+    worker.let_go();
+    assert!(worker.fades(Place(0)), "the server lets it go later");
+    worker.fading[0].0 = now_ns();
+    worker.let_go();
+    assert!(worker.peers[0].is_none() && worker.fading.is_empty());
+    assert_eq!((worker.connected, worker.ears.tally.accounts.len()), (1, 0), "the account goes on");
 }
 
 #[test]
