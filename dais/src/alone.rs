@@ -14,10 +14,13 @@ use protocol::NodeId;
 use protocol::node::NodeKind;
 use service::config::Values;
 use service::runtime::Threads;
+use service::{Metrics, Shutdown};
+use transport::Remote;
 
 use crate::failure::Failure;
+use crate::followed::Followed;
 use crate::media::{Nodes, Spot};
-use crate::options::{Access, Cluster, Framing, Media, Missing, Place, Process, Store, Web};
+use crate::options::{Access, Cluster, Framing, Media, Missing, Place, Process, Store, Trust, Web, key_in};
 use crate::process::{self, Surroundings};
 use crate::shared::{self, Shared};
 
@@ -37,20 +40,23 @@ fn media_node(mut values: Values, kind: NodeKind) -> Result<(), Failure> {
     cluster.check(&mut values, media.local);
     let framing = Framing::read(&mut values);
     let place = Place::read(&mut values, kind);
+    let trust = Trust::read(&mut values, &cluster, Remote { node: place.node.clone(), kind }, media.local);
     let options = Process::read(&mut values);
     values.check()?;
+    let trust = trust.expect("without it the check has failed");
 
     Ok(process::run(&options, &values, Threads { count: None, ..process::MEDIA }, async |around| {
         media.warn_if_private();
-        let authority = cluster.authority()?;
-        let (bus, drivers) = join(cluster, &place.node, &around);
-        let shared = Shared::new(bus.clone());
         let metrics = around.registry.node(place.node.as_str(), place.region.as_str());
+        let (bus, drivers) = join(cluster, &place.node, &metrics, &around);
+        let shared = Shared::new(bus.clone());
         shared.start(&around.tasks, &metrics, &around.readiness, vec![place.node.clone()]);
         shared::count_refused(bus, &around.tasks, &metrics);
         let serve = async {
-            let nodes = Nodes::new(&shared, &around.tasks, &around.registry, &media, authority)?;
-            let spot = Spot { place, media: media.bind, link: media.link_of_part(), shards: media.shards };
+            let credentials = trust.start(&around.tasks, &metrics);
+            let nodes = Nodes::new(&shared, &around.tasks, &around.registry, &media)?;
+            let (bind, link, shards) = (media.bind, media.link_of_part(), media.shards);
+            let spot = Spot { place, credentials, media: bind, link, shards };
             match kind {
                 NodeKind::Origin => nodes.origin(spot).await?,
                 _ => nodes.edge(spot, framing).await?,
@@ -77,9 +83,9 @@ pub(crate) fn signaling(mut values: Values) -> Result<(), Failure> {
     Ok(process::run(&options, &values, process::PEOPLE, async |around| {
         let store = RedisStore::new(store.url, &store.prefix, web.store_limits())?;
         reach(&store, &around);
-        let (bus, drivers) = join(cluster, &place.node, &around);
-        let shared = Shared::new(bus.clone());
         let metrics = around.registry.node(place.node.as_str(), place.region.as_str());
+        let (bus, drivers) = join(cluster, &place.node, &metrics, &around);
+        let shared = Shared::new(bus.clone());
         shared.start(&around.tasks, &metrics, &around.readiness, Vec::new());
         shared::count_refused(bus, &around.tasks, &metrics);
         let serve = async {
@@ -100,7 +106,7 @@ struct Drivers {
 
 /// The bus between the parts. The process is not ready before it was reached once; later outages are
 /// everybody's, and taking all parts out of service would help nobody.
-fn join(cluster: Cluster, node: &NodeId, around: &Surroundings) -> (Arc<Sealed>, Drivers) {
+fn join(cluster: Cluster, node: &NodeId, metrics: &Metrics, around: &Surroundings) -> (Arc<Sealed>, Drivers) {
     let keys = cluster.keys();
     let (bus, driver) = NatsBus::new(cluster.nats);
     let (readiness, shutdown, reached) =
@@ -113,7 +119,38 @@ fn join(cluster: Cluster, node: &NodeId, around: &Surroundings) -> (Arc<Sealed>,
         }
     });
     let (bus, herald) = Sealed::new(bus, node.clone(), node::boot(), keys);
+    if let Some(file) = cluster.key_file {
+        let following = follow_key(file, bus.clone(), metrics.clone(), around.tasks.shutdown().clone());
+        around.tasks.part("cluster key", following);
+    }
     (bus, Drivers { nats: driver, herald })
+}
+
+/// Takes what is new in the file of the cluster's key, until the shutdown.
+async fn follow_key(
+    mut file: Followed<1>,
+    bus: Arc<Sealed>,
+    metrics: Metrics,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let help = "New keys of the cluster that could not be used.";
+    let refused = metrics.counter("dais_cluster_key_refused_total", help);
+    loop {
+        tokio::select! {
+            changed = file.changed() => changed?,
+            () = shutdown.begun() => return Ok(()),
+        }
+        match key_in(&file) {
+            Ok(key) => {
+                tracing::info!("the key of the cluster is new");
+                bus.renew(key.keys());
+            }
+            Err(error) => {
+                refused.inc();
+                tracing::warn!(%error, "a new key of the cluster cannot be used, the old one is kept");
+            }
+        }
+    }
 }
 
 /// The process is not ready before the rooms' store was reached once.

@@ -2,9 +2,13 @@
 
 mod addresses;
 mod alone;
+mod certificates;
+mod certs;
 mod doctor;
 mod failure;
 mod files;
+mod followed;
+mod health;
 mod layout;
 mod load;
 mod media;
@@ -58,9 +62,11 @@ fn run(command: &str, values: Values) -> ExitCode {
         "signaling" => alone::signaling(values),
         "nodes" => nodes::run(values),
         "drain" => nodes::drain(values),
+        "certs" => certs::run(values),
         "token" => token::run(values),
         "load" => load::run(values),
         "doctor" => doctor::run(values),
+        "health" => health::run(values),
         other => unreachable!("{other} is in the table of commands and not here"),
     };
     match result {

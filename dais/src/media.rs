@@ -8,7 +8,7 @@ use media::dtls::Certificate;
 use node::{Config, Surroundings};
 use protocol::node::NodeKind;
 use service::{Registry, Tasks};
-use transport::Authority;
+use transport::Credentials;
 
 use crate::options::{Bits, Framing, Media, Place};
 use crate::process::program;
@@ -20,8 +20,6 @@ pub(crate) struct Nodes<'a> {
     tasks: &'a Tasks,
     registry: &'a Registry,
     media: &'a Media,
-    /// Signs the nodes' links.
-    authority: Authority,
     /// Of all nodes: clients compare its fingerprint, nothing else.
     certificate: Arc<Certificate>,
 }
@@ -30,6 +28,8 @@ pub(crate) struct Nodes<'a> {
 pub(crate) struct Spot {
     /// Its name and region.
     pub(crate) place: Place,
+    /// Who it is, on links.
+    pub(crate) credentials: Credentials,
     /// First media address.
     pub(crate) media: SocketAddr,
     /// Of its links.
@@ -44,10 +44,9 @@ impl<'a> Nodes<'a> {
         tasks: &'a Tasks,
         registry: &'a Registry,
         media: &'a Media,
-        authority: Authority,
     ) -> anyhow::Result<Self> {
         let certificate = Arc::new(Certificate::generate().context("the certificate of the media")?);
-        Ok(Self { shared, tasks, registry, media, authority, certificate })
+        Ok(Self { shared, tasks, registry, media, certificate })
     }
 
     pub(crate) async fn origin(&self, spot: Spot) -> anyhow::Result<()> {
@@ -68,10 +67,10 @@ impl<'a> Nodes<'a> {
     }
 
     fn node(&self, spot: Spot, kind: NodeKind) -> anyhow::Result<(Config, Surroundings)> {
-        let Spot { place, media, link, shards } = spot;
+        let Spot { place, credentials, media, link, shards } = spot;
         let surroundings = Surroundings {
             bus: self.shared.bus.clone(),
-            identity: self.authority.issue(&place.node, kind)?,
+            credentials,
             certificate: self.certificate.clone(),
             metrics: self.registry.node(place.node.as_str(), place.region.as_str()),
             tasks: self.tasks.clone(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::ensure;
 use cluster::{Bus, NatsBus, Sealed, Subscription};
@@ -34,8 +34,7 @@ pub(crate) fn run(mut values: Values) -> Result<(), Failure> {
         let nodes: Vec<_> = nodes.into_values().collect();
         say(serde_json::to_string_pretty(&nodes).map_err(anyhow::Error::from)?);
     } else {
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        say(table(&nodes, now_ms).trim_end());
+        say(table(&nodes, node::unix_ms()).trim_end());
     }
     Ok(())
 }
@@ -118,7 +117,7 @@ async fn said_by(announcements: &mut Subscription, node: &NodeId) -> anyhow::Res
 }
 
 /// Everybody who is heard.
-async fn listen(bus: &Sealed) -> anyhow::Result<BTreeMap<NodeId, Announcement>> {
+pub(crate) async fn listen(bus: &Sealed) -> anyhow::Result<BTreeMap<NodeId, Announcement>> {
     let mut announcements = bus.subscribe(NODES).await?;
     let mut nodes: BTreeMap<NodeId, Announcement> = BTreeMap::new();
     let hear = async {
@@ -143,38 +142,39 @@ fn on_the_bus<T>(
     body: impl AsyncFnOnce(Arc<Sealed>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (keys, server) = (cluster.keys(), cluster.nats.server.host().to_owned());
-    runtime.block_on(async {
-        let (bus, nats) = NatsBus::new(cluster.nats);
-        let me = NodeId::new(&format!("asks-{:08x}", rand::random::<u32>()))?;
-        let (sealed, herald) = Sealed::new(bus.clone(), me, node::boot(), keys);
-        let body = async {
-            let reached = timeout(PATIENCE, bus.reached()).await;
-            ensure!(
-                reached.is_ok(),
-                "NATS at {server} does not let us in within {PATIENCE:?}: is it there, and are the credentials right?"
-            );
-            body(sealed).await
-        };
-        tokio::select! {
-            done = body => done,
-            result = herald.run() => anyhow::bail!("the bus is gone: {result:?}"),
-            never = nats.run() => match never {},
-        }
-    })
+    runtime.block_on(as_onlooker(&cluster, body))
+}
+
+/// Takes part in what is said for as long as `body` runs.
+pub(crate) async fn as_onlooker<T>(
+    cluster: &Cluster,
+    body: impl AsyncFnOnce(Arc<Sealed>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let (bus, nats) = NatsBus::new(cluster.nats.clone());
+    let me = NodeId::new(&format!("asks-{:08x}", rand::random::<u32>()))?;
+    let (sealed, herald) = Sealed::new(bus.clone(), me, node::boot(), cluster.keys());
+    let body = async {
+        let reached = timeout(PATIENCE, bus.reached()).await;
+        ensure!(
+            reached.is_ok(),
+            "NATS at {} does not let us in within {PATIENCE:?}: is it there, and are the credentials right?",
+            cluster.nats.server.host()
+        );
+        body(sealed).await
+    };
+    tokio::select! {
+        done = body => done,
+        result = herald.run() => anyhow::bail!("the bus is gone: {result:?}"),
+        never = nats.run() => match never {},
+    }
 }
 
 /// One line a node, by region and kind.
 fn table(nodes: &BTreeMap<NodeId, Announcement>, now_ms: u64) -> String {
-    let kind = |said: &Announcement| match said.kind {
-        NodeKind::Origin => "origin",
-        NodeKind::Edge => "edge",
-        NodeKind::Signaling => "signaling",
-    };
     let row = |said: &Announcement| {
         [
             said.node.to_string(),
-            kind(said).into(),
+            said.kind.as_str().into(),
             said.region.to_string(),
             if said.version.is_empty() { "older".into() } else { said.version.clone() },
             duration(now_ms.saturating_sub(said.boot)),
@@ -188,7 +188,7 @@ fn table(nodes: &BTreeMap<NodeId, Announcement>, now_ms: u64) -> String {
     let head = ["NODE", "KIND", "REGION", "VERSION", "UP", "CPU", "PEOPLE", "EGRESS", "STATE", "CLIENTS"];
     let mut rows = vec![head.map(str::to_owned)];
     let mut sorted: Vec<_> = nodes.values().collect();
-    sorted.sort_by_key(|said| (&said.region, kind(said), &said.node));
+    sorted.sort_by_key(|said| (&said.region, said.kind.as_str(), &said.node));
     rows.extend(sorted.into_iter().map(row));
     let widths: [usize; 10] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));

@@ -3,6 +3,7 @@
 //! Names and meaning are a contract: scripts hang on them. A command asks its groups for their values;
 //! what is wrong is collected and reported together.
 
+mod certs;
 mod cluster;
 mod keys;
 mod load;
@@ -11,16 +12,19 @@ mod process;
 #[cfg(test)]
 mod tests;
 mod token;
+mod trust;
 mod web;
 
 use service::config::{Command, Kind, Program, Setting};
 
-pub(crate) use cluster::{Cluster, Store};
+pub(crate) use certs::{Certs, Rotate};
+pub(crate) use cluster::{Cluster, Store, key_in};
 pub(crate) use keys::{Access, Missing};
 pub(crate) use load::Load;
 pub(crate) use media::{Bits, Framing, Media};
 pub(crate) use process::{Place, Process};
 pub(crate) use token::Wish;
+pub(crate) use trust::Trust;
 #[cfg(test)]
 use web::PublicUrl;
 pub(crate) use web::Web;
@@ -30,35 +34,35 @@ pub(crate) const PROGRAM: Program = Program {
     name: "dais",
     about: "Town halls: a few people speak on a stage, thousands listen, anybody can be called up.",
     version: env!("CARGO_PKG_VERSION"),
-    commands: &[UP, ORIGIN, EDGE, SIGNALING, NODES, DRAIN_NODE, TOKEN, LOAD, DOCTOR],
+    commands: &[UP, ORIGIN, EDGE, SIGNALING, NODES, DRAIN_NODE, CERTS, TOKEN, LOAD, DOCTOR, HEALTH],
 };
 
 const UP: Command = Command {
     name: "up",
     about: "Run a whole system in this process: signaling, one origin, two edges",
     example: "dais up --listen 0.0.0.0:7000 --api-key main --api-secret-file secret.txt",
-    settings: &[WEB, KEYS, MEDIA, EDGES, PROCESS],
+    settings: &[WEB, PAGES, KEYS, MEDIA, EDGES, ADMIN, LOGS],
 };
 
 const ORIGIN: Command = Command {
     name: "origin",
     about: "Run an origin: the speakers' SFU, root of the relay tree",
-    example: "dais origin --nats nats://10.0.0.5 --cluster-key-file cluster.key --region eu --node origin-1",
-    settings: &[MEDIA, LINKS, DRAIN, NODE, CLUSTER, PROCESS],
+    example: "dais origin --nats nats://10.0.0.5 --cluster-key-file cluster.key --cert-dir certs --region eu",
+    settings: &[MEDIA, LINKS, DRAIN, REGION, NODE, CLUSTER, ADMIN, LOGS],
 };
 
 const EDGE: Command = Command {
     name: "edge",
     about: "Run an edge: a relay node and the listeners' SFU",
-    example: "dais edge --nats nats://10.0.0.5 --cluster-key-file cluster.key --region eu --node edge-1",
-    settings: &[MEDIA, EDGES, LINKS, DRAIN, NODE, CLUSTER, PROCESS],
+    example: "dais edge --nats nats://10.0.0.5 --cluster-key-file cluster.key --cert-dir certs --node edge-1",
+    settings: &[MEDIA, EDGES, LINKS, DRAIN, REGION, NODE, CLUSTER, ADMIN, LOGS],
 };
 
 const SIGNALING: Command = Command {
     name: "signaling",
     about: "Run signaling: rooms, WebSocket and HTTP API, stage page",
     example: "dais signaling --nats nats://127.0.0.1 --api-key main --api-secret-file secret.txt",
-    settings: &[WEB, KEYS, REGIONS, DRAIN, NODE, CLUSTER, STORE, PROCESS],
+    settings: &[WEB, PAGES, KEYS, REGIONS, DRAIN, REGION, NODE, CLUSTER, STORE, ADMIN, LOGS],
 };
 
 const NODES: Command = Command {
@@ -73,6 +77,13 @@ const DRAIN_NODE: Command = Command {
     about: "Let the people of a node go elsewhere, so that it can be stopped",
     example: "dais drain edge-1 --nats nats://127.0.0.1",
     settings: &[DRAINING, CLUSTER],
+};
+
+const CERTS: Command = Command {
+    name: "certs",
+    about: "Make and renew the certificates with which nodes know each other",
+    example: "dais certs --dir certs --for origin/origin-1 --for edge/edge-1",
+    settings: &[CERTIFICATES],
 };
 
 const TOKEN: Command = Command {
@@ -91,9 +102,16 @@ const LOAD: Command = Command {
 
 const DOCTOR: Command = Command {
     name: "doctor",
-    about: "Check ports, addresses, limits, clock and servers, and say what to do about each",
-    example: "dais doctor --listen 0.0.0.0:7000",
-    settings: &[WEB, KEYS, MEDIA, CLUSTER, STORE, PROCESS],
+    about: "Check ports, addresses, limits, clocks, servers and links, and say what to do about each",
+    example: "dais doctor edge --nats nats://10.0.0.5 --cluster-key-file cluster.key --cert-dir certs",
+    settings: &[PARTS, WEB, KEYS, MEDIA, LINKS, REGION, CLUSTER, STORE, ADMIN],
+};
+
+const HEALTH: Command = Command {
+    name: "health",
+    about: "Ask a process of this machine whether it lives: for containers",
+    example: "dais health --admin 0.0.0.0:7001",
+    settings: &[ADMIN, HEALTHS],
 };
 
 const WEB: &[Setting] = &[
@@ -101,6 +119,9 @@ const WEB: &[Setting] = &[
     Setting::one("public-url", "URL", "What people type; goes into links and WHIP's Location"),
     Setting::one("tls-cert", "FILE", "Certificate chain (PEM) for HTTPS and WSS"),
     Setting::one("tls-key", "FILE", "Its private key (PEM)"),
+];
+
+const PAGES: &[Setting] = &[
     Setting::many("allow-origin", "ORIGIN", "Only these web pages may use and embed it [any]"),
     Setting::many("trusted-proxy", "CIDR", "Whose X-Forwarded-For is believed [nobody's]"),
     Setting { name: "limit", value: "NAME=N", kind: Kind::Pairs('='), help: "A limit, see docs/limits.md" },
@@ -134,11 +155,14 @@ const EDGES: &[Setting] = &[
     Setting::one("max-egress", "BITS", "Bits per second for which an edge takes listeners: 900M [any]"),
 ];
 
-const LINKS: &[Setting] = &[Setting::many(
-    "link-ip",
-    "IP",
-    "Address to tell other nodes; a private one is for those of its region [as to clients]",
-)];
+const LINKS: &[Setting] = &[
+    Setting::many(
+        "link-ip",
+        "IP",
+        "Address to tell other nodes; a private one is for those of its region [as to clients]",
+    ),
+    Setting::one("cert-dir", "DIR", "Its certificate, from `dais certs` [on loopback: none]"),
+];
 
 const REGIONS: &[Setting] = &[
     Setting {
@@ -153,10 +177,9 @@ const REGIONS: &[Setting] = &[
 const DRAIN: &[Setting] =
     &[Setting::one("drain", "TIME", "Over how long it lets its people go when it is to stop [30s]")];
 
-const NODE: &[Setting] = &[
-    Setting::one("region", "NAME", "Where this node is [local]"),
-    Setting::one("node", "NAME", "What it is called [its kind and number 1]"),
-];
+const REGION: &[Setting] = &[Setting::one("region", "NAME", "Where this node is [local]")];
+
+const NODE: &[Setting] = &[Setting::one("node", "NAME", "What it is called [its kind and number 1]")];
 
 const CLUSTER: &[Setting] = &[
     Setting::one("nats", "URL", "Bus between the parts: nats://user:password@host:4222, or tls://"),
@@ -170,6 +193,9 @@ const CLUSTER: &[Setting] = &[
     Setting::one("cluster-key-file", "FILE", "File with it; a second one in its second line"),
 ];
 
+const PARTS: &[Setting] =
+    &[Setting::word("part", "PART", "Whose options these are: up, origin, edge or signaling [up]")];
+
 const DRAINING: &[Setting] = &[
     Setting::word("which", "NODE", "Its name, as `dais nodes` shows it"),
     Setting::flag("undo", "Have it take people again"),
@@ -182,8 +208,22 @@ const STORE: &[Setting] = &[
     Setting::one("redis-prefix", "NAME", "What its keys begin with [dais]"),
 ];
 
-const PROCESS: &[Setting] = &[
-    Setting::one("admin", "ADDR", "/metrics, /health and /ready [127.0.0.1:7001]"),
+const ADMIN: &[Setting] = &[Setting::one("admin", "ADDR", "/metrics, /health and /ready [127.0.0.1:7001]")];
+
+const HEALTHS: &[Setting] = &[Setting::flag("ready", "Whether it also admits newcomers")];
+
+const CERTIFICATES: &[Setting] = &[
+    Setting::one("dir", "DIR", "Where they are; its authority.key belongs on no node"),
+    Setting::many("for", "ROLE/NAME", "A node that needs one: edge/edge-1; the others are renewed in time"),
+    Setting::one("days", "N", "How long new ones are valid; renewed in the last third [90]"),
+    Setting::one(
+        "rotate",
+        "begin|use|end",
+        "A step to another authority; between two steps copy to all nodes",
+    ),
+];
+
+const LOGS: &[Setting] = &[
     Setting::one("log", "FILTER", "What is logged, such as info,edge=debug [info]"),
     Setting::one("log-format", "text|json", "How it is logged [text]"),
 ];
@@ -203,6 +243,7 @@ const TOKENS: &[Setting] = &[
 
 const LOADS: &[Setting] = &[
     Setting::many("url", "URL", "Signaling nodes, people spread over them [http://127.0.0.1:7000]"),
+    Setting::one("from", "NET", "A network that leads here, for everybody's addresses [127/8 on loopback]"),
     Setting::one("rooms", "N", "So many rooms, each with --listeners and --speakers [1]"),
     Setting::one("listeners", "N", "Listeners of each room, probes included [100]"),
     Setting::one("speakers", "N", "Speakers of each room [2]"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cluster::{Bus, Nodes, Sealed, SharedStore};
 use protocol::NodeId;
 use protocol::node::NodeKind;
-use service::metrics::{Follower, IntCounterVec, IntGauge};
+use service::metrics::{CounterBy, Follower, Gauge};
 use service::{Metrics, Readiness, Shutdown, Tasks};
 use signaling::{Parts, Server, SignalingConfig, Times};
 
@@ -90,8 +90,7 @@ impl Shared {
 /// Counts what a bus between processes refuses.
 pub(crate) fn count_refused(bus: Arc<Sealed>, tasks: &Tasks, metrics: &Metrics) {
     let bad = bad_input(metrics);
-    let mut followers: Vec<_> =
-        bus.refused().map(|(what, _)| Follower::new(bad.with_label_values(&[what]))).collect();
+    let mut followers: Vec<_> = bus.refused().map(|(what, _)| Follower::new(bad.of(&[what]))).collect();
     let shutdown = tasks.shutdown().clone();
     tasks.part("refused on the bus", async move {
         let mut tick = tokio::time::interval(COUNT);
@@ -103,7 +102,7 @@ pub(crate) fn count_refused(bus: Arc<Sealed>, tasks: &Tasks, metrics: &Metrics) 
     });
 }
 
-fn bad_input(metrics: &Metrics) -> IntCounterVec {
+fn bad_input(metrics: &Metrics) -> CounterBy {
     metrics.counters("dais_bad_input_total", "What came from outside and could not be used.", &["what"])
 }
 
@@ -144,8 +143,8 @@ async fn keep_ready(
 struct Counters {
     full: Follower,
     bad: Follower,
-    up: IntGauge,
-    known: [(NodeKind, IntGauge); 3],
+    up: Gauge,
+    known: [(NodeKind, Gauge); 3],
 }
 
 impl Counters {
@@ -154,14 +153,9 @@ impl Counters {
         let bad = bad_input(metrics);
         let known = metrics.gauges("dais_known_nodes", "Nodes that this process hears of.", &["kind"]);
         Self {
-            known: [
-                (NodeKind::Origin, "origin"),
-                (NodeKind::Edge, "edge"),
-                (NodeKind::Signaling, "signaling"),
-            ]
-            .map(|(kind, name)| (kind, known.with_label_values(&[name]))),
-            full: Follower::new(full.with_label_values(&["bus"])),
-            bad: Follower::new(bad.with_label_values(&["announcement"])),
+            known: NodeKind::ALL.map(|kind| (kind, known.of(&[kind.as_str()]))),
+            full: Follower::new(full.of(&["bus"])),
+            bad: Follower::new(bad.of(&["announcement"])),
             up: metrics.gauge("dais_bus_up", "Whether this process can speak to the others now."),
         }
     }

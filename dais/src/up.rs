@@ -99,16 +99,16 @@ async fn start_media(
     let layout = Layout::of_system(&options.media);
     // It lives as long as the process, so nobody else can link to these nodes.
     let authority = Authority::ephemeral().context("the authority of the links")?;
-    let nodes = Nodes::new(shared, tasks, &people.registry, &options.media, authority)?;
-    let spot = |index: usize, place| Spot {
-        place,
-        media: layout.media(index),
-        link: layout.link(index),
-        shards: layout.share(index),
+    let nodes = Nodes::new(shared, tasks, &people.registry, &options.media)?;
+    let spot = |index: usize, kind, number| {
+        let place = Place::numbered(kind, number);
+        let credentials = authority.issue(&place.node, kind)?.into();
+        let (media, link, shards) = (layout.media(index), layout.link(index), layout.share(index));
+        anyhow::Ok(Spot { place, credentials, media, link, shards })
     };
-    nodes.origin(spot(0, Place::numbered(NodeKind::Origin, 1))).await?;
+    nodes.origin(spot(0, NodeKind::Origin, 1)?).await?;
     for number in 1..=EDGES {
-        nodes.edge(spot(number, Place::numbered(NodeKind::Edge, number)), options.framing).await?;
+        nodes.edge(spot(number, NodeKind::Edge, number)?, options.framing).await?;
     }
     Ok(())
 }

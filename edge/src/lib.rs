@@ -62,8 +62,8 @@ pub async fn start(
     live: watch::Receiver<Live>,
     framing: FramingChoice,
 ) -> anyhow::Result<Edge> {
-    let Surroundings { bus, identity, certificate, metrics, tasks } = surroundings;
-    let links = Links::bind(config.link, &identity)
+    let Surroundings { bus, credentials, certificate, metrics, tasks } = surroundings;
+    let links = Links::bind(config.link, credentials)
         .with_context(|| format!("links of {} on {}", config.node, config.link))?;
     let (tell, changes) = mpsc::channel(MAX_CHANGES);
     let queue: Arc<RelayQueue> = Arc::new(Queue::new(Notify::new()));

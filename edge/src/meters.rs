@@ -5,7 +5,7 @@ use media::listeners::{BUCKETS_US, Latency, Listeners, ListenersCommand, Listene
 use media::relay::{LinkId, ReceiverStats};
 use node::meters::{LinkMeter, PeerMeter, ShardMeter, bad_input, queue_full};
 use service::Metrics;
-use service::metrics::{Follower, Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge};
+use service::metrics::{Counter, CounterBy, Follower, Gauge, Histogram, Level, LevelBy};
 use std::collections::HashMap;
 use transport::ShardHandle;
 use transport::link::{LinkError, LinkHandle};
@@ -46,7 +46,7 @@ const RECEIVED: &[(&str, Received)] = &[
 /// Why rooms change their parent: shown from the start, so that none is no gap in a graph.
 const CHANGES: [&str; 6] = ["link_lost", "loop", "no_path", "origin", "refused", "tree"];
 
-fn dropped(metrics: &Metrics) -> IntCounterVec {
+fn dropped(metrics: &Metrics) -> CounterBy {
     let help = "Frames that came and were not sent on.";
     metrics.counters("dais_edge_dropped_frames_total", help, &["reason"])
 }
@@ -59,20 +59,20 @@ pub(crate) struct ShardMeters {
     totals: Vec<(Total, Follower)>,
     forward: LatencyMeter,
     framing: LatencyMeter,
-    listeners: [Level; 3],
+    listeners: [Part; 3],
     reframed: Follower,
-    busy: Level,
-    waiting: Level,
-    changes: IntCounter,
+    busy: Part,
+    waiting: Part,
+    changes: Counter,
 }
 
 impl ShardMeters {
     pub(crate) fn new(metrics: &Metrics, handle: ShardHandle<ListenersCommand>) -> Self {
         let reasons = dropped(metrics);
-        let totals = DROPPED.iter().map(|&(reason, total)| (total, reasons.with_label_values(&[reason])));
+        let totals = DROPPED.iter().map(|&(reason, total)| (total, reasons.of(&[reason])));
         let help = "Newcomers who were not admitted.";
         let reasons = metrics.counters("dais_edge_refused_total", help, &["reason"]);
-        let refused = REFUSED.iter().map(|&(reason, total)| (total, reasons.with_label_values(&[reason])));
+        let refused = REFUSED.iter().map(|&(reason, total)| (total, reasons.of(&[reason])));
         let help = "Frames of silence that were made for rooms without an origin.";
         let keep_alives: (Total, _) =
             (|stats| stats.keep_alives, metrics.counter("dais_edge_keep_alives_total", help));
@@ -94,18 +94,14 @@ impl ShardMeters {
                 "dais_edge_framing_seconds",
                 "For how long framing held back the first frame of a packet.",
             ),
-            listeners: FRAMINGS.map(|ms| Level::new(framings.with_label_values(&[ms]))),
+            listeners: FRAMINGS.map(|ms| Part::new(framings.of(&[ms]))),
             reframed: Follower::new(metrics.counter(
                 "dais_edge_framing_changes_total",
                 "Listeners who were given longer or shorter packets.",
             )),
-            busy: Level::new(
-                metrics.levels("dais_edge_busy_shards", BUSY, &[]).with_label_values::<&str>(&[]),
-            ),
-            waiting: Level::new(
-                metrics
-                    .levels("dais_edge_waiting_newcomers", "Newcomers who wait to be admitted.", &[])
-                    .with_label_values::<&str>(&[]),
+            busy: Part::new(metrics.level("dais_edge_busy_shards", BUSY)),
+            waiting: Part::new(
+                metrics.level("dais_edge_waiting_newcomers", "Newcomers who wait to be admitted."),
             ),
             changes: queue_full(metrics, "changes"),
         }
@@ -129,20 +125,31 @@ impl ShardMeters {
 }
 
 /// A shard's part in a level that all shards of the node make up together.
-struct Level {
-    level: Gauge,
+struct Part {
+    level: Level,
     part: f64,
 }
 
-impl Level {
-    fn new(level: Gauge) -> Self {
+impl Part {
+    fn new(level: Level) -> Self {
         Self { level, part: 0.0 }
     }
 
     fn follow(&mut self, part: f64) {
-        self.level.add(part - std::mem::replace(&mut self.part, part));
+        self.level.inc_by(part - std::mem::replace(&mut self.part, part));
     }
 }
+
+/// The bounds of a plane's buckets, in s.
+const BOUNDS_S: [f64; BUCKETS_US.len()] = {
+    let mut bounds = [0.0; BUCKETS_US.len()];
+    let mut bucket = 0;
+    while bucket < bounds.len() {
+        bounds[bucket] = BUCKETS_US[bucket] as f64 / 1e6;
+        bucket += 1;
+    }
+    bounds
+};
 
 /// Carries a plane's histogram over to one of the metrics.
 struct LatencyMeter {
@@ -152,8 +159,7 @@ struct LatencyMeter {
 
 impl LatencyMeter {
     fn new(metrics: &Metrics, name: &str, help: &str) -> Self {
-        let bounds = BUCKETS_US.map(|us| us as f64 / 1e6);
-        Self { histogram: metrics.histogram(name, help, &bounds), seen: Latency::default() }
+        Self { histogram: metrics.histogram(name, help, &BOUNDS_S), seen: Latency::default() }
     }
 
     /// Each bucket gets what it has grown by. The sum is an estimate from above: the bounds stand for what
@@ -172,7 +178,8 @@ impl LatencyMeter {
 pub(crate) struct RelayMeters {
     metrics: Metrics,
     links: HashMap<LinkId, LinkMeter>,
-    rtt: GaugeVec,
+    rtt: LevelBy,
+    frames: Follower,
     lost: Follower,
     repaired: Follower,
     received: Vec<(Received, Follower)>,
@@ -180,10 +187,10 @@ pub(crate) struct RelayMeters {
     unknown_channel: Follower,
     refused: Follower,
     dropped: Follower,
-    changes: IntCounterVec,
-    failed: IntCounterVec,
-    children: IntGauge,
-    rooms: IntGauge,
+    changes: CounterBy,
+    failed: CounterBy,
+    children: Gauge,
+    rooms: Gauge,
 }
 
 impl RelayMeters {
@@ -195,13 +202,14 @@ impl RelayMeters {
             &["reason"],
         );
         for reason in CHANGES {
-            changes.with_label_values(&[reason]);
+            changes.of(&[reason]);
         }
         let reasons = dropped(&metrics);
-        let received = RECEIVED.iter().map(|&(reason, total)| (total, reasons.with_label_values(&[reason])));
+        let received = RECEIVED.iter().map(|&(reason, total)| (total, reasons.of(&[reason])));
         Self {
             links: HashMap::new(),
             rtt: metrics.levels("dais_link_rtt_seconds", "Round trip time to each parent.", &["parent"]),
+            frames: counter("dais_link_frames_total", "Frames that came from parents, each once."),
             lost: counter("dais_link_lost_frames_total", "Frames that never came, or too late."),
             repaired: counter("dais_link_repaired_frames_total", "Frames that were missing and then came."),
             received: received.map(|(total, counter)| (total, Follower::new(counter))).collect(),
@@ -223,6 +231,7 @@ impl RelayMeters {
 
     pub(crate) fn follow(&mut self, rooms: &Rooms, queue: queue::Counts) {
         let received = rooms.upstream().stats();
+        self.frames.follow(received.fresh);
         self.lost.follow(received.lost);
         self.repaired.follow(received.repaired);
         self.received.iter_mut().for_each(|(total, follower)| follower.follow(total(&received)));
@@ -241,22 +250,24 @@ impl RelayMeters {
 
     pub(crate) fn follow_parent<Out>(&mut self, id: LinkId, link: &LinkHandle<Out>) {
         self.follow_link(id, link);
-        self.rtt.with_label_values(&[link.remote().node.as_str()]).set(link.rtt().as_secs_f64());
+        self.rtt.of(&[link.remote().node.as_str()]).set(link.rtt().as_secs_f64());
     }
 
     /// A link is gone; a parent's round trip time with it.
     pub(crate) fn forget(&mut self, id: LinkId, parent: Option<&str>) {
         self.links.remove(&id);
         // There is none where the link did not live until the first look.
-        let _ = parent.map(|parent| self.rtt.remove_label_values(&[parent]));
+        if let Some(parent) = parent {
+            self.rtt.forget(&[parent]);
+        }
     }
 
     pub(crate) fn changed(&self, why: &str) {
-        self.changes.with_label_values(&[why]).inc();
+        self.changes.of(&[why]).inc();
     }
 
     pub(crate) fn failed(&self, error: &LinkError) {
-        self.failed.with_label_values(&[error.reason()]).inc();
+        self.failed.of(&[error.reason()]).inc();
     }
 
     pub(crate) fn upwards(&self) {
@@ -285,7 +296,7 @@ mod tests {
         let text = registry.render();
         for (le, count) in [("0.01", 0), ("0.02", 1), ("0.05", 3), ("0.5", 3), ("+Inf", 4)] {
             let line =
-                format!("dais_test_seconds_bucket{{node=\"edge-1\",region=\"home\",le=\"{le}\"}} {count}");
+                format!("dais_test_seconds_bucket{{le=\"{le}\",node=\"edge-1\",region=\"home\"}} {count}");
             assert!(text.contains(&line), "{line} in {text}");
         }
     }

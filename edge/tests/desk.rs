@@ -57,7 +57,7 @@ impl Running {
         change(&mut config);
         let surroundings = Surroundings {
             bus: bus.clone(),
-            identity: Authority::ephemeral().unwrap().issue(&config.node, NodeKind::Edge).unwrap(),
+            credentials: Authority::ephemeral().unwrap().issue(&config.node, NodeKind::Edge).unwrap().into(),
             certificate: Arc::new(Certificate::generate().unwrap()),
             metrics: Registry::default().node("edge-1", "home"),
             tasks: tasks.clone(),

@@ -46,8 +46,8 @@ pub struct Origin {
 
 /// Starts an origin. It runs until the shutdown of its tasks begins and its speakers have left.
 pub async fn start(config: Config, surroundings: Surroundings) -> anyhow::Result<Origin> {
-    let Surroundings { bus, identity, certificate, metrics, tasks } = surroundings;
-    let links = Links::bind(config.link, &identity)
+    let Surroundings { bus, credentials, certificate, metrics, tasks } = surroundings;
+    let links = Links::bind(config.link, credentials)
         .with_context(|| format!("links of {} on {}", config.node, config.link))?;
     let (tell, changes) = mpsc::channel(MAX_CHANGES);
     let queue: Arc<RelayQueue> = Arc::new(Queue::new(Notify::new()));

@@ -3,7 +3,7 @@
 use media::speakers::{Speakers, SpeakersCommand, SpeakersStats};
 use node::meters::{PeerMeter, ShardMeter, bad_input, queue_full};
 use service::Metrics;
-use service::metrics::{Follower, IntCounter};
+use service::metrics::{Counter, Follower};
 use transport::ShardHandle;
 
 use crate::KIND;
@@ -36,7 +36,7 @@ pub(crate) struct Meters {
     shard: ShardMeter,
     peers: PeerMeter,
     totals: Vec<(Total, Follower)>,
-    changes: IntCounter,
+    changes: Counter,
 }
 
 impl Meters {
@@ -47,13 +47,13 @@ impl Meters {
             "Frames of speakers that nobody was to hear, or that came too late.",
             &["reason"],
         );
-        let dropped = DROPPED.iter().map(|&(reason, total)| (total, dropped.with_label_values(&[reason])));
+        let dropped = DROPPED.iter().map(|&(reason, total)| (total, dropped.of(&[reason])));
         let levels = metrics.counters(
             "dais_origin_levels_total",
             "Frames that came without their audio level: decoded to know it, or assumed to be like the last.",
             &["how"],
         );
-        let levels = LEVELS.iter().map(|&(how, total)| (total, levels.with_label_values(&[how])));
+        let levels = LEVELS.iter().map(|&(how, total)| (total, levels.of(&[how])));
         let frames = metrics.counter("dais_origin_frames_total", "Frames sent down the trees.");
         let frames: (Total, _) = (|stats| stats.frames, frames);
         let totals = bad.chain(dropped).chain(levels).chain([frames]);

@@ -10,7 +10,7 @@ use node::Child;
 use node::meters::{LinkMeter, bad_input, queue_full};
 use protocol::link::{ChildMessage, Datagram, ParentMessage};
 use protocol::{Epoch, Frame, NodeId, RoomId};
-use service::metrics::{Follower, IntGauge};
+use service::metrics::{Follower, Gauge};
 use service::{Metrics, Shutdown};
 use tokio::sync::Notify;
 use transport::Queue;
@@ -72,7 +72,7 @@ struct Meters {
     dropped: Follower,
     resent: Follower,
     unknown_channel: Follower,
-    children: IntGauge,
+    children: Gauge,
 }
 
 impl Relay {
@@ -181,7 +181,9 @@ impl Relay {
                 self.downstream.missing(id, &missing, &mut self.out);
             }
             // Audio flows down only. A child that sends some is of no version we know.
-            Audio::Datagram(_, Datagram::Frames { .. }) => bad_input(&self.metrics, "relay_upwards").inc(),
+            Audio::Datagram(_, Datagram::Frames { .. }) => {
+                bad_input(&self.metrics, "relay_upwards").inc();
+            }
         }
     }
 

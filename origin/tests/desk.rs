@@ -38,7 +38,7 @@ async fn start(bus: &Arc<MemoryBus>) -> (origin::Origin, Tasks, shutdown::Trigge
     };
     let surroundings = Surroundings {
         bus: bus.clone(),
-        identity: Authority::ephemeral().unwrap().issue(&config.node, NodeKind::Origin).unwrap(),
+        credentials: Authority::ephemeral().unwrap().issue(&config.node, NodeKind::Origin).unwrap().into(),
         certificate: Arc::new(Certificate::generate().unwrap()),
         metrics: Registry::default().node("origin-1", "home"),
         tasks: tasks.clone(),

@@ -8,7 +8,7 @@ use protocol::node::{Announcement, NODES, NodeKind};
 use room::load::{Meter, Totals};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::app::Shared;
+use crate::app::{Shared, now_ms};
 
 /// Between two announcements.
 const ANNOUNCE: Duration = Duration::from_secs(1);
@@ -31,10 +31,13 @@ pub(crate) async fn run(app: &Shared, address: SocketAddr) {
         let load = meter.look(app.elapsed_ms(), totals, cores);
         let config = &app.config;
         let capacity = config.limits.connections;
+        let free = app.connections.available_permits();
+        app.counters.places.show(capacity as u32, free as u32, !admits);
         let announcement = Announcement {
             version: config.version.clone(),
+            clock_ms: Some(now_ms()),
             clients: vec![address],
-            peers: (capacity - app.connections.available_permits()) as u32,
+            peers: (capacity - free) as u32,
             capacity: capacity as u32,
             load,
             admits,

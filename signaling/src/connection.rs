@@ -21,6 +21,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use protocol::message::{self, ClientMessage, Reply, Request, RequestId, ServerMessage};
 use protocol::{ApiError, Code, Region};
+use service::log::JOIN;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -98,12 +99,15 @@ impl Connection {
     async fn serve(&mut self, entered: Entered, lanes: Lanes) {
         let Self { app, sink, stream, .. } = self;
         let Entered { member, presence, .. } = entered;
+        let session = app.session(member.who.number);
+        tracing::debug!(target: JOIN, %session, room = %member.room, "is in");
         let mut writer = Writer { app, sink, lanes: &lanes, presence };
         let mut reader = Reader::new(app, stream, &lanes, &member);
         tokio::select! {
             () = writer.run() => {}
             () = reader.run() => {}
         }
+        tracing::debug!(target: JOIN, %session, "the connection is over");
         member.cut().await;
     }
 

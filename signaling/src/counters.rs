@@ -6,7 +6,7 @@ use protocol::message::{ClientMessage, Quality, ServerMessage};
 use protocol::{ApiError, Code, Region};
 use room::presence::{Busy, COUNTS_INTERVAL_MS, NAMED_INTERVAL_MS};
 use service::Metrics;
-use service::metrics::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, PEOPLE_SECONDS};
+use service::metrics::{Counter, CounterBy, Gauge, Histogram, HistogramBy, Level, PEOPLE_SECONDS, Places};
 
 use crate::presence::News;
 
@@ -15,29 +15,34 @@ const RATIOS: &[f64] = &[0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0
 
 pub(crate) struct Counters {
     /// Hosts, speakers, listeners.
-    participants: [IntGauge; 3],
-    messages: IntCounterVec,
-    refused: IntCounterVec,
-    bad_input: IntCounterVec,
-    gaps: IntCounterVec,
-    store_up: IntGauge,
-    clock_ahead: Gauge,
-    lane_full: IntCounter,
-    lingering_full: IntCounter,
+    participants: [Gauge; 3],
+    messages: CounterBy,
+    refused: CounterBy,
+    bad_input: CounterBy,
+    gaps: CounterBy,
+    store_up: Gauge,
+    clock_ahead: Level,
+    lane_full: Counter,
+    lingering_full: Counter,
     presence_lag: Histogram,
-    presence_merged: IntCounter,
-    presence_people: IntGauge,
-    store_people: IntGauge,
-    shares_refused: IntCounter,
-    busy: Gauge,
+    presence_merged: Counter,
+    presence_people: Gauge,
+    store_people: Gauge,
+    shares_refused: Counter,
+    busy: Level,
     /// With names, and of counts only.
-    presence_interval: [Gauge; 2],
+    presence_interval: [Level; 2],
     concealed: Histogram,
-    requests: HistogramVec,
+    lost: Histogram,
+    /// Connections.
+    pub(crate) places: Places,
+    jitter: Histogram,
+    delay: Histogram,
+    requests: HistogramBy,
     /// By the region that was wanted.
-    full: IntCounterVec,
-    spilled: IntCounterVec,
-    waiting: IntGauge,
+    full: CounterBy,
+    spilled: CounterBy,
+    waiting: Gauge,
 }
 
 impl Counters {
@@ -54,7 +59,7 @@ impl Counters {
             &["people"],
         );
         Self {
-            participants: ["host", "speaker", "listener"].map(|role| participants.with_label_values(&[role])),
+            participants: ["host", "speaker", "listener"].map(|role| participants.of(&[role])),
             messages: metrics.counters(
                 "dais_signaling_messages_total",
                 "WebSocket messages.",
@@ -77,15 +82,12 @@ impl Counters {
             ),
             store_up: metrics
                 .gauge("dais_store_up", "Whether the rooms' store answered when it was last asked."),
-            clock_ahead: metrics
-                .levels(
-                    "dais_store_clock_ahead_seconds",
-                    "By how much this node's clock is ahead of that of the rooms' store.",
-                    &[],
-                )
-                .with_label_values::<&str>(&[]),
-            lane_full: full.with_label_values(&["control_lane"]),
-            lingering_full: full.with_label_values(&["lingering_peers"]),
+            clock_ahead: metrics.level(
+                "dais_store_clock_ahead_seconds",
+                "By how much this node's clock is ahead of that of the rooms' store.",
+            ),
+            lane_full: full.of(&["control_lane"]),
+            lingering_full: full.of(&["lingering_peers"]),
             presence_lag: metrics.histogram(
                 "dais_presence_lag_seconds",
                 "From a change around the stage until it is written to a client.",
@@ -101,20 +103,33 @@ impl Counters {
                 "dais_store_people",
                 "People in all rooms as the store counts them, and limits them: those who were just cut off included.",
             ),
-            shares_refused: full.with_label_values(&["presence_shares"]),
-            busy: metrics
-                .levels(
-                    "dais_signaling_busy_ratio",
-                    "Which part of their time the threads work that serve people.",
-                    &[],
-                )
-                .with_label_values::<&str>(&[]),
-            presence_interval: ["named", "counted"].map(|people| intervals.with_label_values(&[people])),
+            shares_refused: full.of(&["presence_shares"]),
+            busy: metrics.level(
+                "dais_signaling_busy_ratio",
+                "Which part of their time the threads work that serve people.",
+            ),
+            presence_interval: ["named", "counted"].map(|people| intervals.of(&[people])),
             concealed: metrics.histogram(
                 "dais_listener_concealed_ratio",
                 "Share of the audio that listeners' browsers had to make up, as they report it.",
                 RATIOS,
             ),
+            lost: metrics.histogram(
+                "dais_listener_loss_ratio",
+                "Share of the packets that listeners' browsers have missed, as they report it.",
+                RATIOS,
+            ),
+            jitter: metrics.histogram(
+                "dais_listener_jitter_seconds",
+                "By how much packets came sooner or later than others, as listeners' browsers report it.",
+                PEOPLE_SECONDS,
+            ),
+            delay: metrics.histogram(
+                "dais_listener_delay_seconds",
+                "How long listeners' browsers kept audio before they played it, as they report it.",
+                PEOPLE_SECONDS,
+            ),
+            places: Places::new(metrics),
             full: metrics.counters(
                 "dais_signaling_full_total",
                 "Listeners who were told to come back because every edge that may take them is full.",
@@ -136,11 +151,11 @@ impl Counters {
     }
 
     pub(crate) fn full(&self, wanted: &Region) {
-        self.full.with_label_values(&[wanted.as_str()]).inc();
+        self.full.of(&[wanted.as_str()]).inc();
     }
 
     pub(crate) fn spilled(&self, wanted: &Region) {
-        self.spilled.with_label_values(&[wanted.as_str()]).inc();
+        self.spilled.of(&[wanted.as_str()]).inc();
     }
 
     pub(crate) fn waiting(&self, people: usize) {
@@ -148,7 +163,7 @@ impl Counters {
     }
 
     pub(crate) fn received(&self, message: &ClientMessage) {
-        self.messages.with_label_values(&[message.kind(), "ingress"]).inc();
+        self.messages.of(&[message.kind(), "ingress"]).inc();
     }
 
     pub(crate) fn sent(&self, message: &ServerMessage) {
@@ -156,7 +171,7 @@ impl Counters {
     }
 
     pub(crate) fn sent_to(&self, kind: &str, people: usize) {
-        self.messages.with_label_values(&[kind, "egress"]).inc_by(people as u64);
+        self.messages.of(&[kind, "egress"]).inc_by(people as u64);
     }
 
     pub(crate) fn presence_sent(&self, news: &News) {
@@ -166,7 +181,7 @@ impl Counters {
     }
 
     /// For rooms to add their people to.
-    pub(crate) fn presence_people(&self) -> IntGauge {
+    pub(crate) fn presence_people(&self) -> Gauge {
         self.presence_people.clone()
     }
 
@@ -191,17 +206,17 @@ impl Counters {
 
     /// Something was answered with this error.
     pub(crate) fn refused(&self, error: &ApiError) {
-        self.refused.with_label_values(&[reason(error.code)]).inc();
+        self.refused.of(&[reason(error.code)]).inc();
     }
 
     /// Something from outside could not be read.
     pub(crate) fn bad(&self, what: &'static str) {
-        self.bad_input.with_label_values(&[what]).inc();
+        self.bad_input.of(&[what]).inc();
     }
 
     /// Messages on such a subject may have been missed.
     pub(crate) fn gap(&self, subject: &'static str) {
-        self.gaps.with_label_values(&[subject]).inc();
+        self.gaps.of(&[subject]).inc();
     }
 
     /// Whether the store answers.
@@ -225,16 +240,22 @@ impl Counters {
 
     /// So many more hosts, speakers and listeners.
     pub(crate) fn participants(&self, more: [i64; 3]) {
-        self.participants.iter().zip(more).for_each(|(gauge, more)| gauge.add(more));
+        self.participants.iter().zip(more).for_each(|(gauge, more)| {
+            gauge.inc_by(more);
+        });
     }
 
     /// A request of this type was answered, so long after it came.
     pub(crate) fn answered(&self, kind: &str, after: Duration) {
-        self.requests.with_label_values(&[kind]).observe(after.as_secs_f64());
+        self.requests.of(&[kind]).observe(after.as_secs_f64());
     }
 
     pub(crate) fn heard(&self, quality: &Quality) {
+        // Whatever somebody says is no more than can be.
         self.concealed.observe(f64::from(quality.concealed.clamp(0.0, 1.0)));
+        self.lost.observe(f64::from(quality.loss.clamp(0.0, 1.0)));
+        self.jitter.observe(f64::from(quality.jitter_ms.clamp(0.0, 10_000.0)) / 1_000.0);
+        self.delay.observe(f64::from(quality.delay_ms.clamp(0.0, 10_000.0)) / 1_000.0);
     }
 }
 

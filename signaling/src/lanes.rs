@@ -125,13 +125,13 @@ impl Lanes {
 mod tests {
     use protocol::NodeId;
     use room::presence::Board;
-    use service::metrics::IntGauge;
+    use service::metrics::Gauge;
 
     use super::*;
     use crate::presence::Presence;
 
     fn presence() -> Arc<Presence> {
-        let people = IntGauge::new("people", "People.").unwrap();
+        let people = Gauge::default();
         Presence::new(Board::new(NodeId::new("s").unwrap(), 1, 0), people)
     }
 

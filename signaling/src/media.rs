@@ -17,6 +17,7 @@ use protocol::{Answer, ApiError, Code, NodeId, Offer, PeerId};
 use rand::Rng;
 use room::live::{Admitted, Permit, Permitted, no_node};
 use room::placement::{NoPlace, Outlook, Wish};
+use service::log::JOIN;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -189,7 +190,7 @@ impl Admission<'_> {
             claim: Some(self.claim.clone()),
         };
         let (tell, told) = oneshot::channel();
-        let (app, node) = (self.app.clone(), node.clone());
+        let (app, asked, node) = (self.app.clone(), node, node.clone());
         let shutdown = app.tasks.shutdown().clone();
         self.app.tasks.errand("admission", async move {
             tokio::select! {
@@ -198,10 +199,18 @@ impl Admission<'_> {
             }
         });
         let deadline = self.deadline.min(Instant::now() + self.app.config.times.admit);
-        match timeout_at(deadline, told).await {
+        let made = match timeout_at(deadline, told).await {
             Ok(Ok(made)) => made,
             _ => Err(no_node()),
+        };
+        let Claim { session, .. } = &self.claim;
+        match &made {
+            Ok(Made { peer, .. }) => {
+                tracing::debug!(target: JOIN, %session, node = %peer.node, peer = peer.peer.0, "has a peer");
+            }
+            Err(error) => tracing::debug!(target: JOIN, %session, node = %asked, %error, "gets no peer"),
         }
+        made
     }
 }
 

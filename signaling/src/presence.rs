@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::Utf8Bytes;
 use room::presence::{Board, Shown};
-use service::metrics::IntGauge;
+use service::metrics::Gauge;
 use tokio::sync::watch;
 
 use crate::encode;
@@ -19,7 +19,7 @@ pub(crate) struct Presence {
     state: Mutex<State>,
     shown: watch::Sender<Edition>,
     /// People in the rooms of this node, as shown.
-    people: IntGauge,
+    people: Gauge,
 }
 
 struct State {
@@ -57,7 +57,7 @@ pub(crate) struct News {
 }
 
 impl Presence {
-    pub(crate) fn new(board: Board, people: IntGauge) -> Arc<Self> {
+    pub(crate) fn new(board: Board, people: Gauge) -> Arc<Self> {
         let edition = Edition { version: 0, since: Instant::now() };
         let state = State { board, texts: BTreeMap::new(), counted: 0 };
         Arc::new(Self { state: Mutex::new(state), shown: watch::Sender::new(edition), people })
@@ -70,7 +70,7 @@ impl Presence {
 
     /// The room is not live here any more: its people are not counted.
     pub(crate) fn close(&self) {
-        self.people.sub(std::mem::take(&mut self.state().counted));
+        self.people.dec_by(std::mem::take(&mut self.state().counted));
     }
 
     /// Shows a new version, if one is due.
@@ -80,7 +80,7 @@ impl Presence {
         state.texts.clear();
         let counts = state.board.counts();
         let people = i64::from(counts.listeners) + i64::from(counts.speakers);
-        self.people.add(people - std::mem::replace(&mut state.counted, people));
+        self.people.inc_by(people - std::mem::replace(&mut state.counted, people));
         drop(state);
         let now = Instant::now();
         let since = now.checked_sub(Duration::from_millis(lag_ms)).unwrap_or(now);
@@ -147,8 +147,8 @@ mod tests {
         Person { identity: Identity::new(name).unwrap(), name: name.into() }
     }
 
-    fn presence() -> (Arc<Presence>, IntGauge) {
-        let people = IntGauge::new("people", "People.").unwrap();
+    fn presence() -> (Arc<Presence>, Gauge) {
+        let people = Gauge::default();
         (Presence::new(Board::new(NodeId::new("s").unwrap(), 1, 0), people.clone()), people)
     }
 

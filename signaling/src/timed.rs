@@ -12,16 +12,16 @@ use protocol::{Epoch, Identity, RoomId};
 use room::hall::{Commit, Committed, Conflict, Due, Loaded};
 use room::{Owner, Room, Session};
 use service::Metrics;
-use service::metrics::{HistogramVec, IntCounter};
+use service::metrics::{Counter, HistogramBy};
 
 /// From a store in this process to one across an ocean.
 const SECONDS: &[f64] = &[0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0];
 
 pub(crate) struct Timed {
     store: SharedStore,
-    seconds: HistogramVec,
-    conflicts: IntCounter,
-    garbage: IntCounter,
+    seconds: HistogramBy,
+    conflicts: Counter,
+    garbage: Counter,
 }
 
 impl Timed {
@@ -37,7 +37,7 @@ impl Timed {
             ),
             conflicts: metrics
                 .counter("dais_store_conflicts_total", "Operations decided again: another was faster."),
-            garbage: metrics.counters("dais_bad_input_total", bad, &["what"]).with_label_values(&["store"]),
+            garbage: metrics.counters("dais_bad_input_total", bad, &["what"]).of(&["store"]),
         }
     }
 
@@ -47,7 +47,7 @@ impl Timed {
         since: Instant,
         answer: Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.seconds.with_label_values(&[operation]).observe(since.elapsed().as_secs_f64());
+        self.seconds.of(&[operation]).observe(since.elapsed().as_secs_f64());
         self.garbage.inc_by(u64::from(matches!(answer, Err(StoreError::Garbage(_)))));
         answer
     }

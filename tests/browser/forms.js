@@ -4,6 +4,7 @@
 //
 // Both take the same options; where there are parts, each goes to those whom it concerns.
 
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,7 +18,7 @@ export const PROGRAM = process.env.DAIS_BIN ?? path('target/release/dais')
 /** How the server is set that comes with it. */
 export const NATS_CONF = path('deploy/nats.conf')
 
-/** Needed where nodes tell clients an address that is not loopback's. */
+/** Needed where nodes tell clients an address that is not loopback's, and so are certificates. */
 export const CLUSTER_KEY = 'a key of the cluster for tests alone, of 32 bytes or more'
 
 /**
@@ -44,10 +45,13 @@ const CONCERNS = {
 
 /**
  * A form as it starts: where people go, the UDP port of the origin (the edges have the next ones), all processes by
- * name, the cables of each signaling node, and what is to be done once they have ended.
- * @typedef {{ url: string, media: number, programs: Record<string, Program>, cables: Record<string, Cables>, clear: () => void }} Form
+ * name, the cables of each signaling node, what the nodes trust, and what is to be done once they have ended.
+ * @typedef {{
+ *   url: string, media: number, programs: Record<string, Program>, cables: Record<string, Cables>, trust?: Trust, clear: () => void,
+ * }} Form
  */
 /** @typedef {{ redis: Cable, nats: Cable }} Cables */
+/** The file of the cluster's key, and the directory in which each media node has one with its certificate. @typedef {{ key: string, certs: string }} Trust */
 
 /** @param {string[]} key options with the key of the tokens @param {string[]} options @returns {Promise<Form>} */
 export async function up(key, options) {
@@ -71,6 +75,11 @@ export async function cluster(key, options, shape = SMALL) {
   const directory = mkdtempSync(join(tmpdir(), 'dais-'))
   const programs = startServers(directory, servers, shape.signaling.map((_, index) => http + index), shape.nats)
   const cables = shape.cables ? await layCables(shape.signaling.length, programs) : {}
+  const trust = { key: join(directory, 'cluster.key'), certs: join(directory, 'certs') }
+  writeFileSync(trust.key, CLUSTER_KEY)
+  // Builds of before have none, and nodes that have some believe nobody else.
+  const hasCerts = !shape.build
+  if (hasCerts) certify(trust.certs, shape)
 
   for (const [index, { name, kind, region, number }] of parts(shape).entries()) {
     const isSignaling = kind === 'signaling'
@@ -78,8 +87,8 @@ export async function cluster(key, options, shape = SMALL) {
     const store = ['--redis', cables[name] ? `redis://${at(cables[name].redis.port)}` : programs.redis.url]
     const own = isSignaling
       ? [...store, '--listen', at(http + number), '--trusted-proxy', '127.0.0.0/8', ...key]
-      : ['--media', at(media + number), '--link', at(link + number), '--shards', '1']
-    const shared = ['--node', name, '--region', region, ...bus, '--cluster-key', CLUSTER_KEY]
+      : ['--media', at(media + number), '--link', at(link + number), '--shards', '1', ...hasCerts ? ['--cert-dir', join(trust.certs, name)] : []]
+    const shared = ['--node', name, '--region', region, ...bus, '--cluster-key-file', trust.key]
     const program = shape.build?.(name) ?? PROGRAM
     // A build before this one does not know it.
     if (program === PROGRAM) shared.push('--drain', shape.drain ?? '5s')
@@ -90,7 +99,7 @@ export async function cluster(key, options, shape = SMALL) {
     Object.values(cables).flatMap(Object.values).forEach(cable => cable.close())
     rmSync(directory, { recursive: true, force: true })
   }
-  return { url: programs.nginx.url, media, programs, cables, clear }
+  return { url: programs.nginx.url, media, programs, cables, trust, clear }
 }
 
 /** What others have made: Redis, NATS and nginx, on ports from `first` on. */
@@ -106,6 +115,12 @@ function startServers(directory, first, signaling, natsConf = NATS_CONF) {
   programs.nats.url = `nats://${at(nats)}`
   programs.nginx.url = `http://${at(nginx)}`
   return programs
+}
+
+/** Makes the certificates of all media nodes. @param {string} directory @param {Shape} shape */
+function certify(directory, shape) {
+  const nodes = parts(shape).filter(({ kind }) => kind !== 'signaling').flatMap(({ kind, name }) => ['--for', `${kind}/${name}`])
+  execFileSync(PROGRAM, ['certs', '--dir', directory, ...nodes])
 }
 
 /** Cables of each signaling node. @returns {Promise<Record<string, Cables>>} */

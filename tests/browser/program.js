@@ -88,6 +88,13 @@ export class Program {
     this.process.kill('SIGCONT')
   }
 
+  /** From its next start on, its command line has these words in place of those. @param {string[]} before @param {string[]} after */
+  change(before, after) {
+    const at = this.#args.findIndex((_, index) => before.every((word, offset) => this.#args[index + offset] === word))
+    if (at < 0) throw new Error(`${this.name} was not started with ${before.join(' ')}`)
+    this.#args.splice(at, before.length, ...after)
+  }
+
   /** Starts it again as it was started, after it has ended. @param {string[]} more of the command line, this time */
   restart(...more) {
     if (this.isRunning) throw new Error(`${this.name} still runs`)

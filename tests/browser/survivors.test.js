@@ -65,6 +65,21 @@ test('the node that comes back takes people again', async () => {
   await Promise.all([lea, ludo].map(one => one.untilHears([HANNA, SAM], TONES)))
 })
 
+test('a node that is stopped in order lets its people go to the other, and no page shows an outage', async () => {
+  const people = [hanna, sam, lea, ludo]
+  await eventually('somebody is there', async () => await at('signaling-1') > 0)
+  await Promise.all(people.map(one => one.do(room => {
+    room.states = []
+    room.addEventListener('state', event => room.states.push(event.detail.state))
+  })))
+  await town.program('signaling-1').stop()
+  await eventually('all are at the other', async () => await at('signaling-2') === people.length)
+  assert.deepEqual(await Promise.all(people.map(one => one.do(room => room.states))), people.map(() => []))
+  await Promise.all([lea, ludo].map(one => one.untilHears([HANNA, SAM], TONES)))
+  town.program('signaling-1').restart()
+  await eventually('it is ready', () => town.ready())
+})
+
 test('a host sees that a mute is not certain while the origin does not answer', async () => {
   const origin = town.program('origin-1')
   origin.pause()

@@ -9,14 +9,16 @@ import { eventually } from './program.js'
 export { eventually }
 
 const FORMS = { up, cluster }
-const KEY = 'test'
-const SECRET = 'a secret for tests alone, of 32 bytes or more'
+/** What signs tokens at first. */
+const KEY = { name: 'test', secret: 'a secret for tests alone, of 32 bytes or more' }
 
 export class Town {
   /** @type {import('./forms.js').Form} */
   #form
   /** Commands that run. @type {Set<import('node:child_process').ChildProcess>} */
   #commands = new Set()
+  /** What signs tokens. */
+  key = KEY
 
   /** Starts it and waits until it admits people. @param {string[]} options more of the command line, each with its value */
   static start(...options) {
@@ -33,7 +35,7 @@ export class Town {
   /** @param {(key: string[]) => Promise<import('./forms.js').Form>} form */
   static async #open(form) {
     const town = new Town()
-    town.#form = await form(['--api-key', KEY, '--api-secret', SECRET])
+    town.#form = await form(signedWith(KEY))
     try {
       await eventually('all parts are ready', () => town.ready())
       await eventually('signaling has heard of all nodes', () => town.#knowsAll())
@@ -64,6 +66,11 @@ export class Town {
   /** What a signaling node reaches Redis and NATS by, where its form has laid any. @param {string} name */
   cables(name) {
     return this.#form.cables[name]
+  }
+
+  /** What its nodes trust. */
+  get trust() {
+    return this.#form.trust
   }
 
   /** Names of the processes of a kind. @param {'signaling' | 'origin' | 'edge'} kind */
@@ -107,8 +114,8 @@ export class Town {
   token(role, sub, more = {}) {
     const part = value => Buffer.from(JSON.stringify(value)).toString('base64url')
     const exp = Math.floor(Date.now() / 1000) + 3600
-    const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ iss: KEY, room: 'hall', role, sub, exp, ...more })}`
-    return `${text}.${createHmac('sha256', SECRET).update(text).digest('base64url')}`
+    const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ iss: this.key.name, room: 'hall', role, sub, exp, ...more })}`
+    return `${text}.${createHmac('sha256', this.key.secret).update(text).digest('base64url')}`
   }
 
   /** The sum of a metric over its labels, or of those that match. @param {string} name @param {string[]} labels */
@@ -121,7 +128,7 @@ export class Town {
 
   /** Runs another command of the program with this town's key; what it printed, once it ended well. @param {string[]} args */
   async run(...args) {
-    const env = { ...process.env, DAIS_API_KEY: KEY, DAIS_API_SECRET: SECRET }
+    const env = { ...process.env, DAIS_API_KEY: this.key.name, DAIS_API_SECRET: this.key.secret }
     const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
     this.#commands.add(child)
     let [out, err] = ['', '']
@@ -154,6 +161,9 @@ export class Town {
     this.#form.clear()
   }
 }
+
+/** The options of a key that signs tokens. @param {{ name: string, secret: string }} key */
+export const signedWith = key => ['--api-key', key.name, '--api-secret', key.secret]
 
 /** Names of the processes that people join at. */
 const serving = programs => Object.keys(programs).filter(name => name === 'up' || name.startsWith('signaling'))

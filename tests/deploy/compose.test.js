@@ -4,18 +4,23 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 
-import { ASKED, FILLED, compose, path, read, scratch, services } from './files.js'
+import { topology } from '../cluster/topology.js'
+import { ASKED, FILLED, compose, described, path, read, scratch } from './files.js'
 
 const directory = scratch(after)
 /** @type {Record<string, any>} */
 let all
+/** @type {Record<string, any>} */
+let networks
 /** Those that run `dais`, by name, but for the one that makes certificates. @type {[string, any][]} */
 let parts
 /** Origins and edges. @type {[string, any][]} */
 let nodes
 
 before(async () => {
-  all = await services(directory)
+  const file = await described(directory)
+  all = file.services
+  networks = file.networks
   parts = Object.entries(all).filter(([name, { image }]) => image.startsWith('dais:') && name !== 'certs')
   nodes = parts.filter(([name]) => !name.startsWith('signaling'))
 })
@@ -38,6 +43,18 @@ test('it is the cluster that is promised', () => {
   const edges = ['edge-a1', 'edge-a2', 'edge-a3', 'edge-a4', 'edge-b1', 'edge-b2']
   const names = ['certs', 'nats', 'redis', 'nginx', 'signaling-1', 'signaling-2', 'origin-a1', 'origin-b1', ...edges, 'prometheus', 'grafana']
   assert.deepEqual(Object.keys(all).sort(), names.sort())
+})
+
+test('what `make cluster` starts is what Compose reads', () => {
+  const { services, subnet } = topology(read('docker-compose.yml'), name => FILLED[name])
+  assert.equal(subnet, networks.dais.ipam.config[0].subnet)
+  for (const { name, command, environment, address: at, mounts } of services) {
+    const { entrypoint, command: args, environment: variables, networks, volumes } = all[name]
+    assert.deepEqual(command, [...entrypoint ?? [], ...args ?? []], name)
+    assert.deepEqual(environment, variables ?? {}, name)
+    assert.equal(at, networks?.dais?.ipv4_address, name)
+    assert.deepEqual(mounts.map(({ target }) => target), (volumes ?? []).map(({ target }) => target), name)
+  }
 })
 
 test('nobody in a container can do more than they must', () => {

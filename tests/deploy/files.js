@@ -46,9 +46,9 @@ export function compose(directory, values) {
   return run('docker-compose', ['--env-file', file, 'config', '--format', 'json'])
 }
 
-/** The services of the compose file. @returns {Promise<Record<string, any>>} */
-export async function services(directory) {
+/** All that the compose file describes. @returns {Promise<{ services: Record<string, any>, networks: Record<string, any> }>} */
+export async function described(directory) {
   const { code, said, out } = await compose(directory, FILLED)
   if (code !== 0) throw new Error(`docker-compose.yml: ${said}`)
-  return JSON.parse(out).services
+  return JSON.parse(out)
 }

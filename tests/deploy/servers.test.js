@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 
 import { Program, eventually, freePorts } from '../browser/program.js'
-import { FILLED, path, read, run, scratch, services } from './files.js'
+import { FILLED, described, path, read, run, scratch } from './files.js'
 
 const directory = scratch(after)
 /** @type {Program[]} */
@@ -17,7 +17,7 @@ const programs = []
 /** @type {Record<string, any>} */
 let all
 
-before(async () => { all = await services(directory) })
+before(async () => { all = (await described(directory)).services })
 // In order: whoever kills nginx leaves its workers behind.
 after(() => Promise.all(programs.map(program => {
   program.process.kill('SIGTERM')

@@ -9,7 +9,6 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 
 import { Cable } from '../browser/cable.js'
-import { CLUSTER_KEY } from '../browser/forms.js'
 import { eventually, Town } from '../browser/town.js'
 import { options } from '../load/benchmark/rows.js'
 import { Stranger } from './stranger.js'
@@ -42,7 +41,6 @@ export class Hall {
   said = []
   #shape
   #load
-  #admin = ''
   /** Of `dais load`. @type {Promise<any>} */
   #report
   #isOver = false
@@ -61,7 +59,6 @@ export class Hall {
     hall.#shape = shape
     hall.#load = load
     const town = hall.town = await Town.ofShape(shape)
-    hall.#admin = town.token('admin', 'drill', { room: undefined })
     if (!load) return hall
     const urls = (await hall.#urls(doors)).flatMap(url => ['--url', url])
     const media = [...town.names('origin'), ...town.names('edge')]
@@ -127,7 +124,7 @@ export class Hall {
     const failed = (why, says) => Object.assign(new Error(`${method} ${path} at ${node}: ${why}`), says)
     const answer = await fetch(`${this.town.program(node).url}${path}`, {
       method, body: body && JSON.stringify(body), signal: AbortSignal.timeout(PATIENCE_MS),
-      headers: { authorization: `Bearer ${this.#admin}`, 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${this.town.token('admin', 'drill', { room: undefined })}`, 'content-type': 'application/json' },
     }).catch(error => { throw failed(error.message, { code: error.name === 'TimeoutError' ? 'no_answer' : 'unreachable' }) })
     const says = await answer.json()
     if (!answer.ok) throw failed(`${answer.status} ${JSON.stringify(says)}`, says)
@@ -238,7 +235,7 @@ export class Hall {
 
   /** Runs another command of the program, for this cluster. @param {string[]} command */
   dais(...command) {
-    return this.town.run(...command, '--nats', this.town.program('nats').url, '--cluster-key', CLUSTER_KEY)
+    return this.town.run(...command, '--nats', this.town.program('nats').url, '--cluster-key-file', this.town.trust.key)
   }
 
   /** Asks Redis itself. @param {string[]} command */

@@ -1,10 +1,10 @@
 // What is done to a town hall, each as a function of the hall. Each notes what it has seen as facts, and ends with what
 // is true then. What is allowed stands with the rows.
 
-import { mkdirSync, rmdirSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { eventually } from '../browser/town.js'
+import { eventually, signedWith } from '../browser/town.js'
 import { pause } from './hall.js'
 
 /** @typedef {import('./hall.js').Hall} Hall */
@@ -246,6 +246,64 @@ export async function signalingDrained(hall) {
   node.restart()
   await eventually('it is ready again', () => hall.town.ready(), 30_000)
   await hall.settle(before)
+}
+
+/**
+ * The authority of the links, the key of the cluster and the key of the tokens are changed one after another, each as
+ * docs/operations.md says. @param {Hall} hall
+ */
+export async function keysChanged(hall) {
+  const before = await hall.begin()
+  const { town } = hall
+  const media = [...town.names('origin'), ...town.names('edge')]
+
+  const expiry = async () => Promise.all(media.map(name => town.metric('dais_link_certificate_expiry_seconds', `"${name}"`)))
+  const first = await expiry()
+  for (const step of ['begin', 'use', 'end']) {
+    await town.run('certs', '--dir', town.trust.certs, '--days', '100', '--rotate', step)
+    await said(town, media, 'a new certificate for links')
+  }
+  hall.facts.renewed = (await expiry()).every((ends, index) => ends > first[index])
+
+  const [old, next] = [readFileSync(town.trust.key, 'utf8'), 'the next key of the cluster, of 32 bytes or more as well']
+  for (const keys of [[old, next], [next, old], [next]]) {
+    writeFileSync(town.trust.key, keys.join('\n'))
+    await said(town, [...media, ...town.names('signaling')], 'the key of the cluster is new')
+  }
+  await hall.settle(before)
+
+  const [token, key] = [town.key, { name: 'next', secret: 'the next secret of the tokens, of 32 bytes or more' }]
+  const both = [...signedWith(token), '--keys', `${key.name}:${key.secret}`]
+  await oneByOne(hall, signedWith(token), both)
+  town.key = key
+  await hall.settle(before)
+  await oneByOne(hall, both, signedWith(key))
+  await hall.settle(before)
+  town.key = token
+  hall.facts.old_key = await hall.act('signaling-1', 'mute', 'speaker-1').then(() => 'taken', error => error.code)
+  town.key = key
+}
+
+/** Waits until each of them has said something once more. */
+async function said(town, names, words) {
+  const count = name => town.program(name).said.split(words).length
+  for (const name of names) {
+    const program = town.program(name)
+    const before = program.heard?.[words] ?? 1
+    await eventually(`${name} says: ${words}`, () => count(name) > before)
+    program.heard = { ...program.heard, [words]: count(name) }
+  }
+}
+
+/** Restarts each signaling node with other options. */
+async function oneByOne(hall, before, after) {
+  for (const name of hall.town.names('signaling')) {
+    const program = hall.town.program(name)
+    program.change(before, after)
+    await program.stop()
+    program.restart()
+    await eventually('it is ready again', () => hall.town.ready(), 30_000)
+  }
 }
 
 /** Notes how people leave while something is done to where they are. */

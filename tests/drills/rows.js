@@ -262,6 +262,15 @@ export const ROWS = [
     shows: `0 frames lost, longest gap ≤ undisturbed + ${HEARD_MS} ms; all gone within 30 s`, drill: misfortunes.signalingDrained,
     leading: 'seconds until it is empty', figures: [...drained('people'), cut, resumed, away(1), none(renewed), ...truth, peers],
   },
+  {
+    name: 'keys', title: 'Authority of the links, key of the cluster and key of the tokens changed', beside: 'undisturbed', load: event(60),
+    shows: 'gaps as undisturbed, nobody put out; every node has another certificate, and the old key opens nothing', drill: misfortunes.keysChanged,
+    leading: gap.name, figures: [
+      undisturbed, gap, gapMax, nothingLost, out, cut, resumed, none(renewed), ...truth, peers,
+      { name: 'every media node has another certificate', of: run => run.facts.renewed, must: ['=', true], every: true },
+      { name: 'what the old key of the tokens gets', of: run => run.facts.old_key, must: ['=', 'unauthorized'], every: true },
+    ],
+  },
   stormRow(1),
   stormRow(100),
   {

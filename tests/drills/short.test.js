@@ -6,7 +6,7 @@ import { test } from 'node:test'
 
 import { eventually } from '../browser/town.js'
 import { Hall } from './hall.js'
-import { leafKilled } from './misfortunes.js'
+import { keysChanged, leafKilled } from './misfortunes.js'
 
 const LISTENERS = 60
 const SPEAKERS = 3
@@ -48,6 +48,15 @@ test('people of a signaling node that is killed go on at the other, and hear on 
   isTrue({ facts, report })
   const { lost, resumed, anew, media_renewed } = report.sessions
   assert.deepEqual([lost, resumed, anew, media_renewed], [LISTENERS / 2, LISTENERS / 2, 0, 0], 'as the same people, who heard on')
+})
+
+test('authority, cluster key and API key change in the middle of an event, and nobody hears it', async () => {
+  const { facts, report } = await drilled(keysChanged, 45)
+  isTrue({ facts, report })
+  assert.deepEqual([facts.renewed, facts.old_key], [true, 'unauthorized'])
+  const { lost, resumed, anew, media_renewed } = report.sessions
+  assert.deepEqual([anew, media_renewed, report.audio.frames_lost], [0, 0, 0])
+  assert.equal(resumed, lost, 'whose signaling node was restarted came back as the same person')
 })
 
 test('listeners of a leaf edge that is killed hear again at others, and nobody else has another session', async () => {

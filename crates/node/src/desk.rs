@@ -31,7 +31,8 @@ use room::load::{Meter, Totals};
 use room::peers::{BadClaim, Books, Compared};
 use room::stages::Heard;
 use serde::Serialize;
-use service::metrics::{IntCounter, IntGauge};
+use service::log::JOIN;
+use service::metrics::{Counter, Gauge, Places};
 use service::{Metrics, Shutdown, shutdown};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -110,7 +111,7 @@ pub struct Opening<D> {
     /// Where it counts.
     pub metrics: Metrics,
     /// Shows how many peers are connected.
-    pub connected: IntGauge,
+    pub connected: Gauge,
     /// The origins to which it has links.
     pub hears: watch::Receiver<Vec<NodeId>>,
 }
@@ -145,11 +146,12 @@ pub struct Desk<D> {
     ends: bool,
     /// Since when it lets its people go.
     draining: Option<Instant>,
-    connected: IntGauge,
-    orphans: IntGauge,
-    orphans_ended: IntCounter,
-    bad_requests: IntCounter,
-    bad_origins: IntCounter,
+    connected: Gauge,
+    places: Places,
+    orphans: Gauge,
+    orphans_ended: Counter,
+    bad_requests: Counter,
+    bad_origins: Counter,
 }
 
 /// One peer.
@@ -203,6 +205,7 @@ impl<D: Duty> Desk<D> {
             ends: false,
             draining: None,
             connected,
+            places: Places::new(&metrics),
             orphans: meters::orphans(&metrics),
             orphans_ended: meters::orphans_ended(&metrics),
             bad_requests: meters::bad_input(&metrics, "node_request"),
@@ -391,7 +394,10 @@ impl<D: Duty> Desk<D> {
 
     /// Whoever has been replaced as an origin lets go: its speakers come back at the new one.
     async fn rooms_come_from(&mut self, payload: &[u8]) {
-        let Ok(Origins { rooms }) = serde_json::from_slice(payload) else { return self.bad_origins.inc() };
+        let Ok(Origins { rooms }) = serde_json::from_slice(payload) else {
+            self.bad_origins.inc();
+            return;
+        };
         let mut otherwise = Vec::new();
         for origin in rooms.into_iter().take(MAX_ORIGINS) {
             let room = origin.room.clone();
@@ -453,9 +459,11 @@ impl<D: Duty> Desk<D> {
                     self.connected.inc();
                 }
                 let room = seat.room.clone();
+                self.trace(peer, "its peer is connected");
                 self.tell(room, peer, PeerEvent::Connected).await;
             }
             Change::Gone { peer } => {
+                self.trace(peer, "its peer is gone");
                 if let Some(seat) = self.forget(peer) {
                     self.tell(seat.room, peer, PeerEvent::Gone).await;
                 }
@@ -474,6 +482,8 @@ impl<D: Duty> Desk<D> {
                 let speaks = purpose == Purpose::Speak;
                 let answer = self.reach.answer(seat.shard, credentials, &offer, speaks);
                 if let Some(claim) = claim {
+                    let (session, shard) = (&claim.session, seat.shard);
+                    tracing::debug!(target: JOIN, %session, peer = peer.0, shard, room = %seat.room, "a peer is made");
                     let (now, room) = (self.start.elapsed().as_millis() as u64, seat.room.clone());
                     self.books.enter(now, peer, purpose, room, identity, claim);
                 }
@@ -485,6 +495,13 @@ impl<D: Duty> Desk<D> {
             }
         };
         self.respond(&message, &response).await;
+    }
+
+    /// Says what has become of the peer of somebody's session.
+    fn trace(&self, peer: PeerId, what: &'static str) {
+        if let Some(session) = self.books.session(peer) {
+            tracing::debug!(target: JOIN, %session, peer = peer.0, "{what}");
+        }
     }
 
     fn forget(&mut self, peer: PeerId) -> Option<Seat> {
@@ -500,8 +517,10 @@ impl<D: Duty> Desk<D> {
 
     async fn announce(&self) {
         let Config { node, region, version, .. } = &self.config;
+        self.places.show(self.config.places(), self.headroom(), self.draining.is_some());
         let announcement = Announcement {
             version: version.clone(),
+            clock_ms: Some(crate::unix_ms()),
             link: self.links.first().copied(),
             more_links: self.links.iter().skip(1).copied().collect(),
             clients: self.reach.first().collect(),

@@ -24,7 +24,7 @@ use media::dtls::Certificate;
 use protocol::{NodeId, Region};
 pub use room::placement::LISTENER_BITS;
 use service::{Metrics, Tasks};
-use transport::LinkIdentity;
+use transport::Credentials;
 
 pub use answer::Reach;
 pub use desk::{Change, Desk, Duty};
@@ -62,7 +62,7 @@ pub struct Surroundings {
     /// To signaling and the other nodes.
     pub bus: Arc<dyn Bus>,
     /// Who it is, on links.
-    pub identity: LinkIdentity,
+    pub credentials: Credentials,
     /// Who it is, to clients.
     pub certificate: Arc<Certificate>,
     /// Where it counts.
@@ -103,8 +103,13 @@ impl Config {
     }
 }
 
-/// A number that grows from start to start: ms of Unix time.
+/// A number that grows from start to start.
 pub fn boot() -> u64 {
+    unix_ms()
+}
+
+/// Unix time in ms.
+pub fn unix_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis() as u64)
 }

@@ -6,29 +6,29 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use media::peer;
 use protocol::node::NodeKind;
 use service::Metrics;
-use service::metrics::{Follower, IntCounter, IntGauge};
+use service::metrics::{Counter, Follower, Gauge};
 use transport::link::LinkHandle;
 use transport::queue;
 use transport::shard::ShardHandle;
 
 /// Input that was refused, by what it was.
-pub fn bad_input(metrics: &Metrics, what: &str) -> IntCounter {
-    metrics.counters("dais_bad_input_total", "Input that was refused.", &["what"]).with_label_values(&[what])
+pub fn bad_input(metrics: &Metrics, what: &str) -> Counter {
+    metrics.counters("dais_bad_input_total", "Input that was refused.", &["what"]).of(&[what])
 }
 
 /// How often a queue was full.
-pub fn queue_full(metrics: &Metrics, queue: &str) -> IntCounter {
+pub fn queue_full(metrics: &Metrics, queue: &str) -> Counter {
     let help = "What a full queue dropped or refused.";
-    metrics.counters("dais_queue_full_total", help, &["queue"]).with_label_values(&[queue])
+    metrics.counters("dais_queue_full_total", help, &["queue"]).of(&[queue])
 }
 
 /// Peers of which no signaling node says that it wants them.
-pub fn orphans(metrics: &Metrics) -> IntGauge {
+pub fn orphans(metrics: &Metrics) -> Gauge {
     metrics.gauge("dais_orphaned_peers", "Peers of which no signaling node says that it wants them.")
 }
 
 /// How many of them were ended.
-pub fn orphans_ended(metrics: &Metrics) -> IntCounter {
+pub fn orphans_ended(metrics: &Metrics) -> Counter {
     metrics.counter("dais_orphaned_peers_ended_total", "Peers that were ended because nobody wanted them.")
 }
 
@@ -49,7 +49,7 @@ impl ShardMeter {
     /// For a shard of such a node.
     pub fn new(metrics: &Metrics, kind: NodeKind) -> Self {
         let counter = |what: &str, help: &str| {
-            Follower::new(metrics.counter(&format!("dais_{}_{what}_total", part(kind)), help))
+            Follower::new(metrics.counter(&format!("dais_{}_{what}_total", kind.as_str()), help))
         };
         Self {
             ingress_packets: counter("ingress_packets", "Datagrams received from clients."),
@@ -125,23 +125,21 @@ pub struct PeerMeter {
 impl PeerMeter {
     /// For a shard of such a node.
     pub fn new(metrics: &Metrics, kind: NodeKind) -> Self {
-        let part = part(kind);
+        let part = kind.as_str();
         let bad = BAD_INPUT.iter().map(|&(what, total)| (total, Follower::new(bad_input(metrics, what))));
         let handshakes = metrics.counters(
             &format!("dais_{part}_handshakes_total"),
             "Handshakes, by how they ended.",
             &["result"],
         );
-        let handshakes = HANDSHAKES
-            .iter()
-            .map(|&(result, total)| (total, Follower::new(handshakes.with_label_values(&[result]))));
+        let handshakes =
+            HANDSHAKES.iter().map(|&(result, total)| (total, Follower::new(handshakes.of(&[result]))));
         let gone = metrics.counters(
             &format!("dais_{part}_gone_total"),
             "Peers that ended by themselves.",
             &["reason"],
         );
-        let gone =
-            GONE.iter().map(|&(reason, total)| (total, Follower::new(gone.with_label_values(&[reason]))));
+        let gone = GONE.iter().map(|&(reason, total)| (total, Follower::new(gone.of(&[reason]))));
         let moved = metrics.counter(&format!("dais_{part}_moved_total"), "Peers whose address changed.");
         let moved: (Total, _) = (|stats| stats.moved, Follower::new(moved));
         let dropped: (Total, _) =
@@ -181,14 +179,5 @@ impl LinkMeter {
         self.oversized.follow(stats.oversized.load(Relaxed));
         self.unknown_version.follow(stats.unknown_version.load(Relaxed));
         self.malformed.follow(stats.malformed.load(Relaxed));
-    }
-}
-
-/// What metrics call such a node.
-fn part(kind: NodeKind) -> &'static str {
-    match kind {
-        NodeKind::Origin => "origin",
-        NodeKind::Edge => "edge",
-        NodeKind::Signaling => "signaling",
     }
 }

@@ -51,7 +51,7 @@ where
             let (id, tell, refused) = (ids.next(), tell.clone(), refused.clone());
             errands.errand("child link", async move {
                 if let Err(reason) = child(incoming, id, tell).await {
-                    refused.with_label_values(&[reason]).inc();
+                    refused.of(&[reason]).inc();
                 }
             });
         }

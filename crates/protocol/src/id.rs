@@ -156,6 +156,13 @@ impl Session {
     }
 }
 
+/// As logs have it: the same on every node.
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.node, self.boot, self.number)
+    }
+}
+
 /// One of the audio lanes of a room, below [`VOICES`](crate::VOICES).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VoiceId(u8);

@@ -270,6 +270,9 @@ pub struct Announcement {
     pub version: String,
     /// Differs after each start, and only grows: ms of Unix time by its own clock.
     pub boot: u64,
+    /// What its own clock shows as it says this: ms of Unix time. None: an older node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ms: Option<u64>,
     /// Where its links are taken; a signaling node has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<SocketAddr>,
@@ -322,6 +325,7 @@ impl Announcement {
             region,
             version: String::new(),
             boot,
+            clock_ms: None,
             link: None,
             more_links: Vec::new(),
             clients: Vec::new(),
@@ -394,6 +398,23 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Origin, Self::Edge, Self::Signaling];
+
+    /// What it is called: in names, labels, certificates and subcommands.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Origin => "origin",
+            Self::Edge => "edge",
+            Self::Signaling => "signaling",
+        }
+    }
+
+    /// The one that is called so.
+    pub fn called(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// Whether it has peers.
     pub fn has_media(self) -> bool {
         self != Self::Signaling

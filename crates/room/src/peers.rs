@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::id::{Identity, Owner, PeerId, RoomId};
+use protocol::id::{Identity, Owner, PeerId, RoomId, Session};
 use protocol::message::Purpose;
 use protocol::node::{Claim, Orphan};
 
@@ -184,6 +184,11 @@ impl Books {
         if let Some(account) = self.owners.get_mut(&entry.owner) {
             account.toggle(peer);
         }
+    }
+
+    /// Whose a peer is.
+    pub fn session(&self, peer: PeerId) -> Option<&Session> {
+        self.peers.get(&peer).map(|entry| &entry.claim.session)
     }
 
     /// Whether a peer is to be ended because this signaling node says so.

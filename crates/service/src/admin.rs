@@ -1,6 +1,6 @@
 //! The admin server: what runs the process asks here how it is.
 //!
-//! - `GET /metrics` everything countable, in the text format of Prometheus
+//! - `GET /metrics` everything countable, in the text format of OpenMetrics
 //! - `GET /health`  200 as long as the process is alive
 //! - `GET /ready`   200 while it admits newcomers, else 503 and what is not ready
 //!
@@ -16,7 +16,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 use crate::http::Listener;
-use crate::metrics::Registry;
+use crate::metrics::{CONTENT_TYPE, Registry};
 use crate::shutdown::Shutdown;
 
 /// Whether each part of the process admits newcomers. Clones share the knowledge.
@@ -68,7 +68,7 @@ fn router(registry: Registry, readiness: Readiness) -> Router {
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], admin.registry.render())
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], admin.registry.render())
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {

@@ -12,6 +12,10 @@ use tracing_subscriber::EnvFilter;
 /// `rtc_dtls=debug` brings it back.
 const QUIET: &str = "rtc_dtls=off,async_nats=off";
 
+/// The target of what concerns somebody's way in and out, on whatever node. Each line names their session, so
+/// `info,join=debug` on all nodes shows one person's way.
+pub const JOIN: &str = "join";
+
 /// How a line is written.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Format {

@@ -1,24 +1,30 @@
-//! Who may link: certificates that name a node and its role, all signed by the cluster's authority.
+//! A cluster's authority: it signs the certificates by which its nodes know each other on links.
 //!
-//! Both sides of a link show one. The name is a URI, `dais://edge/edge-1`, because node names may have
+//! A certificate names a node and its role by a URI, `dais://edge/edge-1`, because node names may have
 //! characters that host names may not; the host name in it is the same for all and only serves TLS.
+//!
+//! ```text
+//!   dais up            an ephemeral authority, which lives as long as the process
+//!   all on loopback    an authority that is derived from the cluster's key
+//!   machines           an authority in a file, which is on none of them (`dais certs`)
+//! ```
 
-use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use protocol::NodeId;
 use protocol::node::NodeKind;
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use ring::hkdf::{HKDF_SHA256, Salt};
-use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::WebPkiClientVerifier;
-use webpki::EndEntityCert;
 
-use crate::link::{Remote, Versions};
+use crate::identity::{self, IdentityError, LinkIdentity, Remote};
 
 /// The host name in every certificate.
 pub(crate) const HOST: &str = "link.dais";
+
+/// How long ago a new certificate began to be valid: so much may the clocks of two machines differ.
+const BEFORE: Duration = Duration::from_secs(3600);
 
 /// What the authority's key is derived with from the cluster's: for this and for nothing else.
 const SALT: &[u8] = b"dais cluster key";
@@ -37,35 +43,27 @@ pub enum AuthorityError {
     /// A certificate cannot be made.
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
-    /// TLS does not take it.
-    #[error("cannot use a certificate: {0}")]
-    Use(#[from] rustls::Error),
-    /// TLS does not take the authority.
-    #[error("cannot check certificates: {0}")]
-    Check(#[from] rustls::server::VerifierBuilderError),
-    /// TLS cannot carry QUIC.
-    #[error("no cipher for QUIC: {0}")]
-    Cipher(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
+    /// What it is read from is not an authority.
+    #[error(transparent)]
+    Read(#[from] IdentityError),
+    /// It is read from a certificate and a key that do not belong together.
+    #[error("the key in it is not that of the certificate in it")]
+    Pair,
 }
 
 /// Signs the certificates of a cluster's nodes.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// Its own certificate, and that of another whose nodes are believed.
-    believed: Vec<CertificateDer<'static>>,
-}
-
-/// What one node needs to link: its certificate, its key, and whom it believes.
-pub struct LinkIdentity {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivatePkcs8KeyDer<'static>,
-    roots: Arc<RootCertStore>,
+    /// Its own certificate.
+    certificate: CertificateDer<'static>,
+    /// Of another one, whose nodes are believed as well.
+    other: Option<CertificateDer<'static>>,
 }
 
 impl Authority {
     /// One that lives as long as the process: for a system in one process.
     pub fn ephemeral() -> Result<Self, AuthorityError> {
-        Self::of_pair(KeyPair::generate()?)
+        Self::of_pair(KeyPair::generate()?, authority_params())
     }
 
     /// The one of all processes that were given this key: each believes what any of them issues.
@@ -75,99 +73,123 @@ impl Authority {
         let length = derived.expand(&[INFO], HKDF_SHA256).and_then(|bytes| bytes.fill(&mut seed));
         length.expect("as long as the hash");
         let pair = PrivatePkcs8KeyDer::from([PKCS8, &seed].concat());
-        Self::of_pair(KeyPair::from_pkcs8_der_and_sign_algo(&pair, &rcgen::PKCS_ED25519)?)
+        Self::of_pair(KeyPair::from_pkcs8_der_and_sign_algo(&pair, &rcgen::PKCS_ED25519)?, authority_params())
+    }
+
+    /// A new one for a file, valid from now on for so long.
+    pub fn generate(now: SystemTime, valid: Duration) -> Result<Self, AuthorityError> {
+        Self::of_pair(KeyPair::generate()?, lasting(authority_params(), now, valid))
+    }
+
+    /// One from its file: a certificate and its key, in PEM.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, AuthorityError> {
+        let certificate = identity::certificates(pem)?.swap_remove(0);
+        let key = PrivateKeyDer::from_pem_slice(pem).map_err(IdentityError::Key)?;
+        let key = KeyPair::try_from(&key)?;
+        if identity::public_key(&certificate)? != key.public_key_raw() {
+            return Err(AuthorityError::Pair);
+        }
+        Ok(Self { issuer: Issuer::from_ca_cert_der(&certificate, key)?, certificate, other: None })
     }
 
     /// The same, which also believes what is issued with another key: the one before, or the next.
     pub fn and_believes(mut self, key: &[u8]) -> Result<Self, AuthorityError> {
-        self.believed.extend(Self::of_cluster(key)?.believed);
+        self.other = Some(Self::of_cluster(key)?.certificate);
         Ok(self)
     }
 
-    fn of_pair(key: KeyPair) -> Result<Self, AuthorityError> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "dais link authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    fn of_pair(key: KeyPair, params: CertificateParams) -> Result<Self, AuthorityError> {
         let certificate = params.self_signed(&key)?.der().clone();
-        Ok(Self { issuer: Issuer::new(params, key), believed: vec![certificate] })
+        Ok(Self { issuer: Issuer::new(params, key), certificate, other: None })
     }
 
-    /// A certificate for `node`, which is a `kind`.
+    /// Its certificate: what others need to believe what it issues.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// What its file holds, and nobody else may: its certificate and its key.
+    pub fn to_pem(&self) -> String {
+        identity::pem(&self.certificate) + &self.issuer.key().serialize_pem()
+    }
+
+    /// What one node needs to link, for as long as its process lives.
     pub fn issue(&self, node: &NodeId, kind: NodeKind) -> Result<LinkIdentity, AuthorityError> {
-        let mut params = CertificateParams::new([HOST.to_owned()])?;
-        params.subject_alt_names.push(SanType::URI(uri(node, kind).as_str().try_into()?));
+        let (certificate, key) = self.sign(node_params(node, kind)?)?;
+        let believed = [&self.certificate].into_iter().chain(&self.other).cloned().collect();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        Ok(LinkIdentity::new(vec![certificate], key.into(), believed)?)
+    }
+
+    /// What a node's file holds: its certificate, valid from now on for so long, and its key.
+    pub fn issue_pem(
+        &self,
+        remote: &Remote,
+        now: SystemTime,
+        valid: Duration,
+    ) -> Result<String, AuthorityError> {
+        let (certificate, key) = self.sign(lasting(node_params(&remote.node, remote.kind)?, now, valid))?;
+        Ok(identity::pem(&certificate) + &key.serialize_pem())
+    }
+
+    fn sign(&self, params: CertificateParams) -> Result<(CertificateDer<'static>, KeyPair), AuthorityError> {
         let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        let mut roots = RootCertStore::empty();
-        for certificate in &self.believed {
-            roots.add(certificate.clone())?;
-        }
-        Ok(LinkIdentity {
-            chain: vec![certificate.der().clone()],
-            key: PrivatePkcs8KeyDer::from(key.serialize_der()),
-            roots: roots.into(),
-        })
+        Ok((params.signed_by(&key, &self.issuer)?.der().clone(), key))
     }
 }
 
-impl LinkIdentity {
-    pub(crate) fn server(&self, versions: &Versions) -> Result<QuicServerConfig, AuthorityError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(self.roots.clone(), provider.clone()).build()?;
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(self.chain.clone(), self.key())?;
-        tls.alpn_protocols = versions.protocols();
-        Ok(tls.try_into()?)
-    }
-
-    pub(crate) fn client(&self, versions: &Versions) -> Result<QuicClientConfig, AuthorityError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_root_certificates(self.roots.clone())
-            .with_client_auth_cert(self.chain.clone(), self.key())?;
-        tls.alpn_protocols = versions.protocols();
-        Ok(tls.try_into()?)
-    }
-
-    fn key(&self) -> PrivateKeyDer<'static> {
-        self.key.clone_key().into()
-    }
+fn authority_params() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "dais link authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params
 }
 
-/// Whom a certificate names. It has been checked against the authority before.
-pub(crate) fn named(certificate: &CertificateDer<'_>) -> Option<Remote> {
-    let certificate = EndEntityCert::try_from(certificate).ok()?;
-    let (kind, node) =
-        certificate.valid_uri_names().find_map(|uri| uri.strip_prefix("dais://")?.split_once('/'))?;
-    let kind = [NodeKind::Origin, NodeKind::Edge].into_iter().find(|&known| role(known) == kind)?;
-    Some(Remote { node: NodeId::new(node).ok()?, kind })
+fn node_params(node: &NodeId, kind: NodeKind) -> Result<CertificateParams, AuthorityError> {
+    let mut params = CertificateParams::new([HOST.to_owned()])?;
+    params.subject_alt_names.push(SanType::URI(identity::uri(node, kind).as_str().try_into()?));
+    Ok(params)
 }
 
-fn uri(node: &NodeId, kind: NodeKind) -> String {
-    format!("dais://{}/{node}", role(kind))
-}
-
-fn role(kind: NodeKind) -> &'static str {
-    match kind {
-        NodeKind::Origin => "origin",
-        NodeKind::Edge => "edge",
-        NodeKind::Signaling => "signaling",
-    }
+/// Without this a certificate never ends.
+fn lasting(mut params: CertificateParams, now: SystemTime, valid: Duration) -> CertificateParams {
+    params.not_before = (now - BEFORE).into();
+    params.not_after = (now + valid).into();
+    params
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Believed;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn edge() -> Remote {
+        Remote { node: NodeId::new("edge_1.eu").unwrap(), kind: NodeKind::Edge }
+    }
 
     #[test]
-    fn a_certificate_names_its_node_and_role() {
-        let node = NodeId::new("edge_1.eu").unwrap();
-        let identity = Authority::ephemeral().unwrap().issue(&node, NodeKind::Edge).unwrap();
-        assert_eq!(named(&identity.chain[0]), Some(Remote { node, kind: NodeKind::Edge }));
+    fn an_authority_comes_back_from_its_file_and_its_certificates_are_believed() {
+        let now = SystemTime::now();
+        let authority = Authority::generate(now, 20 * DAY).unwrap();
+        let again = Authority::from_pem(authority.to_pem().as_bytes()).unwrap();
+        let own = again.issue_pem(&edge(), now, 10 * DAY).unwrap();
+        let believed = Believed::from_pem(identity::pem(authority.certificate()).as_bytes()).unwrap();
+        let identity = LinkIdentity::from_pem(believed, own.as_bytes(), now).unwrap();
+        assert_eq!(identity.remote(), Some(edge()));
+        let ends = identity.ends();
+        assert!(ends > now + 9 * DAY && ends <= now + 10 * DAY, "{ends:?}");
+    }
+
+    #[test]
+    fn a_file_whose_key_is_another_ones_is_no_authority() {
+        let [one, other] = [0, 1].map(|_| Authority::generate(SystemTime::now(), DAY).unwrap());
+        let mixed = identity::pem(one.certificate()) + &other.issuer.key().serialize_pem();
+        assert!(matches!(Authority::from_pem(mixed.as_bytes()), Err(AuthorityError::Pair)));
+        for bad in ["", "what is this", &identity::pem(one.certificate())] {
+            assert!(Authority::from_pem(bad.as_bytes()).is_err(), "{bad:?}");
+        }
     }
 }

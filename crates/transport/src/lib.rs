@@ -10,12 +10,14 @@
 
 pub mod authority;
 mod congestion;
+pub mod identity;
 pub mod link;
 pub mod queue;
 pub mod shard;
 pub mod socket;
 
-pub use authority::{Authority, AuthorityError, LinkIdentity};
-pub use link::{LinkError, Links, Remote};
+pub use authority::{Authority, AuthorityError};
+pub use identity::{Believed, Credentials, IdentityError, LinkIdentity, Remote};
+pub use link::{LinkError, Links};
 pub use queue::Queue;
 pub use shard::{Shard, ShardHandle};

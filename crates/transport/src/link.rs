@@ -24,8 +24,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol::NodeId;
 use protocol::link::{ChildMessage, Datagram, ParentMessage};
-use protocol::node::NodeKind;
 use tokio::sync::mpsc;
+
+use crate::identity::{IdentityError, Remote};
 
 pub use driver::Link;
 pub use endpoint::{Incoming, Links};
@@ -47,15 +48,6 @@ pub type ToParent = Link<ChildMessage, ParentMessage>;
 
 /// A parent's link to its child.
 pub type ToChild = Link<ParentMessage, ChildMessage>;
-
-/// The node at the other end, as its certificate names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remote {
-    /// Its name.
-    pub node: NodeId,
-    /// Its role.
-    pub kind: NodeKind,
-}
 
 /// What arrives on a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +74,12 @@ pub enum LinkError {
     /// no business here.
     #[error("the other side is not who it should be")]
     Stranger,
+    /// The certificate of the other side has ended, or its authority is no longer believed.
+    #[error("the certificate of the other side no longer holds: {0}")]
+    Certificate(IdentityError),
+    /// Ours is of no use.
+    #[error("our own certificate: {0}")]
+    Identity(#[from] IdentityError),
     /// There is no version of the protocol that both sides speak.
     #[error("no common version of the protocol: we speak {ours}, {node} speaks {theirs}")]
     Version {
@@ -111,6 +109,8 @@ impl LinkError {
             Self::Connection(_) => "connection",
             Self::Timeout => "timeout",
             Self::Stranger => "stranger",
+            Self::Certificate(_) => "certificate",
+            Self::Identity(_) => "identity",
             Self::Version { .. } => "version",
             Self::Silent => "silent",
             Self::Control => "control",

@@ -12,6 +12,22 @@ pub(super) fn check() -> Finding {
     judge(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), is_synchronized())
 }
 
+/// As much may clocks of two machines differ that NTP keeps, and what is on the way takes.
+const APART_MS: u64 = 2_000;
+
+/// By how much another clock differs from this machine's, both in ms of Unix time.
+pub(super) fn compare(whose: &str, theirs: u64, ours: u64) -> Finding {
+    let (apart, how) = (theirs.abs_diff(ours), if theirs > ours { "ahead of" } else { "behind" });
+    if apart <= APART_MS {
+        return Finding::fine(format!("{whose} has the same time as this machine"));
+    }
+    let says = format!(
+        "the clock of {whose} is {:.1} s {how} this machine's; tokens allow 10 s: run NTP on both",
+        apart as f64 / 1_000.0
+    );
+    if apart > 10_000 { Finding::broken(says) } else { Finding::poor(says) }
+}
+
 /// What systemd says, where there is one.
 fn is_synchronized() -> Option<bool> {
     let output =
@@ -48,5 +64,13 @@ mod tests {
         assert!(judge(EARLIEST, Some(true)).to_string().starts_with("ok"));
         assert!(judge(EARLIEST, Some(false)).to_string().contains("set-ntp"));
         assert!(judge(EARLIEST, None).to_string().starts_with("look"));
+    }
+
+    #[test]
+    fn clocks_that_differ_are_named() {
+        let says = |theirs| compare("edge-1", theirs, 1_000_000).to_string();
+        assert!(says(1_001_000).starts_with("ok"));
+        assert!(says(1_005_000).starts_with("look") && says(1_005_000).contains("edge-1 is 5.0 s ahead of"));
+        assert!(says(900_000).starts_with("broken") && says(900_000).contains("100.0 s behind"));
     }
 }

@@ -3,21 +3,44 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
-use super::Finding;
+use super::{Finding, Part};
 use crate::addresses::next;
 use crate::layout::Layout;
 use crate::options::{Media, Process, Web};
 
-pub(super) fn check(web: &Web, process: &Process, media: &Media) -> Vec<Finding> {
-    let layout = Layout::of_system(media);
-    let tcp = [("web", web.listen), ("admin", process.admin)];
-    let udp = (0..layout.shards()).map(|index| ("media", next(media.bind, index)));
-    let links = (0..layout.nodes()).map(|index| ("links", next(layout.link, index)));
-    let tcp =
-        tcp.into_iter().map(|(what, address)| judge(what, "TCP", address, TcpListener::bind(address).err()));
-    let udp =
-        udp.chain(links).map(|(what, address)| judge(what, "UDP", address, UdpSocket::bind(address).err()));
-    tcp.chain(udp).collect()
+/// What a part listens on.
+pub(super) struct Ports {
+    /// HTTP of people, and of whoever runs it.
+    pub(super) web: Option<SocketAddr>,
+    pub(super) admin: SocketAddr,
+    /// UDP of clients, and of other nodes.
+    pub(super) media: Vec<SocketAddr>,
+    pub(super) links: Vec<SocketAddr>,
+}
+
+impl Ports {
+    pub(super) fn of(part: Part, web: &Web, process: &Process, media: &Media) -> Self {
+        let layout = Layout::of_system(media);
+        let (shards, links) = match part {
+            Part::Up => {
+                (layout.shards(), (0..layout.nodes()).map(|index| next(layout.link, index)).collect())
+            }
+            Part::Origin | Part::Edge => (media.shards, vec![media.link_of_part()]),
+            Part::Signaling => (0, Vec::new()),
+        };
+        let media = (0..shards).map(|index| next(media.bind, index)).collect();
+        Self { web: part.has_people().then_some(web.listen), admin: process.admin, media, links }
+    }
+
+    pub(super) fn check(&self) -> Vec<Finding> {
+        let tcp = self.web.map(|address| ("web", address)).into_iter().chain([("admin", self.admin)]);
+        let tcp = tcp.map(|(what, address)| judge(what, "TCP", address, TcpListener::bind(address).err()));
+        let named =
+            |what, addresses: &[SocketAddr]| addresses.iter().map(move |&at| (what, at)).collect::<Vec<_>>();
+        let udp = [named("media", &self.media), named("links", &self.links)].concat().into_iter();
+        let udp = udp.map(|(what, address)| judge(what, "UDP", address, UdpSocket::bind(address).err()));
+        tcp.chain(udp).collect()
+    }
 }
 
 fn judge(what: &str, protocol: &str, address: SocketAddr, error: Option<std::io::Error>) -> Finding {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use cluster::bus::nats::Server;
 use cluster::store::Condition;
-use cluster::{NatsBus, NatsConfig, RedisStore};
+use cluster::{NatsBus, NatsConfig, RedisStore, Store as _};
 use tokio::time::timeout;
 
-use super::Finding;
+use super::{Finding, clock};
 use crate::options::{Cluster, Store};
 
 /// How long a server may take to be reached.
@@ -17,22 +17,22 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const OLDEST: (u32, u32) = (7, 0);
 
 /// Asks those that were named.
-pub(super) fn check(cluster: Option<&Cluster>, store: Option<&Store>) -> anyhow::Result<Vec<Finding>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut findings = Vec::new();
-        if let Some(cluster) = cluster {
-            findings.push(bus(cluster.nats.clone()).await);
+pub(super) async fn check(cluster: Option<&Cluster>, store: Option<&Store>) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    if let Some(cluster) = cluster {
+        findings.push(bus(cluster.nats.clone()).await);
+    }
+    if let Some(store) = store {
+        let rooms = RedisStore::new(store.url.clone(), &store.prefix, cluster::Limits::default())?;
+        findings.extend(match rooms.condition().await {
+            Ok(condition) => judge(&condition),
+            Err(error) => vec![Finding::broken(format!("{}: {error}", name(store)))],
+        });
+        if let Ok(theirs) = rooms.time().await {
+            findings.push(clock::compare(&name(store), theirs, node::unix_ms()));
         }
-        if let Some(store) = store {
-            let rooms = RedisStore::new(store.url.clone(), &store.prefix, cluster::Limits::default())?;
-            findings.extend(match rooms.condition().await {
-                Ok(condition) => judge(&condition),
-                Err(error) => vec![Finding::broken(format!("{}: {error}", name(store)))],
-            });
-        }
-        Ok(findings)
-    })
+    }
+    Ok(findings)
 }
 
 async fn bus(config: NatsConfig) -> Finding {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cluster::bus::nats::{Credentials, Server};
 use cluster::{NatsConfig, RedisUrl};
@@ -10,6 +10,8 @@ use protocol::NodeId;
 use protocol::envelope::Keys;
 use service::config::Values;
 use transport::{Authority, AuthorityError};
+
+use crate::followed::Followed;
 
 /// Shortest key, in bytes.
 const SHORTEST: usize = 32;
@@ -23,10 +25,12 @@ pub(crate) struct Cluster {
     /// Where the bus is.
     pub(crate) nats: NatsConfig,
     key: Option<ClusterKey>,
+    /// Where that comes from, if it is a file.
+    pub(crate) key_file: Option<Followed<1>>,
 }
 
 /// A secret that all parts share; while it changes, two.
-struct ClusterKey {
+pub(crate) struct ClusterKey {
     /// Signs, and is believed.
     signs: String,
     /// Is believed.
@@ -40,6 +44,35 @@ impl fmt::Debug for ClusterKey {
 }
 
 impl ClusterKey {
+    /// From a file, which has one in each line.
+    pub(crate) fn from_lines(text: &str) -> Result<Self, String> {
+        Self::of(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn of(keys: Vec<String>) -> Result<Self, String> {
+        if let Some(short) = keys.iter().find(|key| key.len() < SHORTEST) {
+            let bytes = short.len();
+            return Err(format!(
+                "{bytes} bytes are too few, {SHORTEST} are needed: `openssl rand -base64 32`"
+            ));
+        }
+        let mut keys = keys.into_iter();
+        match (keys.next(), keys.next(), keys.next()) {
+            (None, ..) => Err("there is no key in it".into()),
+            (Some(signs), other, None) => Ok(Self { signs, other }),
+            _ => Err("two at most: the one that signs, and one that is believed too".into()),
+        }
+    }
+
+    /// Signs what is said on the bus.
+    pub(crate) fn keys(&self) -> Keys {
+        let keys = Keys::new(self.signs.as_bytes());
+        match self.other() {
+            Some(other) => keys.and_believes(other),
+            None => keys,
+        }
+    }
+
     fn other(&self) -> Option<&[u8]> {
         self.other.as_deref().map(str::as_bytes)
     }
@@ -55,7 +88,8 @@ impl Cluster {
             credentials: read_credentials(values),
             prefix: values.or("nats-prefix", Default::default()),
         };
-        Self { nats, key: read_key(values) }
+        let key_file = values.one::<PathBuf>("cluster-key-file").map(|file| Followed::new([file]));
+        Self { nats, key: read_key(values, key_file.as_ref()), key_file }
     }
 
     /// Whether the bus can be reached from this machine only, as far as its address says.
@@ -82,11 +116,7 @@ impl Cluster {
 
     /// Signs what is said on the bus.
     pub(crate) fn keys(&self) -> Keys {
-        let keys = Keys::new(self.signs());
-        match self.key.as_ref().and_then(ClusterKey::other) {
-            Some(other) => keys.and_believes(other),
-            None => keys,
-        }
+        self.key.as_ref().map_or_else(|| Keys::new(LOOPBACK), ClusterKey::keys)
     }
 
     fn signs(&self) -> &[u8] {
@@ -135,44 +165,24 @@ fn read_credentials(values: &mut Values) -> Option<Credentials> {
     }
 }
 
-fn read_key(values: &mut Values) -> Option<ClusterKey> {
-    let (name, keys) = read_keys(values)?;
-    if let Some(short) = keys.iter().find(|key| key.len() < SHORTEST) {
-        let bytes = short.len();
-        let says = format!("{bytes} bytes are too few, {SHORTEST} are needed: `openssl rand -base64 32`");
-        values.wrong(name, says);
-        return None;
-    }
-    let mut given = keys.into_iter();
-    let (signs, other, more) = (given.next(), given.next(), given.next());
-    if more.is_some() {
-        values.wrong(name, "two at most: the one that signs, and one that is believed too");
-        return None;
-    }
-    Some(ClusterKey { signs: signs?, other })
+fn read_key(values: &mut Values, file: Option<&Followed<1>>) -> Option<ClusterKey> {
+    let given = values.many::<String>("cluster-key");
+    let (name, key) = match file {
+        Some(_) if !given.is_empty() => {
+            ("cluster-key-file", Err("give the key or its file, not both".into()))
+        }
+        Some(file) => ("cluster-key-file", key_in(file)),
+        None if given.is_empty() => return None,
+        None => ("cluster-key", ClusterKey::of(given)),
+    };
+    key.map_err(|says| values.wrong(name, says)).ok()
 }
 
-/// The keys as they were given, and where; a file has one in each line.
-fn read_keys(values: &mut Values) -> Option<(&'static str, Vec<String>)> {
-    let keys = values.many::<String>("cluster-key");
-    let Some(file) = values.one::<PathBuf>("cluster-key-file") else { return Some(("cluster-key", keys)) };
-    if !keys.is_empty() {
-        values.wrong("cluster-key-file", "give the key or its file, not both");
-    }
-    match std::fs::read_to_string(&file) {
-        Ok(text) => {
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            let keys: Vec<_> = lines.map(str::to_owned).collect();
-            if keys.is_empty() {
-                values.wrong("cluster-key-file", format_args!("{}: there is no key in it", file.display()));
-            }
-            Some(("cluster-key-file", keys))
-        }
-        Err(error) => {
-            values.wrong("cluster-key-file", format_args!("{}: {error}", file.display()));
-            None
-        }
-    }
+/// What a file says now.
+pub(crate) fn key_in(file: &Followed<1>) -> Result<ClusterKey, String> {
+    let [text] = file.contents().map_err(|error| error.to_string())?;
+    let [path] = file.paths().map(Path::display);
+    ClusterKey::from_lines(&String::from_utf8_lossy(text)).map_err(|says| format!("{path}: {says}"))
 }
 
 /// Whether somebody gave a key, however bad.

@@ -51,12 +51,7 @@ impl Place {
 
     /// The place of the `number`th node of a kind, where nobody chose one.
     pub(crate) fn numbered(kind: NodeKind, number: usize) -> Self {
-        let kind = match kind {
-            NodeKind::Origin => "origin",
-            NodeKind::Edge => "edge",
-            NodeKind::Signaling => "signaling",
-        };
-        let node = NodeId::new(&format!("{kind}-{number}")).expect("made of letters and a number");
+        let node = NodeId::new(&format!("{}-{number}", kind.as_str())).expect("made of letters and a number");
         Self { node, region: Region::new(REGION).expect("a literal") }
     }
 }

@@ -14,7 +14,7 @@ async fn bad_datagrams_on_a_link() {
     let (town, within) = Within::start().await;
     let hall = TownHall::begin_in(town).await;
     let origin = NodeId::new("origin-1").expect("a name");
-    let links = bound(&within.another_edge());
+    let links = bound(within.another_edge());
     let link = links.dial(within.origin_link, &origin).await.expect("the origin takes it");
     let handle = link.handle();
     let running = tokio::spawn(link.run(|_| {}));
@@ -36,7 +36,7 @@ async fn bad_datagrams_on_a_link() {
 
     let stranger = Authority::ephemeral().expect("an authority");
     let stranger = stranger.issue(&NodeId::new("edge-9").expect("a name"), protocol::node::NodeKind::Edge);
-    let links = bound(&stranger.expect("a certificate"));
+    let links = bound(stranger.expect("a certificate"));
     let refused = Counter("dais_link_refused_total", "reason", "connection");
     hall.goes_on_when("a link from another cluster", refused, async |_| {
         assert!(links.dial(within.origin_link, &origin).await.is_err());
@@ -44,6 +44,6 @@ async fn bad_datagrams_on_a_link() {
     .await;
 }
 
-fn bound(identity: &LinkIdentity) -> Links {
-    Links::bind("127.0.0.1:0".parse().expect("an address"), identity).expect("a free port")
+fn bound(identity: LinkIdentity) -> Links {
+    Links::bind("127.0.0.1:0".parse().expect("an address"), identity.into()).expect("a free port")
 }

@@ -43,7 +43,7 @@ impl Within {
         let [media, ..] = free_ports();
         let surroundings = |config: &Config, kind| Surroundings {
             bus: bus.clone() as Arc<dyn Bus>,
-            identity: authority.issue(&config.node, kind).expect("a certificate"),
+            credentials: authority.issue(&config.node, kind).expect("a certificate").into(),
             certificate: certificate.clone(),
             metrics: registry.node(config.node.as_str(), config.region.as_str()),
             tasks: tasks.clone(),

@@ -107,7 +107,7 @@ impl World {
 
     fn bind(&self, node: &str, kind: NodeKind) -> Links {
         let identity = self.authority.issue(&name(node), kind).unwrap();
-        Links::bind("127.0.0.1:0".parse().unwrap(), &identity).unwrap()
+        Links::bind("127.0.0.1:0".parse().unwrap(), identity.into()).unwrap()
     }
 
     /// Everybody hears of a node, and that its links are at `link`.

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, SplitStream};
 use protocol::message::{ClientMessage, Purpose, Reply, Request, RequestId, ServerMessage};
 use protocol::{ApiError, Code, Offer};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{not_text, read, refusal, too_large};
 use crate::app::Shared;
@@ -100,9 +100,13 @@ impl<'a> Reader<'a> {
         self.turns += 1;
         let asked = Asked { purpose, offer, turn: self.turns, whip: None };
         let (app, admission) = (self.app, media::admit(self.app, self.member, asked));
+        let since = Instant::now();
         self.admissions.push(Box::pin(async move {
             let body = match admission.await {
-                Ok(Got { node, answer, .. }) => ServerMessage::Media { purpose, node, answer },
+                Ok(Got { node, answer, .. }) => {
+                    app.counters.answered("media", since.elapsed());
+                    ServerMessage::Media { purpose, node, answer }
+                }
                 Err(error) => {
                     app.counters.refused(&error);
                     ServerMessage::Error(error)

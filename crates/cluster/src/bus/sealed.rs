@@ -14,7 +14,7 @@ mod refusals;
 mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -58,7 +58,7 @@ pub struct Herald {
 /// Closes envelopes, and opens them.
 struct Seal {
     me: Life,
-    keys: Keys,
+    keys: RwLock<Keys>,
     start: Instant,
     number: AtomicU64,
     trust: Mutex<Trust>,
@@ -76,7 +76,7 @@ impl Sealed {
         let seal = Arc::new(Seal {
             trust: Mutex::new(Trust::new(me.clone())),
             me,
-            keys,
+            keys: RwLock::new(keys),
             start: Instant::now(),
             number: AtomicU64::new(0),
             met: watch::Sender::default(),
@@ -85,6 +85,11 @@ impl Sealed {
         });
         let bus = Arc::new(Self { inner, seal });
         (bus.clone(), Herald { bus, strangers })
+    }
+
+    /// From now on these sign, and are believed.
+    pub fn renew(&self, keys: Keys) {
+        *self.seal.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
     /// How many messages were refused, by why, since it was made.
@@ -209,18 +214,22 @@ impl Seal {
         self.start.elapsed().as_secs()
     }
 
+    fn keys(&self) -> RwLockReadGuard<'_, Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn close(&self, subject: &str, to: To, payload: Bytes) -> Result<(u64, Bytes), BusError> {
         if payload.len() > MAX_PAYLOAD {
             return Err(BusError::TooLarge(payload.len()));
         }
         let number = self.number.fetch_add(1, Relaxed) + 1;
         let envelope = Envelope { from: self.me.clone(), number, tick: self.now(), to, payload };
-        Ok((number, envelope.seal(&self.keys, subject)))
+        Ok((number, envelope.seal(&self.keys(), subject)))
     }
 
     fn open(&self, ear: &mut Ear, message: Message) -> Opened {
         let Message { subject, payload, reply } = message;
-        let envelope = match Envelope::open(&self.keys, &subject, payload) {
+        let envelope = match Envelope::open(&self.keys(), &subject, payload) {
             Ok(envelope) => envelope,
             Err(why) => return self.refuse(&subject, &why),
         };
@@ -252,7 +261,7 @@ impl Seal {
     }
 
     fn open_answer(&self, asked: &Life, request: u64, answer: Bytes) -> Option<Bytes> {
-        let opened = Envelope::open(&self.keys, ANSWERS, answer).and_then(|envelope| {
+        let opened = Envelope::open(&self.keys(), ANSWERS, answer).and_then(|envelope| {
             let mut trust = self.trust();
             let was_known = trust.knows(asked);
             trust.answered(self.now(), asked, request, &envelope)?;

@@ -1,19 +1,26 @@
 //! What runs for as long as a link lives: reads datagrams and the control stream, beats, and notices
-//! when the other side has gone silent.
+//! when the other side has gone silent, or is no longer believed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Buf, Bytes, BytesMut};
 use protocol::frame::FrameError;
 use protocol::link::{self as wire, Datagram};
+use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::{Event, HEARTBEAT, LinkError, LinkHandle, MAX_CONTROL, Remote, SILENCE, Shared};
+use super::endpoint::Known;
+use super::{Event, HEARTBEAT, LinkError, LinkHandle, MAX_CONTROL, SILENCE, Shared};
+use crate::identity::Credentials;
+
+/// Between two looks at whether the other side's certificate still holds. A link may live for months, and
+/// a certificate that has ended is no use to whoever has stolen its key.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// A link that is up. `Out` is what this side says on the control stream, `In` what the other says.
 pub struct Link<Out, In> {
@@ -21,20 +28,23 @@ pub struct Link<Out, In> {
     outgoing: mpsc::Receiver<Out>,
     send: quinn::SendStream,
     receive: quinn::RecvStream,
+    trust: Trust,
     marker: std::marker::PhantomData<fn() -> In>,
 }
 
 impl<Out: Serialize, In: DeserializeOwned> Link<Out, In> {
     pub(super) fn new(
-        remote: Remote,
+        known: Known,
         version: u16,
         connection: quinn::Connection,
-        send: quinn::SendStream,
-        receive: quinn::RecvStream,
+        (send, receive): (quinn::SendStream, quinn::RecvStream),
+        credentials: Credentials,
     ) -> Self {
         let (control, outgoing) = mpsc::channel(MAX_CONTROL);
+        let trust = Trust { credentials, other: known.chain, looked: Instant::now() };
+        let remote = known.remote;
         let handle = LinkHandle { remote, version, connection, control, shared: Arc::new(Shared::default()) };
-        Self { handle, outgoing, send, receive, marker: std::marker::PhantomData }
+        Self { handle, outgoing, send, receive, trust, marker: std::marker::PhantomData }
     }
 
     /// What the node keeps.
@@ -44,12 +54,12 @@ impl<Out: Serialize, In: DeserializeOwned> Link<Out, In> {
 
     /// Passes on what arrives, until the link ends; says why it did. `tell` must not block.
     pub async fn run(self, mut tell: impl FnMut(Event<In>)) -> LinkError {
-        let Self { handle, outgoing, send, receive, .. } = self;
+        let Self { handle, outgoing, send, receive, trust, .. } = self;
         let why = tokio::select! {
             why = write(outgoing, send) => why,
-            why = read(&handle, receive, &mut tell) => why,
+            why = read(&handle, receive, trust, &mut tell) => why,
         };
-        handle.close("ended");
+        handle.close(why.reason());
         why
     }
 }
@@ -69,6 +79,7 @@ async fn write<Out: Serialize>(mut outgoing: mpsc::Receiver<Out>, mut send: quin
 async fn read<Out, In: DeserializeOwned>(
     handle: &LinkHandle<Out>,
     mut receive: quinn::RecvStream,
+    mut trust: Trust,
     tell: &mut impl FnMut(Event<In>),
 ) -> LinkError {
     let mut messages = BytesMut::new();
@@ -100,8 +111,12 @@ async fn read<Out, In: DeserializeOwned>(
                 }
             }
             _ = beat.tick() => {
-                if !pulse.beat(Instant::now()) {
+                let now = Instant::now();
+                if !pulse.beat(now) {
                     return LinkError::Silent;
+                }
+                if let Err(why) = trust.holds(now) {
+                    return why;
                 }
                 handle.send_datagram(heartbeat(pulse.sequence, handle.shared.loss_permille.load(Relaxed)));
             }
@@ -138,6 +153,27 @@ impl Pulse {
         self.looked = now;
         self.sequence = self.sequence.wrapping_add(1);
         now.saturating_duration_since(self.heard) <= SILENCE
+    }
+}
+
+/// Whether the other side is still believed.
+struct Trust {
+    credentials: Credentials,
+    /// What it showed when the link was made.
+    other: Vec<CertificateDer<'static>>,
+    looked: Instant,
+}
+
+impl Trust {
+    /// Looks when we believe others than before, and now and then.
+    fn holds(&mut self, now: Instant) -> Result<(), LinkError> {
+        let ours = match self.credentials.changed() {
+            Some(ours) => ours,
+            None if now.saturating_duration_since(self.looked) < LOOK => return Ok(()),
+            None => self.credentials.now(),
+        };
+        self.looked = now;
+        ours.believe(&self.other, SystemTime::now()).map_err(LinkError::Certificate)
     }
 }
 

@@ -1,23 +1,26 @@
+use std::time::SystemTime;
+
 use protocol::frame::{self, Frame};
+use protocol::node::NodeKind;
 use protocol::{Epoch, RoomId, SpeakerNumber, VoiceId};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::Authority;
+use crate::{Authority, Believed, Credentials, LinkIdentity, identity};
 
 fn node(name: &str) -> NodeId {
     NodeId::new(name).unwrap()
 }
 
 fn bind(authority: &Authority, name: &str, kind: NodeKind) -> Links {
-    Links::bind("127.0.0.1:0".parse().unwrap(), &authority.issue(&node(name), kind).unwrap()).unwrap()
+    Links::bind("127.0.0.1:0".parse().unwrap(), authority.issue(&node(name), kind).unwrap().into()).unwrap()
 }
 
 /// One of a build that speaks these versions.
 fn speaking(authority: &Authority, name: &str, kind: NodeKind, versions: &[u16]) -> Links {
     let identity = authority.issue(&node(name), kind).unwrap();
     let versions = Versions::of(versions.iter().copied());
-    Links::speaking(versions, "127.0.0.1:0".parse().unwrap(), &identity).unwrap()
+    Links::speaking(versions, "127.0.0.1:0".parse().unwrap(), identity.into()).unwrap()
 }
 
 /// One side of a running link.
@@ -150,6 +153,80 @@ async fn nobody_of_another_cluster_and_nobody_else_than_was_dialled() {
     let dialled = peer.dial(parent.local_addr(), &node("origin-1")).await;
     assert_eq!(accepted.await.unwrap(), [Some("connection"), Some("connection"), Some("stranger")]);
     drop(dialled);
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_whoever_has_not_shown_that_they_hear_us() {
+    let authority = Authority::ephemeral().unwrap();
+    let parent = bind(&authority, "origin-1", NodeKind::Origin);
+    let child = bind(&authority, "edge-1", NodeKind::Edge);
+    let accepting = parent.clone();
+    let accepted = tokio::spawn(async move { accepting.accept().await });
+    let between = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let addr = between.local_addr().unwrap();
+    let dialling = tokio::spawn(async move { child.dial(addr, &node("origin-1")).await.is_ok() });
+    let mut packet = [0; 2_048];
+    let (length, _) = between.recv_from(&mut packet).await.unwrap();
+    between.send_to(&packet[..length], parent.local_addr()).await.unwrap();
+    let (answer, _) = between.recv_from(&mut packet).await.unwrap();
+    // A long header of type Retry (RFC 9000 §17.2.5), and less than came.
+    assert_eq!(packet[0] & 0xf0, 0xf0);
+    assert!(answer < length);
+    assert!(!accepted.is_finished());
+    dialling.abort();
+}
+
+/// Which authorities are believed, and which one has issued.
+fn identity(name: &str, kind: NodeKind, believed: &[&Authority], issuer: &Authority) -> LinkIdentity {
+    let (now, day) = (SystemTime::now(), Duration::from_secs(86_400));
+    let believed: String = believed.iter().map(|authority| identity::pem(authority.certificate())).collect();
+    let own = issuer.issue_pem(&Remote { node: node(name), kind }, now, day).unwrap();
+    LinkIdentity::from_pem(Believed::from_pem(believed.as_bytes()).unwrap(), own.as_bytes(), now).unwrap()
+}
+
+#[tokio::test]
+async fn links_outlive_a_new_certificate_and_end_with_the_authority_of_the_other_side() {
+    let [old, new] =
+        [0, 1].map(|_| Authority::generate(SystemTime::now(), Duration::from_secs(86_400)).unwrap());
+    let of = |believed: &[&Authority], issuer| identity("origin-1", NodeKind::Origin, believed, issuer);
+    let (renew, credentials) = Credentials::renewable(of(&[&old], &old));
+    let parent = Links::bind("127.0.0.1:0".parse().unwrap(), credentials).unwrap();
+    let child_of = |believed: &[&Authority], issuer| {
+        let credentials = identity("edge-1", NodeKind::Edge, believed, issuer).into();
+        Links::bind("127.0.0.1:0".parse().unwrap(), credentials).unwrap()
+    };
+    let link = async |child: &Links| {
+        let accepting = parent.clone();
+        let down = tokio::spawn(async move { accepting.accept().await.unwrap().link().await });
+        let up = child.dial(parent.local_addr(), &node("origin-1")).await?;
+        let up = Side::run(up);
+        up.handle.send(subscribe());
+        Ok::<_, LinkError>((up, Side::run(down.await.unwrap().unwrap())))
+    };
+    let goes_on = async |up: &mut Side<ChildMessage, ParentMessage>,
+                         down: &Side<ParentMessage, ChildMessage>| {
+        // Both sides have looked before what is sent after two heartbeats arrives.
+        for _ in 0..2 {
+            up.datagram(|datagram| matches!(datagram, Datagram::Heartbeat(_))).await;
+        }
+        down.handle.send_datagram(audio());
+        up.datagram(|datagram| matches!(datagram, Datagram::Frames { .. })).await;
+    };
+
+    let first = child_of(&[&old], &old);
+    let (mut up, down) = link(&first).await.unwrap();
+    renew.send_replace(Arc::new(of(&[&old, &new], &old)));
+    goes_on(&mut up, &down).await;
+    let second = child_of(&[&old, &new], &new);
+    let (mut next, next_down) = link(&second).await.unwrap();
+    renew.send_replace(Arc::new(of(&[&old, &new], &new)));
+    goes_on(&mut up, &down).await;
+    goes_on(&mut next, &next_down).await;
+    renew.send_replace(Arc::new(of(&[&new], &new)));
+    assert_eq!(down.end.await.unwrap().reason(), "certificate");
+    assert_eq!(up.end.await.unwrap().reason(), "connection");
+    goes_on(&mut next, &next_down).await;
+    assert!(first.dial(parent.local_addr(), &node("origin-1")).await.is_err());
 }
 
 #[tokio::test]
