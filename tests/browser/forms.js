@@ -163,7 +163,8 @@ function concerning(kind, options) {
  * Sockets take turns by themselves: in turn with the files of a page, all people would be at the same node.
  */
 const balancer = (port, signaling) => {
-  const servers = signaling.map(one => `server ${at(one)};`).join(' ')
+  // One that was started anew a moment ago takes the people of the next that stops.
+  const servers = signaling.map(one => `server ${at(one)} max_fails=0;`).join(' ')
   return `
 daemon off;
 master_process off;

@@ -17,6 +17,8 @@ export class Program {
   /** Whether a test has killed it, after which it need not end well. */
   #isKilled = false
   #isPaused = false
+  /** Variables that it gets beside those of the tests, from its next start on. @type {Record<string, string>} */
+  variables = {}
 
   /** @param {string} command @param {string[]} args */
   constructor(command, ...args) {
@@ -28,7 +30,7 @@ export class Program {
   }
 
   #start(more = []) {
-    const started = this.process = spawn(this.#command, [...this.#args, ...more], { stdio: ['ignore', 'pipe', 'pipe'], env: ENV })
+    const started = this.process = spawn(this.#command, [...this.#args, ...more], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...ENV, ...this.variables } })
     this.end = undefined
     this.#isKilled = this.#isPaused = false
     for (const stream of [started.stdout, started.stderr]) {

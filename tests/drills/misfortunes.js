@@ -272,12 +272,14 @@ export async function keysChanged(hall) {
   }
   await hall.settle(before)
 
-  const [token, key] = [town.key, { name: 'next', secret: 'the next secret of the tokens, of 32 bytes or more' }]
-  const both = [...signedWith(token), '--keys', `${key.name}:${key.secret}`]
-  await oneByOne(hall, signedWith(token), both)
+  const [token, key] = [town.key, { name: 'next', secret: 'the next secret of the tokens and of 32 bytes or more' }]
+  await oneByOne(hall, program => { program.variables.DAIS_KEYS = `${key.name}:${key.secret}` })
   town.key = key
   await hall.settle(before)
-  await oneByOne(hall, both, signedWith(key))
+  await oneByOne(hall, program => {
+    program.variables = {}
+    program.change(signedWith(token), signedWith(key))
+  })
   await hall.settle(before)
   town.key = token
   hall.facts.old_key = await hall.act('signaling-1', 'mute', 'speaker-1').then(() => 'taken', error => error.code)
@@ -295,11 +297,11 @@ async function said(town, names, words) {
   }
 }
 
-/** Restarts each signaling node with other options. */
-async function oneByOne(hall, before, after) {
+/** Restarts each signaling node, changed. */
+async function oneByOne(hall, change) {
   for (const name of hall.town.names('signaling')) {
     const program = hall.town.program(name)
-    program.change(before, after)
+    change(program)
     await program.stop()
     program.restart()
     await eventually('it is ready again', () => hall.town.ready(), 30_000)
