@@ -44,7 +44,7 @@ const RECEIVED: &[(&str, Received)] = &[
 ];
 
 /// Why rooms change their parent: shown from the start, so that none is no gap in a graph.
-const CHANGES: [&str; 6] = ["link_lost", "loop", "no_path", "origin", "refused", "tree"];
+const CHANGES: [&str; 7] = ["link_lost", "loop", "no_path", "origin", "refused", "renewed", "tree"];
 
 fn dropped(metrics: &Metrics) -> CounterBy {
     let help = "Frames that came and were not sent on.";

@@ -29,9 +29,14 @@ const GOOD: Duration = Duration::from_secs(10);
 /// How long a link is kept that no room uses: the next room often comes the same way.
 const UNUSED: Duration = Duration::from_secs(30);
 
+/// How long rooms may take to go over to a link that is made in the place of another.
+const GO_OVER: Duration = Duration::from_secs(2);
+
 /// What is known of the parents.
 pub(crate) struct Parents {
     nodes: HashMap<NodeId, Node>,
+    /// Links in whose place there are others, and until when rooms may go over.
+    replaced: Vec<(LinkId, Instant)>,
     rng: StdRng,
 }
 
@@ -52,7 +57,7 @@ enum State {
 
 impl Parents {
     pub(crate) fn new(rng: StdRng) -> Self {
-        Self { nodes: HashMap::new(), rng }
+        Self { nodes: HashMap::new(), replaced: Vec::new(), rng }
     }
 
     /// The link to a node, if it is up.
@@ -89,11 +94,18 @@ impl Parents {
         dial
     }
 
-    /// It has answered.
-    pub(crate) fn up(&mut self, now: Instant, node: &NodeId, link: LinkId) {
-        if let Some(node) = self.nodes.get_mut(node) {
-            node.state = State::Up { link, since: now, used: now };
-        }
+    /// The nodes to which there is a link.
+    pub(crate) fn linked(&self) -> impl Iterator<Item = &NodeId> {
+        self.nodes.iter().filter(|(_, node)| matches!(node.state, State::Up { .. })).map(|(id, _)| id)
+    }
+
+    /// It has answered. The link in whose place this one is, if there was one.
+    pub(crate) fn up(&mut self, now: Instant, node: &NodeId, link: LinkId) -> Option<LinkId> {
+        let node = self.nodes.get_mut(node)?;
+        let before = std::mem::replace(&mut node.state, State::Up { link, since: now, used: now });
+        let State::Up { link: before, .. } = before else { return None };
+        self.replaced.push((before, now + GO_OVER));
+        Some(before)
     }
 
     /// It has not answered, or its link is gone.
@@ -116,7 +128,9 @@ impl Parents {
 
     /// Links that no room has used for a while, given which are in use now. They are forgotten.
     pub(crate) fn unused(&mut self, now: Instant, in_use: impl Fn(LinkId) -> bool) -> Vec<LinkId> {
-        let mut unused = Vec::new();
+        let is_done = |&(link, until): &(LinkId, Instant)| until <= now || !in_use(link);
+        let mut unused: Vec<_> =
+            self.replaced.extract_if(.., |replaced| is_done(&*replaced)).map(|(link, _)| link).collect();
         self.nodes.retain(|_, node| {
             let State::Up { link, used, .. } = &mut node.state else { return true };
             if in_use(*link) {

@@ -151,6 +151,7 @@ impl Relay {
         let mut follow = tokio::time::interval(FOLLOW);
         follow.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let queue = self.tools.queue.clone();
+        let mut credentials = self.tools.links.credentials();
         let (mut control, mut audio) = (VecDeque::new(), VecDeque::new());
         self.look_at_nodes();
         loop {
@@ -163,6 +164,7 @@ impl Relay {
                 _ = tick.tick() => self.rooms.on_timeout(Instant::now(), &mut self.out),
                 _ = follow.tick() => self.follow(),
                 Ok(()) = self.tools.live.changed() => self.look_at_nodes(),
+                () = credentials.renewed() => self.rooms.renew_links(&mut self.out),
                 () = ended.begun() => return,
             }
             self.act();

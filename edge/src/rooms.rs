@@ -199,14 +199,28 @@ impl Rooms {
         self.downstream.loss(now, link, loss_permille);
     }
 
+    /// This node shows another certificate, or believes others: every parent is linked anew, and what comes by the link
+    /// before goes over to the new one.
+    pub(crate) fn renew_links(&mut self, out: &mut Out) {
+        let addr = |node: &NodeId| Some((node.clone(), *self.topology.links.get(node)?.first()?));
+        out.dial.extend(self.parents.linked().filter_map(addr));
+    }
+
     pub(crate) fn parent_up(&mut self, now: Instant, node: &NodeId, link: LinkId, out: &mut Out) {
-        self.parents.up(now, node, link);
+        if let Some(before) = self.parents.up(now, node, link) {
+            for id in self.ids_from(before) {
+                self.unplace(&id, "renewed");
+            }
+        }
         self.upstream.link_up(link);
         self.place_unplaced(now, usize::MAX, out);
     }
 
+    /// A node was dialled in vain. Where there is a link to it, that was to be renewed, and goes on while it may.
     pub(crate) fn parent_failed(&mut self, now: Instant, node: &NodeId, out: &mut Out) {
-        self.parents.failed(now, node);
+        if self.parents.link(node).is_none() {
+            self.parents.failed(now, node);
+        }
         self.place_unplaced(now, usize::MAX, out);
     }
 

@@ -174,6 +174,14 @@ impl Credentials {
         self.0.borrow().clone()
     }
 
+    /// Returns when there is something else than before. Nothing is lost where it is dropped half-way.
+    pub async fn renewed(&mut self) {
+        if self.0.changed().await.is_err() {
+            // Nobody who could change it is left.
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// The same, where it has changed since the last call.
     pub(crate) fn changed(&mut self) -> Option<Arc<LinkIdentity>> {
         // Nobody who could change it is left: an error, and no change.

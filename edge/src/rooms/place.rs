@@ -95,6 +95,12 @@ impl Rooms {
         }
     }
 
+    /// Rooms that come by this link.
+    pub(super) fn ids_from(&self, link: LinkId) -> Vec<RoomId> {
+        let comes = |id: &&RoomId| self.upstream.parent(id) == Some(link);
+        self.rooms.keys().filter(comes).cloned().collect()
+    }
+
     fn ids(&self, which: impl Fn(&Room) -> bool) -> Vec<RoomId> {
         self.rooms.iter().filter(|(_, room)| which(room)).map(|(id, _)| id.clone()).collect()
     }

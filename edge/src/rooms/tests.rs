@@ -403,3 +403,43 @@ fn rooms_without_a_parent_do_not_keep_the_others_from_theirs() {
     script.wait(20, 1_000);
     assert_eq!(script.dialled(), ["origin"]);
 }
+
+#[test]
+fn a_link_that_is_renewed_takes_the_rooms_over_without_a_hole() {
+    let mut script = Script::new("edge-1", &["edge-1"]);
+    script.listen(0);
+    script.link(5, "origin", UP);
+    script.path(10, UP, 0, &["origin"]);
+    script.take();
+    script.rooms.renew_links(&mut script.out);
+    assert_eq!(script.dialled(), ["origin"]);
+    script.link(1_000, "origin", UP_AGAIN);
+    let out = script.take();
+    assert_eq!((out.up, out.changed), (vec![subscribed(UP_AGAIN, 1)], vec!["renewed"]));
+    script.wait(1_000, 1_200);
+    assert_eq!(script.take().hang_up, [], "it still carries the room");
+    script.path(1_210, UP_AGAIN, 1, &["origin"]);
+    assert_eq!(script.take().up, [unsubscribed(UP, 0)]);
+    script.wait(1_220, 1_400);
+    assert_eq!(script.take().hang_up, [UP]);
+    let now = script.at(1_500);
+    script.rooms.parent_lost(now, UP, &mut script.out);
+    script.wait(1_500, 2_000);
+    let out = script.take();
+    assert_eq!((out.up, out.dial, out.changed), (vec![], vec![], vec![]), "nothing was lost with it");
+}
+
+#[test]
+fn a_link_that_cannot_be_renewed_goes_on() {
+    let mut script = Script::new("edge-1", &["edge-1"]);
+    script.listen(0);
+    script.link(5, "origin", UP);
+    script.path(10, UP, 0, &["origin"]);
+    script.rooms.renew_links(&mut script.out);
+    script.take();
+    let now = script.at(1_000);
+    script.rooms.parent_failed(now, &node("origin"), &mut script.out);
+    script.wait(1_000, 2_000);
+    let out = script.take();
+    assert_eq!((out.up, out.hang_up, out.changed), (vec![], vec![], vec![]));
+}

@@ -104,6 +104,11 @@ impl Links {
         self.local
     }
 
+    /// Who this node is on its links.
+    pub fn credentials(&self) -> Credentials {
+        self.speech.credentials.clone()
+    }
+
     /// Dials `parent` at `addr`.
     pub async fn dial(&self, addr: SocketAddr, parent: &NodeId) -> Result<ToParent, LinkError> {
         let Speech { versions, credentials, .. } = &self.speech;
