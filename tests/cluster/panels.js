@@ -6,7 +6,7 @@ const DIRECTORY = new URL('../../grafana/dashboards/', import.meta.url)
 /** What Grafana puts in by itself. */
 const OF_GRAFANA = { __rate_interval: '1m', __interval: '15s', __range: '1h' }
 
-/** What a panel asks for; `isRare`: it shows nothing while all is well. @typedef {{ text: string, isRare: boolean }} Query */
+/** What a panel asks for; `isRare`: it shows nothing while all is well, and says so. @typedef {{ text: string, isRare: boolean }} Query */
 
 /** All panels but those of alerts. @returns {{ dashboard: string, title: string, queries: Query[] }[]} */
 export function panels() {
@@ -16,7 +16,7 @@ export function panels() {
     return panels.flatMap(panel => panel.panels ?? [panel]).filter(panel => panel.targets).map(panel => ({
       dashboard: title, title: panel.title,
       queries: panel.targets.map(({ expr }) => filled(expr, { ...own, ...OF_GRAFANA })).filter(text => !/\bALERTS\b/.test(text))
-        .map(text => ({ text, isRare: / > 0$/.test(text) })),
+        .map(text => ({ text, isRare: / > 0$/.test(text) || panel.fieldConfig?.defaults?.noValue !== undefined })),
     }))
   })
 }
