@@ -202,8 +202,7 @@ impl Rooms {
     /// This node shows another certificate, or believes others: every parent is linked anew, and what comes by the link
     /// before goes over to the new one.
     pub(crate) fn renew_links(&mut self, out: &mut Out) {
-        let addr = |node: &NodeId| Some((node.clone(), *self.topology.links.get(node)?.first()?));
-        out.dial.extend(self.parents.linked().filter_map(addr));
+        out.dial.extend(self.parents.linked().filter_map(|node| Some((node.clone(), self.address(node)?))));
     }
 
     pub(crate) fn parent_up(&mut self, now: Instant, node: &NodeId, link: LinkId, out: &mut Out) {

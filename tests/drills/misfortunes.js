@@ -260,15 +260,15 @@ export async function keysChanged(hall) {
   const expiry = async () => Promise.all(media.map(name => town.metric('dais_link_certificate_expiry_seconds', `"${name}"`)))
   const first = await expiry()
   for (const step of ['begin', 'use', 'end']) {
-    await town.run('certs', '--dir', town.trust.certs, '--days', '100', '--rotate', step)
-    await said(town, media, 'a new certificate for links')
+    const rotate = () => town.run('certs', '--dir', town.trust.certs, '--days', '100', '--rotate', step)
+    await saying(town, media, 'a new certificate for links', rotate)
   }
   hall.facts.renewed = (await expiry()).every((ends, index) => ends > first[index])
 
   const [old, next] = [readFileSync(town.trust.key, 'utf8'), 'the next key of the cluster, of 32 bytes or more as well']
   for (const keys of [[old, next], [next, old], [next]]) {
-    writeFileSync(town.trust.key, keys.join('\n'))
-    await said(town, [...media, ...town.names('signaling')], 'the key of the cluster is new')
+    const write = () => writeFileSync(town.trust.key, keys.join('\n'))
+    await saying(town, [...media, ...town.names('signaling')], 'the key of the cluster is new', write)
   }
   await hall.settle(before)
 
@@ -286,15 +286,12 @@ export async function keysChanged(hall) {
   town.key = key
 }
 
-/** Waits until each of them has said something once more. */
-async function said(town, names, words) {
+/** Does something, and waits until each of them has said so once more. */
+async function saying(town, names, words, act) {
   const count = name => town.program(name).said.split(words).length
-  for (const name of names) {
-    const program = town.program(name)
-    const before = program.heard?.[words] ?? 1
-    await eventually(`${name} says: ${words}`, () => count(name) > before)
-    program.heard = { ...program.heard, [words]: count(name) }
-  }
+  const before = names.map(count)
+  await act()
+  for (const [index, name] of names.entries()) await eventually(`${name} says: ${words}`, () => count(name) > before[index])
 }
 
 /** Restarts each signaling node, changed. */

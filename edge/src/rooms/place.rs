@@ -3,6 +3,7 @@
 //! A room is *unplaced* while its parent is to be looked for: because a link is lost, the tree has
 //! changed, or the parent could not give it. It keeps what it has until the next parent is there.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ::room::tree::{self, Parent};
@@ -127,14 +128,12 @@ impl Rooms {
         };
         let link = self.parents.link(&parent).filter(|_| usable(&parent));
         let Some(link) = link else {
-            let links = self.topology.links.get(&parent).filter(|_| usable(&parent));
             room.unplaced.get_or_insert("tree");
-            // Where one of its addresses does not lead there, another one may.
-            if let Some(links) = links
-                && let Some(&addr) = links.get(self.parents.failures(&parent) % links.len().max(1))
+            let address = usable(&parent).then(|| self.address(&parent)).flatten();
+            if let Some(address) = address
                 && self.parents.want(&parent)
             {
-                out.dial.push((parent, addr));
+                out.dial.push((parent, address));
             }
             return;
         };
@@ -148,6 +147,12 @@ impl Rooms {
                 room.lost_since.get_or_insert(now);
             }
         }
+    }
+
+    /// Where a node is dialled. Where one of its addresses does not lead there, another one may.
+    pub(super) fn address(&self, node: &NodeId) -> Option<SocketAddr> {
+        let links = self.topology.links.get(node)?;
+        links.get(self.parents.failures(node) % links.len().max(1)).copied()
     }
 
     /// Tells the children which way the room comes, and notes when it comes no way.
