@@ -42,8 +42,6 @@ pub(super) struct Timeline {
     /// Listeners' time minus the origin's.
     offset: u32,
     newest: Option<Newest>,
-    /// First tick of this epoch: what is before belongs to the last one.
-    floor: i64,
     voices: [Window; VOICES],
 }
 
@@ -69,11 +67,7 @@ impl Timeline {
         let follows = voice.insert(frame.number)?;
         frame.timestamp = frame.timestamp.wrapping_add(self.offset);
         let (tick, on_grid) = self.tick(frame.timestamp);
-        let voice = &mut self.voices[frame.voice.index()];
-        if tick < self.floor || voice.newest_tick.is_some_and(|newest| newest - tick > LATE) {
-            return Err(Dropped::Late);
-        }
-        voice.newest_tick = voice.newest_tick.max(Some(tick));
+        self.voices[frame.voice.index()].reach(tick)?;
         self.note(Newest { timestamp: frame.timestamp, tick, arrived });
         let whole = on_grid && opus::Packet::parse(&frame.payload).is_ok_and(|p| p.ticks() == FRAME_TICKS);
         Ok(Timed { frame, tick, whole, arrived, follows })
@@ -127,10 +121,9 @@ impl Timeline {
 
     fn rebase(&mut self, first: &Frame, arrived: Instant) {
         self.epoch = Some(first.epoch);
-        self.voices = Default::default();
+        self.voices.iter_mut().for_each(Window::rebase);
         let Some(newest) = self.newest else { return };
         let next = newest.next(arrived);
-        self.floor = next.tick;
         self.offset = next.timestamp.wrapping_sub(first.timestamp);
         self.newest = Some(Newest { arrived, ..next });
     }
@@ -159,9 +152,26 @@ struct Window {
     /// Bit n: `highest - n` was here.
     seen: u64,
     newest_tick: Option<i64>,
+    /// The last tick of the last epoch: what is not after it belongs to that one.
+    floor: Option<i64>,
 }
 
 impl Window {
+    /// Another epoch: its frames come after those of the last one.
+    fn rebase(&mut self) {
+        *self = Self { floor: self.newest_tick.or(self.floor), ..Self::default() };
+    }
+
+    /// Lets a tick through that is not too late.
+    fn reach(&mut self, tick: i64) -> Result<(), Dropped> {
+        let is_late = self.newest_tick.is_some_and(|newest| newest - tick > LATE);
+        if is_late || self.floor.is_some_and(|floor| tick <= floor) {
+            return Err(Dropped::Late);
+        }
+        self.newest_tick = self.newest_tick.max(Some(tick));
+        Ok(())
+    }
+
     /// Lets each number through once, and says whether the one before it was here, or can no longer be.
     fn insert(&mut self, number: u32) -> Result<bool, Dropped> {
         let ahead = self.highest.map_or(i32::MAX, |highest| since(number, highest));
@@ -236,13 +246,28 @@ mod tests {
         assert!(after.whole);
         assert_eq!(timeline.place(frame(1, 0, 8, 101), later).err(), Some(Dropped::Epoch));
 
-        let earlier =
-            Frame { voice: VoiceId::new(1).unwrap(), timestamp: 123_456_789 - FRAME_TICKS, ..other };
+        let back = |voice, ticks| Frame {
+            voice: VoiceId::new(voice).unwrap(),
+            number: 1,
+            timestamp: 123_456_789 - ticks * FRAME_TICKS,
+            ..other.clone()
+        };
+        assert!(timeline.place(back(0, 4), later).is_ok());
         assert_eq!(
-            timeline.place(earlier, later).err(),
+            timeline.place(Frame { number: 2, ..back(0, 5) }, later).err(),
             Some(Dropped::Late),
             "that is the last origin's ground"
         );
+        assert!(timeline.place(back(1, 5), later).is_ok(), "of this voice it had none");
+    }
+
+    #[test]
+    fn a_voice_that_begins_a_little_behind_the_first_is_heard_from_its_first_frame() {
+        let mut timeline = Timeline::default();
+        let now = testing::start();
+        timeline.place(frame(1, 1, 0, 10), now).unwrap();
+        assert_eq!(timeline.place(frame(1, 0, 0, 8), now).unwrap().tick, -2);
+        assert_eq!(timeline.place(frame(1, 0, 1, 9), now).unwrap().tick, -1);
     }
 
     /// Silence on the first voice, at so many ms.
