@@ -115,7 +115,7 @@ impl Default for Limits {
             room_participants: 20_000,
             connections: 30_000,
             whip_sessions: 1_000,
-            seats: 64,
+            seats: room::limits::MAX_SEATS,
             control_lane: 512,
             failed_joins_per_minute: 30,
             joins_per_second: 2_000,

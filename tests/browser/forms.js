@@ -44,11 +44,19 @@ const CONCERNS = {
 }
 
 /**
- * A form as it starts: where people go, the UDP port of the origin (the edges have the next ones), all processes by
- * name, the cables of each signaling node, what the nodes trust, and what is to be done once they have ended.
- * @typedef {{
- *   url: string, media: number, programs: Record<string, Program>, cables: Record<string, Cables>, trust?: Trust, clear: () => void,
- * }} Form
+ * A form as it starts.
+ * @typedef {object} Form
+ * @property {string} url where people go
+ * @property {number} [media] the UDP port of the origin; the edges have the next ones
+ * @property {Record<string, Program>} programs all processes by name
+ * @property {Record<string, string>} regions of its nodes
+ * @property {Record<string, Cables>} cables of each signaling node
+ * @property {Trust} [trust] what the nodes trust
+ * @property {{ name: string, secret: string }} [key] what signs tokens, where that is not ours to say
+ * @property {Record<string, string>} environment what other commands of the program need to know
+ * @property {(command: string[]) => string[]} [where] how such a command is run where it belongs
+ * @property {import('../cluster/cluster.js').Cluster} [cluster] where its parts are on hosts of their own
+ * @property {() => void | Promise<void>} clear what is to be done once they have ended
  */
 /** @typedef {{ redis: Cable, nats: Cable }} Cables */
 /** The file of the cluster's key, and the directory in which each media node has one with its certificate. @typedef {{ key: string, certs: string }} Trust */
@@ -61,7 +69,9 @@ export async function up(key, options) {
     url: `http://${at(http)}`,
     media,
     programs: { up: dais(PROGRAM, admin, 'up', ...ports, ...key, ...options) },
+    regions: {},
     cables: {},
+    environment: {},
     clear() {},
   }
 }
@@ -99,7 +109,9 @@ export async function cluster(key, options, shape = SMALL) {
     Object.values(cables).flatMap(Object.values).forEach(cable => cable.close())
     rmSync(directory, { recursive: true, force: true })
   }
-  return { url: programs.nginx.url, media, programs, cables, trust, clear }
+  const regions = Object.fromEntries(parts(shape).map(({ name, region }) => [name, region]))
+  const environment = { DAIS_NATS: programs.nats.url, DAIS_CLUSTER_KEY_FILE: trust.key }
+  return { url: programs.nginx.url, media, programs, regions, cables, trust, environment, clear }
 }
 
 /** What others have made: Redis, NATS and nginx, on ports from `first` on. */

@@ -62,11 +62,11 @@ export class Program {
     if (!this.isRunning && !this.#isKilled) throw new Error(`${this.name} ended with ${this.end}:\n${this.said.slice(-4000)}`)
   }
 
-  /** Ends it as an administrator would, and fails if it does not end well. */
-  async stop() {
+  /** Ends it as an administrator would, and fails if it does not end well. @param {number} [ms] that it may take */
+  async stop(ms = 15_000) {
     this.process.kill('SIGTERM')
     this.resume()
-    const killer = setTimeout(() => this.process.kill('SIGKILL'), 15_000)
+    const killer = setTimeout(() => this.process.kill('SIGKILL'), ms)
     const end = await this.ended
     clearTimeout(killer)
     if (end !== 0) this.check()

@@ -24,21 +24,22 @@ export class Town {
   static start(...options) {
     const form = FORMS[process.env.DAIS_FORM || 'up']
     if (!form) throw new Error(`DAIS_FORM is one of ${Object.keys(FORMS)}`)
-    return Town.#open(key => form(key, options))
+    return Town.of(key => form(key, options))
   }
 
   /** The same as processes, whatever `DAIS_FORM` says. @param {import('./forms.js').Shape} shape */
   static ofShape(shape) {
-    return Town.#open(key => cluster(key, [], shape))
+    return Town.of(key => cluster(key, [], shape))
   }
 
-  /** @param {(key: string[]) => Promise<import('./forms.js').Form>} form */
-  static async #open(form) {
+  /** Starts it in another form. @param {(key: string[]) => Promise<import('./forms.js').Form>} form */
+  static async of(form) {
     const town = new Town()
     town.#form = await form(signedWith(KEY))
+    town.key = town.#form.key ?? KEY
     try {
       await eventually('all parts are ready', () => town.ready())
-      await eventually('signaling has heard of all nodes', () => town.#knowsAll())
+      await eventually('signaling has heard of all nodes', () => town.knowsAll())
     } catch (error) {
       await town.kill()
       throw error
@@ -73,9 +74,20 @@ export class Town {
     return this.#form.trust
   }
 
+  /** Where its parts are on hosts of their own: those. */
+  get cluster() {
+    if (!this.#form.cluster) throw new Error('all parts are on one host')
+    return this.#form.cluster
+  }
+
   /** Names of the processes of a kind. @param {'signaling' | 'origin' | 'edge'} kind */
   names(kind) {
     return Object.keys(this.#form.programs).filter(name => name.startsWith(`${kind}-`))
+  }
+
+  /** Where a node is. @param {string} name */
+  region(name) {
+    return this.#form.regions[name]
   }
 
   get #programs() {
@@ -103,7 +115,7 @@ export class Town {
   }
 
   /** Whether each signaling node has heard of all media nodes. `dais up` has them in itself, and counts none. */
-  async #knowsAll() {
+  async knowsAll() {
     const kinds = /** @type {const} */ (['origin', 'edge'])
     const asked = this.names('signaling').flatMap(name => kinds.map(async kind =>
       await this.metric('dais_known_nodes', `"${name}"`, `kind="${kind}"`) === this.names(kind).length))
@@ -128,8 +140,10 @@ export class Town {
 
   /** Runs another command of the program with this town's key; what it printed, once it ended well. @param {string[]} args */
   async run(...args) {
-    const env = { ...process.env, DAIS_API_KEY: this.key.name, DAIS_API_SECRET: this.key.secret }
-    const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
+    const { environment, where = command => command } = this.#form
+    const env = { ...process.env, ...environment, DAIS_API_KEY: this.key.name, DAIS_API_SECRET: this.key.secret }
+    const [command, ...words] = where([PROGRAM, ...args])
+    const child = spawn(command, words, { stdio: ['ignore', 'pipe', 'pipe'], env })
     this.#commands.add(child)
     let [out, err] = ['', '']
     child.stdout.on('data', text => { out += text })
@@ -158,7 +172,7 @@ export class Town {
   async kill() {
     this.#commands.forEach(command => command.kill('SIGKILL'))
     await Promise.all(this.#programs.map(program => program.kill()))
-    this.#form.clear()
+    await this.#form.clear()
   }
 }
 

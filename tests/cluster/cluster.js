@@ -34,6 +34,8 @@ export class Cluster {
   #programs = {}
   /** @type {import('node:net').Server[]} */
   #doors = []
+  /** Variables of a service beside those that the file gives it. @type {(service: Service) => Record<string, string>} */
+  #more
   /** What `.env` would hold. @type {Record<string, string>} */
   secrets = {
     DAIS_PUBLIC_URL: 'http://localhost:8080',
@@ -42,9 +44,14 @@ export class Cluster {
       [name, randomBytes(32).toString('hex')])),
   }
 
-  /** Starts all of it, and tells what it waits for. @param {(says: string) => void} [tell] */
-  static async start(tell = () => {}) {
+  /**
+   * Starts all of it, and tells what it waits for.
+   * @param {(says: string) => void} [tell]
+   * @param {(service: Service) => Record<string, string>} [more] variables of a service beside those that the file gives it
+   */
+  static async start(tell = () => {}, more = () => ({})) {
     const cluster = new Cluster()
+    cluster.#more = more
     try {
       await cluster.#start(tell)
       return cluster
@@ -59,6 +66,7 @@ export class Cluster {
     const variable = (name, address) => name === 'DAIS_PUBLIC_IP' ? address : this.secrets[name]
     const { subnet, gateway, services } = topology(readFileSync(join(PROJECT, 'docker-compose.yml'), 'utf8'), variable)
     this.#services = services.filter(({ name }) => !WITHOUT.includes(name))
+    for (const service of this.#services) Object.assign(service.environment, this.#more(service))
     this.#network = new Network(subnet, gateway)
     const hosts = this.#services.filter(({ address }) => address)
     hosts.forEach(({ name, address }) => this.#network.add(name, address))
@@ -114,6 +122,16 @@ export class Cluster {
 
   get services() {
     return this.#services
+  }
+
+  /** The processes that run, by name. */
+  get programs() {
+    return Object.fromEntries(Object.entries(this.#programs).filter(([, { isRunning }]) => isRunning))
+  }
+
+  /** Where hosts can be cut off. */
+  get network() {
+    return this.#network
   }
 
   /** What another command of the program needs to know of it, as variables. */

@@ -2,10 +2,19 @@
 //
 //   this machine 10.88.0.1 ── bridge ── veth ── edge-a1 10.88.1.12
 //                                └───── veth ── load 10.88.3.1, and 10.64.0.0/16 behind it
+//
+// Hosts are cut off from each other, and their links lose packets, by nftables, at the host that hears.
 
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 
 const BRIDGE = 'dais0'
+/** The UDP port of links, at every node. */
+const LINKS = 7200
+/** Of a second, as /proc counts them. */
+const TICKS = 100
+/** The table of what is done to a host. */
+const FAULTS = 'dais-faults'
 /** Where `dais load` is, and whom it pretends to be. */
 const LOAD = { name: 'load', address: '10.88.3.1', people: '10.64.0.0/16' }
 
@@ -17,8 +26,10 @@ const ip = (...command) => run('ip', ...command)
 export const namespace = host => `dais-${host}`
 
 export class Network {
-  /** @type {string[]} */
-  #hosts = []
+  /** By name. @type {Map<string, string>} */
+  #addresses = new Map()
+  /** Hosts to which something is done. @type {Set<string>} */
+  #faulty = new Set()
   #bits
   #gateway
 
@@ -34,9 +45,9 @@ export class Network {
 
   /** Adds a host. @param {string} name @param {string} address */
   add(name, address) {
-    const [space, outside] = [namespace(name), `d${this.#hosts.length}`]
+    const [space, outside] = [namespace(name), `d${this.#addresses.size}`]
     ip('netns', 'add', space)
-    this.#hosts.push(name)
+    this.#addresses.set(name, address)
     ip('link', 'add', outside, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', space)
     ip('link', 'set', outside, 'master', BRIDGE, 'up')
     const inside = (...command) => ip('-n', space, ...command)
@@ -50,17 +61,65 @@ export class Network {
   addPeople() {
     this.add(LOAD.name, LOAD.address)
     ip('-n', namespace(LOAD.name), 'route', 'add', 'local', LOAD.people, 'dev', 'lo')
-    for (const host of this.#hosts.filter(host => host !== LOAD.name)) {
+    for (const host of [...this.#addresses.keys()].filter(host => host !== LOAD.name)) {
       ip('-n', namespace(host), 'route', 'add', LOAD.people, 'via', LOAD.address)
     }
     ip('route', 'add', LOAD.people, 'via', LOAD.address, 'dev', BRIDGE)
     return LOAD.people
   }
 
+  /** CPU that a host's processes have used, in seconds. @param {string} host */
+  cpuSeconds(host) {
+    const pids = ip('netns', 'pids', namespace(host)).split('\n').filter(Boolean)
+    return pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0)
+  }
+
+  /** Gives this machine another address in it. @param {string} address */
+  addAddress(address) {
+    ip('address', 'add', `${address}/${this.#bits}`, 'dev', BRIDGE)
+  }
+
+  /** From now on nothing passes between these hosts and those, and nobody is told. @param {string[]} some @param {string[]} others */
+  cut(some, others) {
+    const dropped = hosts => `ip saddr { ${hosts.map(host => this.#addresses.get(host))} } drop`
+    some.forEach(host => this.#fault(host, dropped(others)))
+    others.forEach(host => this.#fault(host, dropped(some)))
+  }
+
+  /** From now on so much of what comes to these hosts over links is lost. @param {string[]} hosts @param {number} percent */
+  lose(hosts, percent) {
+    const some = `numgen random mod 1000 < ${10 * percent} drop`
+    hosts.forEach(host => this.#fault(host, `udp dport ${LINKS} ${some}`, `udp dport != ${LINKS} udp sport ${LINKS} ${some}`))
+  }
+
+  /** What comes to a host goes by these rules. @param {string} host @param {string[]} rules */
+  #fault(host, ...rules) {
+    const chain = `chain in { type filter hook input priority 0; ${rules.join('; ')}; }`
+    ip('netns', 'exec', namespace(host), 'nft', `table inet ${FAULTS} {\n${chain}\n}`)
+    this.#faulty.add(host)
+  }
+
+  /** Undoes all of that. */
+  mend() {
+    for (const host of this.#faulty) ip('netns', 'exec', namespace(host), 'nft', 'delete', 'table', 'inet', FAULTS)
+    this.#faulty.clear()
+  }
+
   /** Ends whatever runs on its hosts, and takes it away. */
   clear() {
     clear()
-    this.#hosts = []
+    this.#addresses.clear()
+    this.#faulty.clear()
+  }
+}
+
+/** @param {string} pid */
+function cpuSeconds(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / TICKS
+  } catch {
+    return 0 // It has ended.
   }
 }
 

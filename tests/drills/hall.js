@@ -39,7 +39,6 @@ export class Hall {
   facts = {}
   /** What is to be told beside that. @type {string[]} */
   said = []
-  #shape
   #load
   /** Of `dais load`. @type {Promise<any>} */
   #report
@@ -50,15 +49,14 @@ export class Hall {
 
   /**
    * Opens it, and lets people come.
-   * @param {import('../browser/forms.js').Shape} shape
+   * @param {import('../browser/forms.js').Shape | (() => Promise<import('../browser/forms.js').Form>)} shape or what makes another form
    * @param {Record<string, any>} [load] options of `dais load`; none: nobody comes by it
    * @param {Doors} [doors] by which people come
    */
   static async open(shape, load, doors = 'direct') {
     const hall = new Hall()
-    hall.#shape = shape
     hall.#load = load
-    const town = hall.town = await Town.ofShape(shape)
+    const town = hall.town = await (typeof shape === 'function' ? Town.of(shape) : Town.ofShape(shape))
     if (!load) return hall
     const urls = (await hall.#urls(doors)).flatMap(url => ['--url', url])
     const media = [...town.names('origin'), ...town.names('edge')]
@@ -97,12 +95,13 @@ export class Hall {
 
   /** Waits until everybody hears, mutes a speaker, and tells what is true then. */
   async begin() {
-    await this.#everybodyHears()
+    await this.everybodyHears()
     await this.act('signaling-1', 'mute', 'speaker-2')
     return this.#agreed()
   }
 
-  async #everybodyHears() {
+  /** Waits until everybody does, and knows the room then. */
+  async everybodyHears() {
     const { town } = this
     await eventually('everybody is in', async () =>
       this.#isOver || await this.peers() >= this.listeners && await town.metric('dais_origin_speakers') >= this.#load.speakers, ENTRY_MS)
@@ -221,7 +220,7 @@ export class Hall {
 
   /** Edges of a region as they sit in the room's tree: the first is the hub. */
   async edges(region) {
-    const names = this.town.names('edge').filter((_, index) => this.#shape.edge[index] === region)
+    const names = this.town.names('edge').filter(name => this.town.region(name) === region)
     const counted = names.map(async name => ({ name, children: await this.town.metric('dais_link_children', `"${name}"`) }))
     return (await Promise.all(counted)).sort((a, b) => b.children - a.children).map(({ name }) => name)
   }
@@ -231,11 +230,6 @@ export class Hall {
     const names = this.town.names('origin')
     const speakers = await Promise.all(names.map(name => this.town.metric('dais_origin_speakers', `"${name}"`)))
     return names[speakers.findIndex(count => count > 0)]
-  }
-
-  /** Runs another command of the program, for this cluster. @param {string[]} command */
-  dais(...command) {
-    return this.town.run(...command, '--nats', this.town.program('nats').url, '--cluster-key-file', this.town.trust.key)
   }
 
   /** Asks Redis itself. @param {string[]} command */

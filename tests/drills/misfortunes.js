@@ -227,10 +227,10 @@ async function killOrigin(hall) {
 
 /** Everybody is at one edge, which then goes empty. @param {Hall} hall */
 export async function edgeDrained(hall) {
-  await hall.dais('drain', 'edge-2')
+  await hall.town.run('drain', 'edge-2')
   const before = await hall.begin()
-  await hall.dais('drain', 'edge-2', '--undo')
-  await leaving(hall, () => hall.town.metric('dais_edge_listeners', '"edge-1"'), () => hall.dais('drain', 'edge-1'))
+  await hall.town.run('drain', 'edge-2', '--undo')
+  await leaving(hall, () => hall.town.metric('dais_edge_listeners', '"edge-1"'), () => hall.town.run('drain', 'edge-1'))
   await hall.settle(before)
 }
 

@@ -4,7 +4,9 @@
 //
 // Nothing is started here, and nothing is written.
 
+import { compose } from '../cluster/form.js'
 import { TOWN } from './hall.js'
+import * as hosts from './hosts.js'
 import * as misfortunes from './misfortunes.js'
 import { storm, TOWN as FOUR } from './storm.js'
 
@@ -18,7 +20,8 @@ import { storm, TOWN as FOUR } from './storm.js'
 /**
  * @typedef {import('../load/benchmark/rows.js').Row & {
  *   drill: (hall: import('./hall.js').Hall, row: Row) => Promise<void>, doors?: import('./hall.js').Doors,
- *   beside?: string, needs?: 'previous', known?: string, town?: import('../browser/forms.js').Shape,
+ *   beside?: string, needs?: 'previous', known?: string,
+ *   town?: import('../browser/forms.js').Shape | (() => Promise<import('../browser/forms.js').Form>),
  *   storm?: { people: number, round_trip_ms: number },
  * }} Row
  */
@@ -163,6 +166,36 @@ const stormRow = round_trip_ms => {
   }
 }
 
+/** Variables of services: a drain that is not waited for longer than a drill needs to show it. */
+const quickDrain = () => ({ DAIS_DRAIN: '10s' })
+/** As many places in all as an event has listeners: half of them come to region b, where a fifth has a place. */
+const PLACES = { a: 200, b: 100 }
+const places = service => isEdgeService(service) ? { DAIS_CAPACITY: `${PLACES[service.environment.DAIS_REGION]}` } : {}
+const isEdgeService = ({ command }) => command.includes('edge')
+const oneDay = service => service.name === 'certs' ? { DAIS_DAYS: '1' } : {}
+
+/** What must be true where a region was cut off. */
+const cutOff = [
+  {
+    name: 'p99 of the other region beyond undisturbed, ms', must: ['<=', PACKET_MS],
+    of: reported((report, run) => beyond(p99(report.by_region.a), run)),
+  },
+  { name: 'times that each asked for media', of: run => run.facts.asked / run.facts.away, must: ['<=', 15] },
+  lost, out, none(cut), ...truth, peers, renewed,
+]
+
+/** What each kind of part costs, beside what another has published. */
+const costRow = (name, title, theirs, load) => ({
+  name, title, shows: `everybody is in; CPU of each part is only told. ${theirs}`, load: { ramp: 200, framing: 60, probes: 0, duration: 30, ...load },
+  town: compose(), drill: hosts.costs, leading: 'cores, all parts together', once: true,
+  figures: [
+    { name: 'cores, all parts together', of: run => run.facts.cores ? Object.values(run.facts.cores).reduce((sum, one) => sum + one, 0) : null },
+    ...['edge', 'origin', 'signaling', 'nats', 'redis', 'nginx', 'prometheus'].map(kind => ({ name: `of these, ${kind}`, of: run => run.facts.cores?.[kind] })),
+    { name: 'cores of the generator', of: reported(report => report.load_generator.cores) }, out, lost, gap,
+    { name: 'stage latency p99, ms', of: reported(report => report.stage.latency_ms.p99) },
+  ],
+})
+
 /** @type {Row[]} */
 export const ROWS = [
   {
@@ -273,6 +306,68 @@ export const ROWS = [
   },
   stormRow(1),
   stormRow(100),
+  {
+    name: 'hosts', title: 'Nothing, each part on a host of its own', shows: 'nothing by itself: the next ones are held against it', once: true,
+    load: event(20), town: compose(), drill: misfortunes.nothing, leading: gap.name, figures: [gap, gapMax, lost, out, ...truth, none(cut), none(renewed)],
+  },
+  {
+    name: 'rolling', title: 'Signaling nodes and edges restarted one after another, each drained before', beside: 'hosts', load: event(180),
+    town: compose({ more: quickDrain }), shows: 'nobody dropped, gaps as undisturbed', drill: hosts.restarted('signaling', 'edge'),
+    leading: gap.name, figures: [undisturbed, gap, gapMax, { ...lost, must: ['=', 0] }, out, resumed, away(10), ...truth, peers, cut, renewed],
+  },
+  {
+    name: 'rolling-origins', title: 'Origins restarted one after another', load: event(45), town: compose({ more: quickDrain }),
+    shows: 'nobody dropped, no gap above 3 s', drill: hosts.restarted('origin'), leading: gapMax.name,
+    figures: [{ ...gapMax, must: ['<=', 3_000] }, gap, out, none(cut), none(renewed), lost, ...truth, peers],
+  },
+  {
+    name: 'lossy-links', title: 'Every link loses 5 % and takes 50 ms, each way; three voices', load: event(60), town: compose({ linkMs: 50 }),
+    shows: 'loss ratio ≤ 0.003 at 60 ms framing', drill: hosts.lossy(5), leading: lost.name,
+    figures: [
+      { ...lost, must: ['<=', 0.003] }, gap, gapMax, out, none(cut), none(renewed), ...truth, peers,
+      { name: 'frames that were missing on a link and then came', of: run => run.facts.repaired },
+      { name: 'frames that never came', of: run => run.facts.given_up },
+    ],
+  },
+  {
+    name: 'region-full', title: 'Every place of a region taken, then every place of the cluster', load: event(100), town: compose({ more: places }),
+    shows: 'people spill into the other region; then they are refused with a time, and get in at that time once somebody has left',
+    drill: hosts.everyPlaceTaken, leading: 'longest time that somebody was told to wait, s',
+    figures: [
+      { name: 'listeners sent to the other region', of: run => run.facts.spilled, must: ['>=', 1], every: true },
+      { name: 'of ten more, refused with a time', of: run => run.facts.refused, must: ['=', 10], every: true },
+      { name: 'of these, let in at their time', of: run => run.facts.at_their_time, must: ['=', 10], every: true },
+      { name: 'longest time that somebody was told to wait, s', of: run => run.facts.longest_wait_s }, gap, lost, none(cut), ...truth,
+    ],
+  },
+  {
+    name: 'region-cut', title: 'A region without the origin cut off for 60 s, and no place elsewhere', load: event(115), town: compose({ more: places }),
+    shows: 'its listeners get the keep-alive and hear again within 3 s of the heal; others as undisturbed; nobody asks for media all the time',
+    drill: hosts.regionCut, beside: 'hosts', leading: gapMax.name,
+    figures: [
+      { ...gapMax, must: ['<=', 63_000] }, ...cutOff,
+      { name: 'keep-alives made', of: run => run.facts.keep_alives, must: ['>=', 100], every: true },
+    ],
+  },
+  {
+    name: 'region-moved', title: 'The same with places elsewhere', load: event(115), town: compose(),
+    shows: 'its listeners hear again at edges elsewhere, within 6 s; others as undisturbed', drill: hosts.regionCut, beside: 'hosts',
+    leading: gapMax.name, figures: [{ ...gapMax, must: ['<=', 6_000] }, ...cutOff],
+  },
+  {
+    name: 'alerts', title: 'A link that loses half, NATS away, certificates of one day', once: true, load: event(900, { listeners: 200 }),
+    town: compose({ more: oneDay }), shows: 'the alert for each, no other, and none before', drill: hosts.watched, leading: lost.name,
+    figures: [
+      { name: 'while all is well', of: run => run.facts.while_well, must: ['=', 'none'] },
+      { name: 'a lossy link', of: run => run.facts.lossy_link, must: ['=', 'LinkLoses'] },
+      { name: 'without NATS', of: run => run.facts.without_nats, must: ['=', 'NatsAway'] },
+      { name: 'certificates that end', of: run => run.facts.certificates_end, must: ['=', 'CertificateEndsSoon'] },
+      lost, out, ...truth,
+    ],
+  },
+  costRow('cost-rooms', '200 people in 100 rooms, two on each stage', 'VoxaStream: 30 % of 4 cores', { rooms: 100, listeners: 0, speakers: 2, talk: 'conversation' }),
+  costRow('cost-turns', '2,000 listeners, 32 speakers in turn', 'VoxaStream: 50 % of 4 cores', { listeners: 2_000, speakers: 32, talk: 'turns' }),
+  costRow('cost-crowd', '8,000 listeners, four speakers', 'VoxaStream: 70 % of 4 cores', { listeners: 8_000, speakers: 4, talk: 'conversation' }),
   {
     name: 'previous', title: "The previous build's signaling, edges and origin beside this one's", needs: 'previous',
     shows: 'everything works, both ways', load: event(40), drill: misfortunes.twoBuilds, leading: gapMax.name,

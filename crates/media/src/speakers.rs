@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use protocol::node::Stage;
-use protocol::{ApiError, Code, Epoch, PeerId, RoomId};
+use protocol::{ApiError, Code, Epoch, MAX_SEATS, PeerId, RoomId};
 use rand::Rng;
 use rand::rngs::StdRng;
 
@@ -37,8 +37,8 @@ use room::Room;
 use seat::{Seat, Sink};
 pub use stats::SpeakersStats;
 
-/// Most peers of one room, those included that are being replaced.
-pub const MAX_SEATS: usize = 64;
+/// Most peers of one room: one for each seat, and one that is being replaced.
+const MAX_PEERS: usize = 2 * MAX_SEATS as usize;
 
 /// How often rooms look for what is due.
 const TICK: Duration = Duration::from_millis(20);
@@ -125,7 +125,7 @@ impl Speakers {
             ));
         }
         let room = self.room(now, &admit.room, admit.epoch).ok_or_else(|| unavailable("rooms"))?;
-        if room.seats.len() >= MAX_SEATS {
+        if room.seats.len() >= MAX_PEERS {
             return Err(unavailable("speakers of this room"));
         }
         let credentials = match session {

@@ -24,6 +24,10 @@ pub use session::{Answer, Offer};
 /// Voices of a room: how many audio lanes it has, and so how many speakers can be heard at once.
 pub const VOICES: usize = 3;
 
+/// Most seats of a stage: every change of it goes to everybody, and each of those who have one has a peer at the
+/// origin that may have the next voice.
+pub const MAX_SEATS: u16 = 64;
+
 /// RTP clock of Opus, in Hz (RFC 7587 §4.1).
 pub const CLOCK_HZ: u32 = 48_000;
 

@@ -3,9 +3,7 @@
 /// Seats of a room unless it is made with another number: a panel, not a crowd.
 pub const DEFAULT_SEATS: u16 = 8;
 
-/// Most seats a room can be made with. Every change of the stage goes to everybody: more would make
-/// each of those messages long.
-pub const MAX_SEATS: u16 = 100;
+pub use protocol::MAX_SEATS;
 
 /// Longest title, in characters.
 pub const MAX_TITLE: usize = 120;

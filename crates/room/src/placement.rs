@@ -33,7 +33,7 @@ pub const SILENCE_MS: u64 = 3_500;
 /// either need as long to be heard again.
 pub const SETTLE_MS: u64 = 5_000;
 
-/// How old an edge's word about whom it hears may be: two announcements, and a little.
+/// How old a node's word may be and still be gone by: two announcements, and a little.
 const FRESH_MS: u64 = 2_500;
 
 /// Whoever has not looked for so long was asleep: what others said meanwhile is still to be read.
@@ -129,6 +129,10 @@ impl Heard {
         }
         (self.announcement, self.at) = (announcement, at);
         self.placed_before = std::mem::take(&mut self.placed);
+    }
+
+    fn is_fresh(&self, now: u64) -> bool {
+        now.saturating_sub(self.at) <= FRESH_MS
     }
 
     /// How many more may be sent there by one of so many who send, before it is heard again.
@@ -252,8 +256,7 @@ impl Fleet {
 
     /// Whether an edge has a link to this origin.
     fn is_heard(&self, now: u64, origin: &NodeId) -> bool {
-        let is_fresh = |heard: &Heard| now.saturating_sub(heard.at) <= FRESH_MS;
-        self.nodes.values().any(|heard| is_fresh(heard) && heard.announcement.hears.contains(origin))
+        self.nodes.values().any(|heard| heard.is_fresh(now) && heard.announcement.hears.contains(origin))
     }
 
     /// Everybody who is not known to be gone.
@@ -267,13 +270,17 @@ impl Fleet {
     }
 
     /// The node that takes the next peer, and is charged for it: in the nearest region where one takes any, in
-    /// turn, in proportion to how many each takes.
+    /// turn, in proportion to how many each takes. One that has missed announcements is the last resort: a region
+    /// that is cut off falls silent one node after another.
     pub fn place(&mut self, wish: &Wish<'_>) -> Result<Announcement, NoPlace> {
         let sharers = self.sharers();
         let mut weights: Vec<_> = self
             .candidates(wish)
             .filter(|(_, heard)| !wish.not.contains(&heard.announcement.node))
-            .map(|(distance, heard)| (distance, heard.weight(sharers), heard.announcement.node.clone()))
+            .map(|(distance, heard)| {
+                let distance = (!heard.is_fresh(self.ticked_at), distance);
+                (distance, heard.weight(sharers), heard.announcement.node.clone())
+            })
             .filter(|(_, weight, _)| *weight > 0.0)
             .collect();
         let Some(nearest) = weights.iter().map(|(distance, ..)| *distance).min() else {
@@ -446,6 +453,17 @@ mod tests {
         assert_eq!(look(&mut fleet, 20_000..25_000, true), [], "up again, but only now");
         assert_eq!(fleet.tick(25_000, true), [edge("a", "here", 0)]);
         assert_eq!(fleet.live().count(), 0);
+    }
+
+    #[test]
+    fn nobody_is_sent_to_a_node_that_has_missed_announcements_while_another_takes_them() {
+        let mut fleet = fleet(&[edge("silent", "here", 0), edge("far", "there", 9)]);
+        for now in (0..3_000).step_by(250) {
+            fleet.heard(now, edge("far", "there", 9));
+            assert_eq!(fleet.tick(now, true), []);
+        }
+        assert_eq!(placed(&mut fleet, "here").unwrap(), "far");
+        assert_eq!(placed(&mut fleet, "here").unwrap(), "silent", "before nobody is");
     }
 
     /// What is lost while one looks four times a second.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc};
 
 use anyhow::ensure;
-use protocol::RoomId;
+use protocol::{MAX_SEATS, RoomId};
 
 use crate::clock::now_ns;
 use crate::crowd::{Crowd, CrowdPlan, Identity as Certificate, Seconds, TalkPlan};
@@ -14,10 +14,6 @@ use crate::{Options, garbage};
 
 /// Listeners of one thread, where nobody says how many threads: what it reads in half of its time.
 const LISTENERS_PER_THREAD: u32 = 5_000;
-
-/// Seats that a server gives to a room unless its `seats` limit says otherwise. More speakers are asked
-/// for all the same: then the server says which limit it is.
-const MAX_SEATS: u32 = 64;
 
 /// How long a seat is taken by somebody who was promoted, in minutes, with the way there and back.
 const PROMOTED_MINUTES: f64 = 0.25;
@@ -68,11 +64,12 @@ pub(super) async fn make_rooms(options: &Options, target: &Target) -> anyhow::Re
     Ok(rooms)
 }
 
-/// Seats for the speakers and for those who are promoted, of whom chance may take many to one room.
+/// Seats for the speakers and for those who are promoted, of whom chance may take many to one room. More speakers than a
+/// room has seats are asked for all the same: then the server says which limit it is.
 fn seats(options: &Options) -> u32 {
     let spare =
         if options.promote > 0.0 { 2 + (2.0 * options.promote * PROMOTED_MINUTES).ceil() as u32 } else { 0 };
-    (options.speakers + spare).min(MAX_SEATS.max(options.speakers))
+    (options.speakers + spare).min(u32::from(MAX_SEATS).max(options.speakers))
 }
 
 /// Starts the crowds.
