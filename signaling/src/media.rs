@@ -199,9 +199,9 @@ impl Admission<'_> {
             }
         });
         let deadline = self.deadline.min(Instant::now() + self.app.config.times.admit);
-        let made = match timeout_at(deadline, told).await {
-            Ok(Ok(made)) => made,
-            _ => Err(no_node()),
+        let made = tokio::select! {
+            told = timeout_at(deadline, told) => told.ok().and_then(Result::ok).unwrap_or_else(|| Err(no_node())),
+            () = self.app.nodes.fallen_silent(asked) => Err(no_node()),
         };
         let Claim { session, .. } = &self.claim;
         match &made {

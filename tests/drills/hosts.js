@@ -54,16 +54,13 @@ export async function regionCut(hall) {
   const home = town.region(await hall.origin())
   const away = [...town.names('origin'), ...town.names('edge')].filter(name => town.region(name) !== home)
   const others = town.cluster.services.filter(({ name, address }) => address && !away.includes(name)).map(({ name }) => name)
-  const sums = async () => Promise.all([
-    town.metric('dais_signaling_messages_total', 'type="media"', 'direction="in"'), town.metric('dais_edge_keep_alives_total'),
-  ])
-  const [asked, kept] = await sums()
+  const askedForMedia = () => town.metric('dais_signaling_messages_total', 'type="media"', 'direction="ingress"')
+  const asked = await askedForMedia()
   hall.facts.away = await town.metric('dais_edge_listeners', `region="${town.region(away[0])}"`)
   town.cluster.network.cut(away, others)
   await pause(CUT_S)
   town.cluster.network.mend()
-  const [askedSince, keptSince] = await sums()
-  Object.assign(hall.facts, { asked: askedSince - asked, keep_alives: keptSince - kept })
+  hall.facts.asked = await askedForMedia() - asked
   await hall.settle(before)
 }
 
@@ -79,7 +76,7 @@ export async function everyPlaceTaken(hall) {
   const strangers = await Promise.all(Array.from({ length: MORE }, (_, number) => hall.stranger(nodes[number % nodes.length])))
   const refused = await Promise.all(strangers.map(async stranger => ({ stranger, answer: await stranger.listen(), at: Date.now() })))
   hall.facts.refused = refused.filter(({ answer }) => answer.code === 'full' && answer.retry_after_ms > 0).length
-  const gone = before.people.filter(one => one.startsWith('listener-')).slice(0, MORE)
+  const gone = before.people.filter(one => one.startsWith('listener-') && !before.hands.includes(one)).slice(0, MORE)
   for (const one of gone) await hall.act(nodes[0], 'kick', one)
   const back = refused.map(async ({ stranger, answer, at }) => {
     await pause((at + answer.retry_after_ms - Date.now()) / 1_000)

@@ -82,6 +82,13 @@ impl Nodes {
         self.fleet().place(wish)
     }
 
+    /// Waits until a node has missed announcements.
+    pub async fn fallen_silent(&self, node: &NodeId) {
+        while !self.fleet().has_fallen_silent(node) {
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
     /// How many of a wish can be met, and how soon more.
     pub fn outlook(&self, wish: &Wish<'_>) -> Outlook {
         self.fleet().outlook(wish)

@@ -222,8 +222,8 @@ impl Fleet {
         if !bus_is_up {
             return Vec::new();
         }
-        let up_since = *self.up_since.get_or_insert(now);
-        if now.saturating_sub(up_since) < SETTLE_MS {
+        self.up_since.get_or_insert(now);
+        if !self.has_settled() {
             return Vec::new();
         }
         let silent = |heard: &Heard| now.saturating_sub(heard.at) > SILENCE_MS;
@@ -234,6 +234,20 @@ impl Fleet {
 
     fn was_asleep(&self, now: u64) -> bool {
         now.saturating_sub(self.ticked_at) > ASLEEP_MS
+    }
+
+    /// Whether silence proves anything.
+    fn has_settled(&self) -> bool {
+        self.up_since.is_some_and(|since| self.ticked_at.saturating_sub(since) >= SETTLE_MS)
+    }
+
+    /// Whether a node has missed announcements, or is not known: whoever needs an answer had better ask another.
+    pub fn has_fallen_silent(&self, node: &NodeId) -> bool {
+        self.nodes.get(node).is_none_or(|heard| self.is_silent(heard))
+    }
+
+    fn is_silent(&self, heard: &Heard) -> bool {
+        self.has_settled() && !heard.is_fresh(self.ticked_at)
     }
 
     /// Origins that are to be asked whether they are there, each once.
@@ -278,7 +292,7 @@ impl Fleet {
             .candidates(wish)
             .filter(|(_, heard)| !wish.not.contains(&heard.announcement.node))
             .map(|(distance, heard)| {
-                let distance = (!heard.is_fresh(self.ticked_at), distance);
+                let distance = (self.is_silent(heard), distance);
                 (distance, heard.weight(sharers), heard.announcement.node.clone())
             })
             .filter(|(_, weight, _)| *weight > 0.0)
@@ -458,12 +472,18 @@ mod tests {
     #[test]
     fn nobody_is_sent_to_a_node_that_has_missed_announcements_while_another_takes_them() {
         let mut fleet = fleet(&[edge("silent", "here", 0), edge("far", "there", 9)]);
-        for now in (0..3_000).step_by(250) {
+        for now in (0..8_000).step_by(250) {
+            if now <= 5_000 {
+                fleet.heard(now, edge("silent", "here", 0));
+            }
             fleet.heard(now, edge("far", "there", 9));
             assert_eq!(fleet.tick(now, true), []);
         }
+        assert!(fleet.has_fallen_silent(&NodeId::new("silent").unwrap()));
         assert_eq!(placed(&mut fleet, "here").unwrap(), "far");
         assert_eq!(placed(&mut fleet, "here").unwrap(), "silent", "before nobody is");
+        fleet.tick(8_000, false);
+        assert!(!fleet.has_fallen_silent(&NodeId::new("silent").unwrap()), "nobody can be heard");
     }
 
     /// What is lost while one looks four times a second.
